@@ -1,0 +1,438 @@
+/* pynn.h - dense neural networks on the CPU: build, train, predict, save, load.
+ *
+ * Reads from simple to advanced: statuses, arrays, context, names, model, prediction, training, files, advanced.
+ *
+ * Rules that hold everywhere:
+ *   - Every fallible function returns a pynn_status; results come through trailing out-pointers, which are left
+ *     untouched on failure. An object is never left half changed by a call that failed.
+ *   - `_new` allocates and `_free` releases; freeing NULL is legal. Nothing else allocates: a step and a prediction
+ *     use only the memory that their objects took at `_new`, through the allocator of the context.
+ *   - Nothing prints, aborts or exits. There is no global state.
+ *   - Options structs start with their size; fill them with the matching `_init` function, then change fields.
+ *   - Matrices are row-major. A "real" is float or double, as the model's dtype says.
+ *   - Thread-safety is said at each declaration. "Caller owns" means that the library keeps no pointer to it.
+ *   - Subnormal numbers are treated as zero inside calls (FTZ|DAZ on the threads that compute); the caller's
+ *     floating-point state is as before when a call returns.
+ */
+#ifndef PYNN_H
+#define PYNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PYNN_VERSION_MAJOR 0
+#define PYNN_VERSION_MINOR 1
+#define PYNN_VERSION_PATCH 0
+#define PYNN_VERSION "0.1.0"
+
+#if defined(_WIN32)
+#  if defined(PYNN_BUILD_SHARED)
+#    define PYNN_API __declspec(dllexport)
+#  elif defined(PYNN_USE_SHARED)
+#    define PYNN_API __declspec(dllimport)
+#  else
+#    define PYNN_API
+#  endif
+#elif defined(__GNUC__)
+#  define PYNN_API __attribute__((visibility("default")))
+#else
+#  define PYNN_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of the library that is linked, as "major.minor.patch". Thread-safe. */
+PYNN_API const char *pynn_version(void);
+
+/* ---------------------------------------------------------------- statuses */
+
+/* One list makes the enum and the texts of pynn_strerror. */
+#define PYNN_STATUS_LIST(X)                                                                              \
+  X(PYNN_OK, 0, "success")                                                                               \
+  X(PYNN_ERROR_OUT_OF_MEMORY, 1, "the allocator returned no memory")                                     \
+  X(PYNN_ERROR_INVALID_ARGUMENT, 2, "an argument is outside what the function accepts")                  \
+  X(PYNN_ERROR_UNKNOWN_NAME, 3, "no activation, loss, optimizer, initializer or layer has this name")    \
+  X(PYNN_ERROR_SHAPE, 4, "shapes do not fit together")                                                   \
+  X(PYNN_ERROR_DTYPE, 5, "the element type is not accepted here")                                        \
+  X(PYNN_ERROR_LABEL, 6, "a label is not an integer in 0 ... classes-1")                                 \
+  X(PYNN_ERROR_NUMERIC, 7, "a value is NaN or infinite; nothing was updated")                            \
+  X(PYNN_ERROR_TOO_LARGE, 8, "a size exceeds what can be addressed or what this object was made for")    \
+  X(PYNN_ERROR_IO, 9, "a file could not be opened, read, written, synchronised or renamed")              \
+  X(PYNN_ERROR_FILE_FORMAT, 10, "the file is no valid pynn model")                                       \
+  X(PYNN_ERROR_UNSUPPORTED, 11, "this build, processor or model does not support the request")           \
+  X(PYNN_ERROR_THREAD, 12, "a thread could not be started")
+
+typedef enum pynn_status {
+#define PYNN_STATUS_ENUM(name, value, text) name = value,
+  PYNN_STATUS_LIST(PYNN_STATUS_ENUM)
+#undef PYNN_STATUS_ENUM
+} pynn_status;
+
+/* A short English text for a status; "unknown status" for any other number. Never NULL. Thread-safe. */
+PYNN_API const char *pynn_strerror(pynn_status status);
+
+/* Where and why a call failed, for calls that take one (NULL is always legal). Caller owns. `layer`, `row` and
+ * `column` are -1 where they do not apply; `message` is complete, NUL-terminated English. Written only on failure. */
+typedef struct pynn_error {
+  pynn_status status;
+  int32_t layer;
+  int64_t row;
+  int64_t column;
+  double value;
+  char message[256];
+} pynn_error;
+
+/* ---------------------------------------------------------------- arrays */
+
+typedef enum pynn_dtype {
+  PYNN_FLOAT32 = 0, PYNN_FLOAT64 = 1, /* also the dtypes of models */
+  PYNN_FLOAT16 = 2, PYNN_BOOL = 3,
+  PYNN_INT8 = 4, PYNN_INT16 = 5, PYNN_INT32 = 6, PYNN_INT64 = 7,
+  PYNN_UINT8 = 8, PYNN_UINT16 = 9, PYNN_UINT32 = 10, PYNN_UINT64 = 11
+} pynn_dtype;
+
+/* Bytes of one element; 0 for a number that is no dtype. Thread-safe. */
+PYNN_API size_t pynn_dtype_size(pynn_dtype dtype);
+
+/* A read-only view of a rows x columns matrix in the caller's memory, in any element type, order and stride (native
+ * byte order, elements need not be aligned). Strides are bytes and may be negative or zero. Nothing is copied but the
+ * rows of the batch at hand. */
+typedef struct pynn_array {
+  const void *data;
+  pynn_dtype dtype;
+  int64_t rows;
+  int64_t columns;
+  int64_t row_stride;
+  int64_t column_stride;
+} pynn_array;
+
+/* A view of a C-contiguous matrix. */
+PYNN_API pynn_array pynn_matrix(const void *data, pynn_dtype dtype, int64_t rows, int64_t columns);
+
+/* ---------------------------------------------------------------- context */
+
+/* Memory for everything an object holds. `allocate` returns `size` bytes aligned to 64, or NULL; `release` gets the
+ * same pointer and size. Both may be called from the thread that calls `_new` or `_free` only. */
+typedef struct pynn_allocator {
+  void *(*allocate)(void *user, size_t size);
+  void (*release)(void *user, void *memory, size_t size);
+  void *user;
+} pynn_allocator;
+
+/* BLAS with the Fortran interface, every argument by address: sgemm(transa, transb, m, n, k, alpha, a, lda, b, ldb,
+ * beta, c, ldc). `integer_size` is sizeof of its integers, 4 or 8. `get_threads`/`set_threads` control the library's
+ * own threads and may be NULL; when given, they are set to 1 during calls and restored after. */
+typedef struct pynn_blas {
+  size_t struct_size;
+  const char *name; /* for reports; the string must outlive the context */
+  int integer_size;
+  void (*sgemm)(void);
+  void (*dgemm)(void);
+  int (*get_threads)(void);
+  void (*set_threads)(int);
+} pynn_blas;
+
+/* How computation is done: memory, BLAS, processor target, threads. Shared by any number of models and trainers. */
+typedef struct pynn_context pynn_context;
+
+typedef struct pynn_context_options {
+  size_t struct_size;
+  pynn_allocator allocator; /* allocate == NULL: the C library's */
+  const pynn_blas *blas;    /* NULL: the library's own kernels for every product */
+  const char *cpu;          /* "baseline", "avx2", "avx512", "neon"; NULL: the best this processor has */
+  int32_t threads;          /* 0: one for each processor; results do not depend on it */
+} pynn_context_options;
+
+/* Defaults: C allocator, no BLAS, best processor target, all processors. */
+PYNN_API void pynn_context_options_init(pynn_context_options *options);
+
+/* Allocates; starts threads-1 threads lazily. `options` may be NULL. The context must outlive what is made from it.
+ * Fails with OUT_OF_MEMORY, INVALID_ARGUMENT, or UNSUPPORTED for a cpu that this machine does not have.
+ * Thread-safety: any thread may compute with a context; the threads are lent to one caller at a time, others
+ * compute alone. After fork() the child may go on using it. */
+PYNN_API pynn_status pynn_context_new(pynn_context **out, const pynn_context_options *options);
+PYNN_API void pynn_context_free(pynn_context *context);
+PYNN_API int32_t pynn_context_threads(const pynn_context *context);
+/* The processor target in use, "avx2" for instance. */
+PYNN_API const char *pynn_context_cpu(const pynn_context *context);
+/* The name of the BLAS in use, "none" without one. */
+PYNN_API const char *pynn_context_blas(const pynn_context *context);
+
+/* ---------------------------------------------------------------- names */
+
+/* What can be chosen by name. Each kind is one table of rows; a row has a name and up to PYNN_MAX_FIELDS numbers. */
+typedef enum pynn_table {
+  PYNN_ACTIVATION = 0,
+  PYNN_LOSS = 1,
+  PYNN_OPTIMIZER = 2,
+  PYNN_INITIALIZER = 3,
+  PYNN_LAYER = 4
+} pynn_table;
+
+#define PYNN_MAX_FIELDS 8
+
+/* A named number of a row: its default and the values it accepts. `minimum`, `maximum` are inclusive unless OPEN. */
+typedef struct pynn_field {
+  const char *name;
+  double value;
+  double minimum;
+  double maximum;
+  uint32_t flags;
+} pynn_field;
+
+#define PYNN_FIELD_OPEN_MINIMUM 1u /* value > minimum */
+#define PYNN_FIELD_OPEN_MAXIMUM 2u /* value < maximum */
+#define PYNN_FIELD_INTEGER 4u
+#define PYNN_FIELD_BOOLEAN 8u
+
+/* One row: static storage, never released. `aliases` is a space-separated list, "" for none. `link` is the
+ * activation that turns a loss's logits into predictions; `initializer` is an activation's default kernel
+ * initializer; both are NULL elsewhere. */
+typedef struct pynn_row {
+  const char *name;
+  const char *aliases;
+  int32_t n_fields;
+  pynn_field fields[PYNN_MAX_FIELDS];
+  const char *link;
+  const char *initializer;
+  uint32_t flags;
+} pynn_row;
+
+#define PYNN_ROW_LABELS 1u       /* loss: targets may be one column of integer class labels */
+#define PYNN_ROW_PROBABILITIES 2u /* loss: targets are numbers in [0, 1] */
+#define PYNN_ROW_ROWWISE 4u      /* activation: acts on a whole row (softmax) */
+
+/* Number of rows; 0 for a number that is no table. Thread-safe. */
+PYNN_API int32_t pynn_table_size(pynn_table table);
+/* Row by index, NULL when there is none. Thread-safe. */
+PYNN_API const pynn_row *pynn_table_row(pynn_table table, int32_t index);
+
+/* A row with chosen numbers: a plain value, copied freely. */
+typedef struct pynn_spec {
+  int32_t table;
+  int32_t row;
+  double values[PYNN_MAX_FIELDS];
+} pynn_spec;
+
+/* Looks a canonical name or alias up and fills in the row's defaults. UNKNOWN_NAME otherwise. Thread-safe. */
+PYNN_API pynn_status pynn_spec_named(pynn_spec *out, pynn_table table, const char *name);
+/* Sets one number by name. UNKNOWN_NAME, or INVALID_ARGUMENT when the row does not accept the value. */
+PYNN_API pynn_status pynn_spec_set(pynn_spec *spec, const char *field, double value);
+/* The number of that name; NaN when there is none. */
+PYNN_API double pynn_spec_get(const pynn_spec *spec, const char *field);
+
+/* ---------------------------------------------------------------- model */
+
+/* One layer: its kind and numbers, and for dense layers what fills and follows it. */
+typedef struct pynn_layer {
+  size_t struct_size;
+  pynn_spec kind;               /* PYNN_LAYER: dense(units, use_bias), dropout(rate) */
+  pynn_spec activation;         /* dense only */
+  pynn_spec kernel_initializer; /* dense only */
+  pynn_spec bias_initializer;   /* dense only */
+} pynn_layer;
+
+/* A dense layer, Y = f(X W + b), with the activation's default initializer for W and zeros for b.
+ * `activation` NULL means linear. UNKNOWN_NAME or INVALID_ARGUMENT (units < 1). */
+PYNN_API pynn_status pynn_dense(pynn_layer *out, int64_t units, const char *activation);
+/* Dropout: while training each input is zero with probability `rate` in [0, 1) and else divided by 1-rate. */
+PYNN_API pynn_status pynn_dropout(pynn_layer *out, double rate);
+
+/* Layers, their parameters (one contiguous vector of reals) and, once chosen, the loss whose link predictions pass
+ * through. Constant in prediction: any number of threads may predict with one model, each with its own workspace, as
+ * long as none trains it or writes its parameters. */
+typedef struct pynn_model pynn_model;
+
+typedef struct pynn_model_options {
+  size_t struct_size;
+  int64_t inputs;   /* columns of X, >= 1 */
+  pynn_dtype dtype; /* PYNN_FLOAT32 or PYNN_FLOAT64 */
+  uint64_t seed;    /* of the initial parameters, and default of a trainer's random streams */
+} pynn_model_options;
+
+PYNN_API void pynn_model_options_init(pynn_model_options *options);
+
+/* Allocates the parameters and fills them by the layers' initializers. `layers` is copied. The context must outlive
+ * the model. Fails with OUT_OF_MEMORY, INVALID_ARGUMENT, TOO_LARGE; `error` (may be NULL) names the layer. */
+PYNN_API pynn_status pynn_model_new(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                                    const pynn_layer *layers, int32_t n_layers, pynn_error *error);
+PYNN_API void pynn_model_free(pynn_model *model);
+
+PYNN_API int64_t pynn_model_inputs(const pynn_model *model);
+PYNN_API int64_t pynn_model_outputs(const pynn_model *model);
+PYNN_API pynn_dtype pynn_model_dtype(const pynn_model *model);
+PYNN_API uint64_t pynn_model_seed(const pynn_model *model);
+PYNN_API int32_t pynn_model_n_layers(const pynn_model *model);
+/* Layer as given, NULL when there is none. Valid as long as the model. */
+PYNN_API const pynn_layer *pynn_model_layer(const pynn_model *model, int32_t index);
+
+/* Number of reals in the parameter vector, and the vector. The caller may write it while nothing computes. */
+PYNN_API int64_t pynn_model_n_parameters(const pynn_model *model);
+PYNN_API void *pynn_model_parameters(pynn_model *model);
+
+/* A named part of the parameter vector: a rows x columns matrix (a bias has one row), row-major, at `offset` reals. */
+typedef struct pynn_tensor {
+  const char *name; /* "kernel" or "bias"; static */
+  int32_t layer;
+  int64_t offset;
+  int64_t rows;
+  int64_t columns;
+} pynn_tensor;
+PYNN_API int32_t pynn_model_n_tensors(const pynn_model *model);
+/* INVALID_ARGUMENT when there is no such tensor. */
+PYNN_API pynn_status pynn_model_tensor(const pynn_model *model, int32_t index, pynn_tensor *out);
+
+/* Chooses the loss (a PYNN_LOSS spec): predictions pass through its link, and a last activation that is this link is
+ * computed by the loss from logits. INVALID_ARGUMENT for another table. Not while anything computes with the model. */
+PYNN_API pynn_status pynn_model_set_loss(pynn_model *model, const pynn_spec *loss);
+/* The loss, or NULL when none was chosen. */
+PYNN_API const pynn_spec *pynn_model_loss(const pynn_model *model);
+
+/* ---------------------------------------------------------------- prediction */
+
+/* Scratch memory for one thread: activations of up to PYNN_PREDICT_ROWS rows. Tied to its model. */
+typedef struct pynn_workspace pynn_workspace;
+#define PYNN_PREDICT_ROWS 128
+
+PYNN_API pynn_status pynn_workspace_new(pynn_workspace **out, const pynn_model *model);
+PYNN_API void pynn_workspace_free(pynn_workspace *workspace);
+
+/* Predictions for every row of x (rows x inputs) into out (rows x outputs reals, contiguous, caller owns).
+ * `raw` != 0 gives logits, before the loss's link. Memory does not grow with the rows; a row's result does not
+ * depend on the rows around it, to the last bit. SHAPE, DTYPE. Thread-safe with one workspace a thread. */
+PYNN_API pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw,
+                                  void *out, pynn_error *error);
+
+/* Mean loss over the rows of x and their targets (see pynn_step), weighted by `weights` (rows x 1, NULL: all 1), as a
+ * trainer without dropout would see it: sum of weight x loss / rows. `out` (rows x outputs, may be NULL) receives the
+ * predictions. INVALID_ARGUMENT when the model has no loss; SHAPE, DTYPE, LABEL. A loss that is not finite is a result, not an
+ * error. */
+PYNN_API pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x,
+                                   const pynn_array *targets, const pynn_array *weights, void *out, double *loss,
+                                   pynn_error *error);
+
+/* ---------------------------------------------------------------- training */
+
+/* An optimizer at work on one model: gradients, optimizer state, random streams, scratch. One thread at a time. */
+typedef struct pynn_trainer pynn_trainer;
+
+typedef struct pynn_trainer_options {
+  size_t struct_size;
+  pynn_spec optimizer;  /* PYNN_OPTIMIZER; sgd by default */
+  int64_t batch_size;   /* most rows that a step may have, >= 1 */
+  double clip_norm;     /* > 0: gradients are scaled to at most this global norm; 0: not */
+  uint64_t seed;        /* of dropout and shuffling; by default the model's */
+  int check;            /* != 0 (default): values are watched, and a step that would not be finite is refused */
+} pynn_trainer_options;
+
+PYNN_API void pynn_trainer_options_init(pynn_trainer_options *options, const pynn_model *model);
+
+/* Allocates gradients, optimizer state and scratch for batches of up to batch_size rows. The model must have a loss
+ * and outlive the trainer. OUT_OF_MEMORY, INVALID_ARGUMENT, TOO_LARGE. */
+PYNN_API pynn_status pynn_trainer_new(pynn_trainer **out, pynn_model *model, const pynn_trainer_options *options,
+                                      pynn_error *error);
+PYNN_API void pynn_trainer_free(pynn_trainer *trainer);
+
+/* Data in memory. targets: rows x outputs numbers, or rows x 1 integer labels where the loss takes labels.
+ * weights: rows x 1, or data == NULL for none. Caller owns; must stay as it is during calls. */
+typedef struct pynn_data {
+  pynn_array x;
+  pynn_array targets;
+  pynn_array weights;
+} pynn_data;
+
+/* What the steps of one call did. Sums run over the steps applied or refused in the call. */
+typedef struct pynn_step {
+  int64_t steps;         /* steps applied */
+  int64_t rows;          /* rows in them */
+  double loss;           /* sum over rows of weight x loss, before each update, divided by `rows` */
+  double gradient_norm;  /* global norm of the last step's gradient, before clipping */
+  int applied;           /* 0: the last step was refused and changed nothing; see error */
+} pynn_step;
+
+/* One step on all rows of `data` (at most batch_size): forward, loss, backward, clip, update.
+ * A step whose activations, loss, gradients or new parameters would not be finite changes nothing and returns
+ * NUMERIC, with the layer, row and column in `error`. SHAPE, DTYPE, LABEL, TOO_LARGE likewise change nothing. */
+PYNN_API pynn_status pynn_train_step(pynn_trainer *trainer, const pynn_data *data, pynn_step *step, pynn_error *error);
+
+/* Steps over batches of `data`: batch j has the rows order[first + j*batch_size ...] (the last may be shorter), until `count`
+ * indices are used or `seconds` (<= 0: no limit) have passed between steps. `order` has int64 row numbers, NULL: in order.
+ * `predictions` (may be NULL; reals, count x outputs) receives each used row's prediction before its update, in
+ * order. Stops at the first refused step, which is not counted. `step->rows` says how far it got. */
+PYNN_API pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *data, const int64_t *order,
+                                        int64_t first, int64_t count, int64_t batch_size, double seconds,
+                                        void *predictions, pynn_step *step, pynn_error *error);
+
+/* The learning rate of the next steps: finite and > 0, else INVALID_ARGUMENT. */
+PYNN_API pynn_status pynn_trainer_set_learning_rate(pynn_trainer *trainer, double learning_rate);
+PYNN_API double pynn_trainer_learning_rate(const pynn_trainer *trainer);
+/* Steps applied so far; with the parameters and the state vectors this is all that a trainer remembers. Dropout draws
+ * depend on (seed, steps) alone. */
+PYNN_API int64_t pynn_trainer_steps(const pynn_trainer *trainer);
+PYNN_API pynn_status pynn_trainer_set_steps(pynn_trainer *trainer, int64_t steps);
+/* The last step's gradient (n_parameters reals), and state vector i of the optimizer (n_parameters reals; Adam has
+ * two), NULL when there is none. The caller may read and, between steps, write them. */
+PYNN_API void *pynn_trainer_gradient(pynn_trainer *trainer);
+PYNN_API int32_t pynn_trainer_n_slots(const pynn_trainer *trainer);
+PYNN_API void *pynn_trainer_slot(pynn_trainer *trainer, int32_t index);
+
+/* What a step saw in one layer. Taken from the values while they are computed, not by extra passes. */
+typedef struct pynn_layer_health {
+  double activation_max; /* largest |value| before and after the activation; NaN or infinite when one was */
+  double delta_max;      /* largest |dL/dz| */
+  double gradient_max;   /* largest |dL/dparameter| */
+  double gradient_norm;  /* Euclidean norm of the layer's parameter gradient */
+} pynn_layer_health;
+PYNN_API pynn_status pynn_trainer_health(const pynn_trainer *trainer, int32_t layer, pynn_layer_health *out);
+
+/* ---------------------------------------------------------------- files */
+
+/* A text entry of a model file beside the model itself: names of classes, for instance. */
+typedef struct pynn_metadata {
+  const char *key;   /* letters, digits, '.', '_', '-'; not starting with "pynn." */
+  const char *value; /* UTF-8 */
+} pynn_metadata;
+
+/* Writes the model (layers, parameters, loss) as a safetensors file at `path` (UTF-8): to a temporary file beside it,
+ * synchronised, then renamed over it, so that a failure or a crash leaves the old file as it was. IO, OUT_OF_MEMORY. */
+PYNN_API pynn_status pynn_save(const pynn_model *model, const char *path, const pynn_metadata *entries,
+                               int32_t n_entries, pynn_error *error);
+/* Reads a model that pynn_save wrote. Nothing of the file is believed unchecked: memory stays below the file's size plus a
+ * megabyte, and a file with any byte changed or missing is refused. IO, FILE_FORMAT, OUT_OF_MEMORY, TOO_LARGE. */
+PYNN_API pynn_status pynn_load(pynn_model **out, const pynn_context *context, const char *path, pynn_error *error);
+/* The same from `size` bytes of memory. */
+PYNN_API pynn_status pynn_load_memory(pynn_model **out, const pynn_context *context, const void *bytes, size_t size,
+                                      pynn_error *error);
+/* Text entry of the loaded file, NULL when there is none. Valid as long as the model. */
+PYNN_API const char *pynn_model_metadata(const pynn_model *model, const char *key);
+
+/* ---------------------------------------------------------------- advanced */
+
+/* Copies rows of x into out (count x x->columns, contiguous, of dtype x->dtype): row order[i], or row i when order is
+ * NULL. INVALID_ARGUMENT with the position in error->row when an index is outside x. Thread-safe. */
+PYNN_API pynn_status pynn_gather(const pynn_array *x, const int64_t *order, int64_t count, void *out,
+                                 pynn_error *error);
+
+/* A permutation of 0 ... n-1 that depends on (seed, epoch, n) alone. Thread-safe. */
+PYNN_API void pynn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *out);
+
+/* Applies an activation to a rows x columns matrix of reals in place, or its derivative: delta <- delta * f'(z),
+ * given z and y = f(z). The kernels that layers use, one thread, for tests and tools. */
+PYNN_API pynn_status pynn_activation_forward(const pynn_context *context, pynn_dtype dtype, const pynn_spec *spec,
+                                             int64_t rows, int64_t columns, void *z);
+PYNN_API pynn_status pynn_activation_backward(const pynn_context *context, pynn_dtype dtype, const pynn_spec *spec,
+                                              int64_t rows, int64_t columns, const void *z, const void *y, void *delta);
+
+/* C = A B (beta 0) or C + A B (beta 1): A is m x k with element strides (row, column), B is k x n with rows of ldb,
+ * C is m x n with rows of ldc. The library's own product, one thread. */
+PYNN_API pynn_status pynn_gemm(const pynn_context *context, pynn_dtype dtype, int64_t m, int64_t n, int64_t k,
+                               const void *a, int64_t a_row, int64_t a_column, const void *b, int64_t ldb, double beta,
+                               void *c, int64_t ldc);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,87 @@
+/* The tables that the kernel templates export: one `struct kernels` for each dtype and processor target.
+ * A kernel is the maths: no allocation, no error path. `void *` is `real *` of the table's dtype; vectors are dense.
+ * Bits of kernels with fixed arguments do not depend on how the caller splits rows and columns into calls. */
+#ifndef PYNN_KERNELS_H
+#define PYNN_KERNELS_H
+
+#include "pynn.h"
+
+/* f and its derivative. `p` are the row's numbers. */
+struct activation {
+  pynn_row row;
+  /* y = f(z) over n numbers (one row when PYNN_ROW_ROWWISE); y may be z. */
+  void (*forward)(size_t n, const void *z, void *y, const double *p);
+  /* delta <- delta * f'(z) (rowwise: delta <- J^T delta). z is valid only when `needs_input`, else NULL. */
+  void (*backward)(size_t n, const void *z, const void *y, void *delta, const double *p);
+  int needs_input; /* the derivative takes z; otherwise y is enough */
+};
+
+/* The loss of one row of n logits. The target is n numbers, or a class label when `target` is NULL.
+ * Returns the loss in double; delta (may be NULL) <- scale * d loss / d logits, all zero when scale is 0. */
+struct loss {
+  pynn_row row;
+  double (*row_loss)(size_t n, const void *logits, const void *target, int64_t label, double scale, void *delta,
+                     const double *p);
+};
+
+/* What an update leaves: largest magnitude of the new parameters and of each new state vector (NaN-proof: a NaN or
+ * infinity anywhere gives one), and sums for statistics. */
+#define PYNN_MAX_SLOTS 3
+struct update_health {
+  double parameter_max;
+  double slot_max[PYNN_MAX_SLOTS];
+};
+
+/* One fused pass over n parameters w, gradient g * scale, and state vectors. `c` comes from `coefficients`. */
+struct optimizer {
+  pynn_row row;
+  int n_slots;
+  int slot_start; /* index of the field that state vectors start from, -1: zero */
+  /* Everything that depends on the step (1, 2, ...) and learning rate but not on the element. Fills c[0..7]. */
+  void (*coefficients)(const double *p, double learning_rate, int64_t step, double *c);
+  void (*update)(size_t n, void *w, const void *g, double scale, void *const *slots, const double *c,
+                 struct update_health *health);
+  /* An upper bound on every magnitude that `update` computes or stores, from the largest magnitudes going in
+   * (g_max after scaling). Finite and below the dtype's maximum proves that the update is finite. */
+  double (*bound)(const double *c, double w_max, double g_max, const double *slot_max);
+};
+
+struct kernels {
+  const char *target; /* "baseline", "avx2", ... */
+  size_t size;        /* of a real */
+  double maximum;     /* largest finite real */
+  size_t gemm_rows;   /* a tile's rows and columns are best multiples of these */
+  size_t gemm_columns;
+  const struct activation *activations;
+  int32_t n_activations;
+  const struct loss *losses;
+  int32_t n_losses;
+  const struct optimizer *optimizers;
+  int32_t n_optimizers;
+
+  /* C (m x n) = A B, or += when accumulate. A: element strides a_row, a_column. B: rows contiguous.
+   * Every element of C is one chain of fused multiply-adds in the order of k: no tiling changes a bit. */
+  void (*gemm)(size_t m, size_t n, size_t k, const void *a, size_t a_row, size_t a_column, const void *b, size_t ldb,
+               int accumulate, void *c, size_t ldc);
+  /* C (m x n) = A B^T with A: m x k in panels as pack_panels made them, B: n x k, rows contiguous. */
+  void (*gemm_panels)(size_t m, size_t n, size_t k, const void *panels, const void *b, size_t ldb, void *c, size_t ldc);
+  /* Rows of A (m x k) into panels of gemm_columns rows, transposed: panels hold round_up(m, gemm_columns) * k reals. */
+  void (*pack_panels)(size_t m, size_t k, const void *a, size_t lda, void *panels);
+
+  /* z[r] += bias (NULL: not) for each row; returns the largest |z|, NaN-proof. */
+  double (*add_bias)(size_t rows, size_t columns, void *z, size_t ldz, const void *bias);
+  double (*largest)(size_t n, const void *x);                           /* largest |x|, NaN-proof */
+  double (*sum_squares)(size_t n, const void *x, double *largest);      /* in double; also the largest |x| */
+  void (*column_sums)(size_t rows, size_t columns, const void *x, size_t ldx, void *sums);
+  /* y = keep ? x / (1-rate) : 0 with draws from counters first ... first+n-1 of (key, step); y may be x. */
+  void (*dropout)(size_t n, const void *x, void *y, double rate, uint64_t key, uint64_t step, uint64_t first);
+  /* n elements of any dtype at a byte stride into reals. */
+  void (*from_array)(size_t n, const void *source, int64_t stride, pynn_dtype dtype, void *out);
+  void (*from_double)(size_t n, const double *source, void *out);
+};
+
+extern const struct kernels pynn_kernels_f32_baseline, pynn_kernels_f64_baseline;
+extern const struct kernels pynn_kernels_f32_avx2, pynn_kernels_f64_avx2;
+extern const struct kernels pynn_kernels_f32_avx512, pynn_kernels_f64_avx512;
+
+#endif
