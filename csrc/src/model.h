@@ -1,0 +1,45 @@
+/* A model inside: layers with their shapes and the offsets of their tensors in the one parameter vector. */
+#ifndef PYNN_MODEL_H
+#define PYNN_MODEL_H
+
+#include "context.h"
+
+/* Caps that every way to a model checks before it allocates: 2^20 units, 2^10 layers, 2^36 parameters. */
+#define MAX_WIDTH ((int64_t)1 << 20)
+#define MAX_LAYERS ((int32_t)1 << 10)
+#define MAX_PARAMETERS ((int64_t)1 << 36)
+
+enum layer_kind { LAYER_DENSE, LAYER_DROPOUT }; /* row numbers of the PYNN_LAYER table */
+
+struct layer {
+  pynn_layer spec;
+  int64_t inputs, units; /* columns in and out */
+  int64_t kernel, bias;  /* offsets into the parameters, -1: none */
+  const struct activation *activation; /* as computed: linear where the loss takes the logits; NULL: not dense */
+};
+
+struct pynn_model {
+  const pynn_context *context;
+  const struct kernels *kernels;
+  pynn_dtype dtype;
+  uint64_t seed;
+  int64_t inputs, outputs;
+  int32_t n_layers, n_tensors;
+  struct layer *layers;
+  pynn_tensor *tensors;
+  int64_t n_parameters;
+  void *parameters;
+  int has_loss;
+  pynn_spec loss_spec;
+  const struct loss *loss;
+  const struct activation *link; /* from logits to predictions; NULL: none */
+  pynn_spec link_spec;
+  char *metadata; /* key\0value\0 ... of the loaded file */
+  size_t metadata_size;
+};
+
+/* pynn_model_new without filling the parameters (they are zero). */
+pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                            const pynn_layer *layers, int32_t n_layers, pynn_error *error);
+
+#endif
