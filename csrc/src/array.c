@@ -1,0 +1,96 @@
+/* Views of the caller's matrices: element sizes, gathering rows. */
+#include "array.h"
+
+#include <string.h>
+
+static const size_t sizes[] = {
+    [PYNN_FLOAT32] = 4, [PYNN_FLOAT64] = 8, [PYNN_FLOAT16] = 2, [PYNN_BOOL] = 1,
+    [PYNN_INT8] = 1,    [PYNN_INT16] = 2,   [PYNN_INT32] = 4,   [PYNN_INT64] = 8,
+    [PYNN_UINT8] = 1,   [PYNN_UINT16] = 2,  [PYNN_UINT32] = 4,  [PYNN_UINT64] = 8,
+};
+
+size_t pynn_dtype_size(pynn_dtype dtype) {
+  return (unsigned)dtype < sizeof sizes / sizeof *sizes ? sizes[dtype] : 0;
+}
+
+pynn_array pynn_matrix(const void *data, pynn_dtype dtype, int64_t rows, int64_t columns) {
+  int64_t size = (int64_t)pynn_dtype_size(dtype);
+  return (pynn_array){data, dtype, rows, columns, columns * size, size};
+}
+
+const char *array_row(const pynn_array *x, int64_t row) { return (const char *)x->data + row * x->row_stride; }
+
+pynn_status array_check(const pynn_array *x, const char *name, int64_t rows, int64_t columns, pynn_error *error) {
+  if (!pynn_dtype_size(x->dtype))
+    return fail(error, PYNN_ERROR_DTYPE, "expected a dtype of pynn.h; received %s.dtype=%d", name, (int)x->dtype);
+  if (x->rows < 0 || (rows >= 0 && x->rows != rows))
+    return fail(error, PYNN_ERROR_SHAPE, "expected %lld rows in %s; received %lld", (long long)rows, name,
+                (long long)x->rows);
+  if (x->columns != columns)
+    return fail(error, PYNN_ERROR_SHAPE, "expected %lld columns in %s; received %lld", (long long)columns, name,
+                (long long)x->columns);
+  if (x->rows && !x->data)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected data in %s; received NULL", name);
+  return PYNN_OK;
+}
+
+void array_gather(const struct kernels *kernels, const pynn_array *x, const int64_t *order, int64_t first,
+                  int64_t count, void *out) {
+  pynn_dtype dtype = kernels->size == 4 ? PYNN_FLOAT32 : PYNN_FLOAT64;
+  size_t columns = (size_t)x->columns, bytes = columns * kernels->size;
+  int dense = x->dtype == dtype && x->column_stride == (int64_t)kernels->size;
+  for (int64_t i = 0; i < count; i++) {
+    const char *source = array_row(x, order ? order[first + i] : first + i);
+    void *to = (char *)out + (size_t)i * bytes;
+    if (dense)
+      memcpy(to, source, bytes);
+    else
+      kernels->from_array(columns, source, x->column_stride, x->dtype, to);
+  }
+}
+
+int array_is_integer(const pynn_array *x) { return x->dtype >= PYNN_INT8 && x->dtype <= PYNN_UINT64; }
+
+int array_label(const pynn_array *x, int64_t row, int64_t classes, int64_t *label) {
+  const char *p = array_row(x, row);
+  int64_t v = -1;
+  uint64_t u;
+  switch (x->dtype) {
+    case PYNN_INT8: v = *(const int8_t *)p; break;
+    case PYNN_UINT8: v = *(const uint8_t *)p; break;
+    case PYNN_INT16: { int16_t t; memcpy(&t, p, sizeof t); v = t; break; }
+    case PYNN_UINT16: { uint16_t t; memcpy(&t, p, sizeof t); v = t; break; }
+    case PYNN_INT32: { int32_t t; memcpy(&t, p, sizeof t); v = t; break; }
+    case PYNN_UINT32: { uint32_t t; memcpy(&t, p, sizeof t); v = t; break; }
+    case PYNN_INT64: memcpy(&v, p, sizeof v); break;
+    case PYNN_UINT64: memcpy(&u, p, sizeof u); v = u <= INT64_MAX ? (int64_t)u : INT64_MAX; break;
+    default: break;
+  }
+  *label = v;
+  return v >= 0 && v < classes;
+}
+
+pynn_status pynn_gather(const pynn_array *x, const int64_t *order, int64_t count, void *out, pynn_error *error) {
+  pynn_status status = array_check(x, "x", -1, x->columns, error);
+  if (status) return status;
+  size_t size = pynn_dtype_size(x->dtype), bytes = (size_t)x->columns * size;
+  for (int64_t i = 0; i < count; i++) {
+    int64_t row = order ? order[i] : i;
+    if (row < 0 || row >= x->rows) {
+      status = fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected row numbers in 0 ... %lld; received %lld at %lld",
+                    (long long)x->rows - 1, (long long)row, (long long)i);
+      if (error) error->row = i;
+      return status;
+    }
+  }
+  for (int64_t i = 0; i < count; i++) {
+    const char *source = array_row(x, order ? order[i] : i);
+    char *to = (char *)out + (size_t)i * bytes;
+    if (x->column_stride == (int64_t)size) {
+      memcpy(to, source, bytes);
+      continue;
+    }
+    for (int64_t j = 0; j < x->columns; j++, to += size) memcpy(to, source + j * x->column_stride, size);
+  }
+  return PYNN_OK;
+}

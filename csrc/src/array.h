@@ -1,0 +1,17 @@
+/* Views of the caller's matrices. */
+#ifndef PYNN_ARRAY_H
+#define PYNN_ARRAY_H
+
+#include "context.h"
+
+const char *array_row(const pynn_array *x, int64_t row);
+/* Known dtype, `columns` columns, `rows` rows (-1: any), data where there are rows. */
+pynn_status array_check(const pynn_array *x, const char *name, int64_t rows, int64_t columns, pynn_error *error);
+/* Rows order[first ...] (or first ... when order is NULL) as reals into out (count x columns). Rows are in range. */
+void array_gather(const struct kernels *kernels, const pynn_array *x, const int64_t *order, int64_t first,
+                  int64_t count, void *out);
+int array_is_integer(const pynn_array *x);
+/* The integer at (row, 0); whether it is in 0 ... classes-1. */
+int array_label(const pynn_array *x, int64_t row, int64_t classes, int64_t *label);
+
+#endif

@@ -1,0 +1,24 @@
+/* Threads of a context: one job at a time, cut into tiles whose bounds do not depend on the number of threads. */
+#ifndef PYNN_PARALLEL_H
+#define PYNN_PARALLEL_H
+
+#include "context.h"
+
+struct pool *pool_new(const pynn_context *context, int32_t threads);
+void pool_free(const pynn_context *context, struct pool *pool);
+int32_t pool_threads(const struct pool *pool);
+
+/* Calls run(argument, tile) once for each tile in 0 ... tiles-1, on the caller's thread and, when `work` (floating
+ * point operations in all) is worth it and no other caller has them, on the pool's. Returns when all are done.
+ * Threads compute with subnormals as zero. */
+void parallel_for(const pynn_context *context, int64_t tiles, double work, void (*run)(void *argument, int64_t tile),
+                  void *argument);
+
+/* The caller's floating-point state and BLAS threads, around every entry that computes. */
+struct guard {
+  uint64_t floating_point;
+};
+struct guard compute_begin(const pynn_context *context);
+void compute_end(const pynn_context *context, struct guard guard);
+
+#endif
