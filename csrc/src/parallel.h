@@ -17,8 +17,10 @@ void parallel_for(const pynn_context *context, int64_t tiles, double work, void 
 /* The caller's floating-point state and BLAS threads, around every entry that computes. */
 struct guard {
   uint64_t floating_point;
+  int blas;
 };
-struct guard compute_begin(const pynn_context *context);
+/* `blas`: something in between may call it. */
+struct guard compute_begin(const pynn_context *context, int blas);
 void compute_end(const pynn_context *context, struct guard guard);
 
 #endif

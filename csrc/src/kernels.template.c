@@ -1,0 +1,48 @@
+/* One table of kernels: everything in kernels/, for one `real` and one processor target. */
+#include "kernels.h"
+#include "real.h"
+#include "rng.h"
+
+#if defined(__aarch64__)
+#  include <arm_neon.h>
+#elif VECTOR_BYTES > 16
+#  include <immintrin.h>
+#endif
+
+#include "numerics.h"
+
+#include "kernels/activations.template.c"
+#include "kernels/gemm.template.c"
+#include "kernels/losses.template.c"
+#include "kernels/optimizers.template.c"
+#include "kernels/vectors.template.c"
+
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+#define COUNT(table) (int32_t)(sizeof(table) / sizeof(table)[0])
+
+const struct kernels PASTE(TABLE_PREFIX, TARGET) = {
+    .target = TEXT(TARGET),
+    .size = sizeof(real),
+    .maximum = (double)REAL_MAX,
+    .gemm_rows = MR,
+    .gemm_columns = NR,
+    .activations = activations,
+    .n_activations = COUNT(activations),
+    .losses = losses,
+    .n_losses = COUNT(losses),
+    .optimizers = optimizers,
+    .n_optimizers = COUNT(optimizers),
+    .gemm = gemm,
+    .gemm_panels = gemm_panels,
+    .pack_panels = pack_panels,
+    .add_bias = add_bias,
+    .largest = largest,
+    .sum_squares = sum_squares,
+    .column_sums = column_sums,
+    .dropout = dropout,
+    .from_array = from_array,
+    .from_double = from_double,
+};

@@ -1,0 +1,150 @@
+/* Products of matrices: one micro-kernel that keeps MR x NR sums in registers while it walks along k.
+ *
+ *   C[i][j] = fma(A[i][k-1], B[k-1][j], ... fma(A[i][0], B[0][j], 0))
+ *
+ * Every element is one chain in the order of k, so bits depend neither on tiles nor on the rows and columns around. A is
+ * read through two strides, which makes X W and X^T dZ the same code; only B is packed, a panel of NR columns at a time. For
+ * batches of up to some hundred rows this beats a BLAS, which packs both operands (docs/architecture.md has numbers).
+ */
+typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+enum {
+  LANES = VECTOR_BYTES / sizeof(real),
+  MR = VECTOR_BYTES == 64 ? 12 : 6, /* MR * 2 sums, 2 of B and 1 of A fill the registers */
+  NR = 2 * LANES,
+  KB = 256 /* steps of k in a packed panel: NR * KB reals stay in the first-level cache */
+};
+
+static inline vector vector_load(const real *p) { return *(const vector *)p; }
+static inline void vector_store(real *p, vector v) { *(vector *)p = v; }
+static inline vector vector_fill(real x) { return x - (vector){0}; }
+
+static inline vector vector_fma(vector a, vector b, vector c) {
+#if VECTOR_BYTES == 64 && PYNN_REAL_BITS == 32
+  return (vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif VECTOR_BYTES == 64
+  return (vector)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif VECTOR_BYTES == 32 && PYNN_REAL_BITS == 32
+  return (vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif VECTOR_BYTES == 32
+  return (vector)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif defined(__aarch64__) && PYNN_REAL_BITS == 32
+  return (vector)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#elif defined(__aarch64__)
+  return (vector)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+#else
+  return a * b + c;
+#endif
+}
+
+/* C (rows x NR) = or += A (rows x k) B (k x NR); `rows` is a constant wherever this is inlined. */
+static inline __attribute__((always_inline)) void micro(int rows, size_t k, const real *restrict a, size_t a_row,
+                                                        size_t a_column, const real *restrict b, size_t ldb,
+                                                        int accumulate, real *restrict c, size_t ldc) {
+  vector sum[MR][2];
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < 2; j++) sum[i][j] = accumulate ? vector_load(c + (size_t)i * ldc + j * LANES) : (vector){0};
+  for (size_t step = 0; step < k; step++, a += a_column, b += ldb) {
+    vector b0 = vector_load(b), b1 = vector_load(b + LANES);
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++) {
+      vector x = vector_fill(a[(size_t)i * a_row]);
+      sum[i][0] = vector_fma(x, b0, sum[i][0]);
+      sum[i][1] = vector_fma(x, b1, sum[i][1]);
+    }
+  }
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < 2; j++) vector_store(c + (size_t)i * ldc + j * LANES, sum[i][j]);
+}
+
+typedef void micro_rows(size_t k, const real *a, size_t a_row, size_t a_column, const real *b, size_t ldb,
+                        int accumulate, real *c, size_t ldc);
+#define MICRO(rows)                                                                                             \
+  static void micro_##rows(size_t k, const real *a, size_t a_row, size_t a_column, const real *b, size_t ldb,   \
+                           int accumulate, real *c, size_t ldc) {                                               \
+    micro(rows, k, a, a_row, a_column, b, ldb, accumulate, c, ldc);                                             \
+  }
+MICRO(1) MICRO(2) MICRO(3) MICRO(4) MICRO(5) MICRO(6)
+#if VECTOR_BYTES == 64
+MICRO(7) MICRO(8) MICRO(9) MICRO(10) MICRO(11) MICRO(12)
+#endif
+static micro_rows *const micro_table[MR + 1] = {
+    NULL, micro_1, micro_2, micro_3, micro_4, micro_5, micro_6,
+#if VECTOR_BYTES == 64
+    micro_7, micro_8, micro_9, micro_10, micro_11, micro_12,
+#endif
+};
+#undef MICRO
+
+/* A column panel of C (m x width, width <= NR) from a panel of B whose rows hold NR readable reals. */
+static void panel_times(size_t m, size_t width, size_t k, const real *a, size_t a_row, size_t a_column, const real *b,
+                        size_t ldb, int accumulate, real *c, size_t ldc) {
+  real edge[MR * NR];
+  for (size_t i = 0; i < m; i += MR) {
+    size_t rows = m - i < MR ? m - i : MR;
+    if (width == NR) {
+      micro_table[rows](k, a + i * a_row, a_row, a_column, b, ldb, accumulate, c + i * ldc, ldc);
+      continue;
+    }
+    for (size_t r = 0; accumulate && r < rows; r++) memcpy(edge + r * NR, c + (i + r) * ldc, width * sizeof(real));
+    micro_table[rows](k, a + i * a_row, a_row, a_column, b, ldb, accumulate, edge, NR);
+    for (size_t r = 0; r < rows; r++) memcpy(c + (i + r) * ldc, edge + r * NR, width * sizeof(real));
+  }
+}
+
+static void gemm(size_t m, size_t n, size_t k, const void *a_, size_t a_row, size_t a_column, const void *b_,
+                 size_t ldb, int accumulate, void *c_, size_t ldc) {
+  const real *a = a_, *b = b_;
+  real *c = c_;
+  _Alignas(64) real packed[NR * KB];
+  if (!accumulate && k == 0)
+    for (size_t i = 0; i < m; i++) memset(c + i * ldc, 0, n * sizeof(real));
+  for (size_t j = 0; j < n; j += NR) {
+    size_t width = n - j < NR ? n - j : NR;
+    if (width == NR && m <= MR) { /* B is read once: packing would not pay */
+      panel_times(m, NR, k, a, a_row, a_column, b + j, ldb, accumulate, c + j, ldc);
+      continue;
+    }
+    for (size_t from = 0; from < k; from += KB) {
+      size_t steps = k - from < KB ? k - from : KB;
+      const real *source = b + from * ldb + j;
+      if (width == NR)
+        for (size_t s = 0; s < steps; s++)
+          for (int v = 0; v < 2; v++)
+            vector_store(packed + s * NR + v * LANES, vector_load(source + s * ldb + v * LANES));
+      else
+        for (size_t s = 0; s < steps; s++)
+          for (size_t v = 0; v < NR; v++) packed[s * NR + v] = v < width ? source[s * ldb + v] : 0;
+      panel_times(m, width, steps, a + from * a_column, a_row, a_column, packed, NR, accumulate || from, c + j, ldc);
+    }
+  }
+}
+
+/* Panel p holds rows p*NR ... of A transposed: k x NR, missing rows zero. */
+static void pack_panels(size_t m, size_t k, const void *a_, size_t lda, void *panels_) {
+  const real *a = a_;
+  real *panel = panels_;
+  for (size_t i = 0; i < m; i += NR, panel += NR * k) {
+    size_t rows = m - i < NR ? m - i : NR;
+    for (size_t s = 0; s < k; s++)
+      for (size_t r = 0; r < NR; r++) panel[s * NR + r] = r < rows ? a[(i + r) * lda + s] : 0;
+  }
+}
+
+/* C = A B^T is computed as C^T = B A^T, a block of MR columns of C at a time, because transposing the small delta
+ * costs less than transposing the weights. */
+static void gemm_panels(size_t m, size_t n, size_t k, const void *panels_, const void *b_, size_t ldb, void *c_,
+                        size_t ldc) {
+  const real *panel = panels_, *b = b_;
+  real *c = c_;
+  real block[MR * NR];
+  for (size_t i = 0; i < m; i += NR, panel += NR * k) {
+    size_t rows = m - i < NR ? m - i : NR;
+    for (size_t j = 0; j < n; j += MR) {
+      size_t columns = n - j < MR ? n - j : MR;
+      micro_table[columns](k, b + j * ldb, ldb, 1, panel, NR, 0, block, NR);
+      for (size_t r = 0; r < rows; r++)
+        for (size_t s = 0; s < columns; s++) c[(i + r) * ldc + j + s] = block[s * NR + r];
+    }
+  }
+}

@@ -1,0 +1,125 @@
+/* What is done to whole vectors and tiles: bias, largest magnitudes, sums, dropout, conversion.
+ *
+ * Largest magnitudes are taken over bit patterns, where infinity lies above all numbers and NaN above infinity: a
+ * single bad value cannot hide. Sums are kept in double, in LANES8 fixed lanes, so that they vectorise and their
+ * order does not depend on the target. */
+enum { LANES8 = 8 };
+
+static inline double magnitude_value(real_int largest_bits) { return (double)real_of(largest_bits); }
+
+static double add_bias(size_t rows, size_t columns, void *z_, size_t ldz, const void *bias_) {
+  const real *bias = bias_;
+  real_int most = 0;
+  for (size_t i = 0; i < rows; i++) {
+    real *z = (real *)z_ + i * ldz;
+    if (bias)
+      for (size_t j = 0; j < columns; j++) {
+        z[j] += bias[j];
+        most = magnitude(z[j]) > most ? magnitude(z[j]) : most;
+      }
+    else
+      for (size_t j = 0; j < columns; j++) most = magnitude(z[j]) > most ? magnitude(z[j]) : most;
+  }
+  return magnitude_value(most);
+}
+
+static double largest(size_t n, const void *x_) {
+  const real *x = x_;
+  real_int most = 0;
+  for (size_t i = 0; i < n; i++) most = magnitude(x[i]) > most ? magnitude(x[i]) : most;
+  return magnitude_value(most);
+}
+
+static double sum_squares(size_t n, const void *x_, double *largest_) {
+  const real *x = x_;
+  double lane[LANES8] = {0}, sum = 0;
+  real_int most = 0;
+  size_t i = 0;
+  for (; i + LANES8 <= n; i += LANES8)
+    for (int l = 0; l < LANES8; l++) {
+      real_int m = magnitude(x[i + (size_t)l]);
+      most = m > most ? m : most;
+      lane[l] += (double)x[i + (size_t)l] * (double)x[i + (size_t)l];
+    }
+  for (; i < n; i++) {
+    most = magnitude(x[i]) > most ? magnitude(x[i]) : most;
+    lane[i % LANES8] += (double)x[i] * (double)x[i];
+  }
+  for (int l = 0; l < LANES8; l++) sum += lane[l];
+  *largest_ = magnitude_value(most);
+  return sum;
+}
+
+static void column_sums(size_t rows, size_t columns, const void *x_, size_t ldx, void *sums_) {
+  enum { BLOCK = 64 };
+  const real *x = x_;
+  real *sums = sums_;
+  for (size_t from = 0; from < columns; from += BLOCK) {
+    size_t width = columns - from < BLOCK ? columns - from : BLOCK;
+    double sum[BLOCK] = {0};
+    for (size_t i = 0; i < rows; i++)
+      for (size_t j = 0; j < width; j++) sum[j] += (double)x[i * ldx + from + j];
+    for (size_t j = 0; j < width; j++) sums[from + j] = (real)sum[j];
+  }
+}
+
+static void dropout(size_t n, const void *x_, void *y_, double rate, uint64_t key, uint64_t step, uint64_t first) {
+  const real *x = x_;
+  real *y = y_;
+  uint32_t threshold = (uint32_t)(rate * 0x1p32);
+  real scale = (real)(1 / (1 - rate));
+  struct philox draw = {{0}};
+  for (size_t i = 0; i < n; i++) { /* one draw of 4 x 32 bits serves 4 neighbours */
+    uint64_t index = first + i;
+    if (i == 0 || index % 4 == 0) draw = philox(key, step, index / 4);
+    y[i] = draw.word[index % 4] < threshold ? 0 : x[i] * scale;
+  }
+}
+
+static float half_to_float(uint16_t h) {
+  uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = (h >> 10) & 31u, fraction = h & 1023u, bits;
+  float value;
+  if (exponent == 31)
+    bits = 0x7f800000u | fraction << 13;
+  else if (exponent)
+    bits = (exponent + 112) << 23 | fraction << 13;
+  else {
+    value = (float)fraction * 0x1p-24f;
+    memcpy(&bits, &value, sizeof bits);
+  }
+  bits |= sign;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+#define CONVERT(type, expression)                                     \
+  for (size_t i = 0; i < n; i++) {                                    \
+    type value;                                                       \
+    memcpy(&value, source + (int64_t)i * stride, sizeof value);       \
+    out[i] = (real)(expression);                                      \
+  }                                                                   \
+  break
+static void from_array(size_t n, const void *source_, int64_t stride, pynn_dtype dtype, void *out_) {
+  const char *source = source_;
+  real *out = out_;
+  switch (dtype) {
+    case PYNN_FLOAT32: CONVERT(float, value);
+    case PYNN_FLOAT64: CONVERT(double, value);
+    case PYNN_FLOAT16: CONVERT(uint16_t, half_to_float(value));
+    case PYNN_BOOL: CONVERT(uint8_t, value != 0);
+    case PYNN_INT8: CONVERT(int8_t, value);
+    case PYNN_INT16: CONVERT(int16_t, value);
+    case PYNN_INT32: CONVERT(int32_t, value);
+    case PYNN_INT64: CONVERT(int64_t, value);
+    case PYNN_UINT8: CONVERT(uint8_t, value);
+    case PYNN_UINT16: CONVERT(uint16_t, value);
+    case PYNN_UINT32: CONVERT(uint32_t, value);
+    case PYNN_UINT64: CONVERT(uint64_t, value);
+  }
+}
+#undef CONVERT
+
+static void from_double(size_t n, const double *source, void *out_) {
+  real *out = out_;
+  for (size_t i = 0; i < n; i++) out[i] = (real)source[i];
+}

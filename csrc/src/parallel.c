@@ -1,0 +1,232 @@
+/* Threads of a context, and the floating-point state that everything computes in.
+ *
+ * A job's tiles are drawn from one 64-bit ticket, generation << 32 | next tile. A thread that still holds an old job
+ * cannot draw from a new one because its generation no longer matches; the ticket is closed while a job is written.
+ * Idle threads spin for some microseconds, since the next layer's job follows at once, and then sleep. */
+#include "parallel.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#if defined(__SSE2__)
+#  include <immintrin.h>
+#endif
+
+#define MAX_THREADS 256
+/* Below this many floating-point operations a job stays on the caller's thread: waking costs more (measured: see
+ * docs/architecture.md). */
+#define PARALLEL_WORK 5e5
+#define SPIN 4000 /* pauses before an idle thread sleeps, about 50 microseconds */
+#define CLOSED 0xffffffffu
+
+struct pool {
+  int32_t threads; /* with the caller's */
+  int32_t started;
+  pid_t process;       /* that the threads live in: a fork leaves them behind */
+  _Atomic pid_t owner; /* process whose caller has the pool, 0: nobody */
+  _Atomic uint64_t ticket;
+  _Atomic int64_t tiles, finished;
+  void (*_Atomic run)(void *, int64_t);
+  void *_Atomic argument;
+  _Atomic int32_t sleepers;
+  _Atomic int stop;
+  pthread_mutex_t mutex;
+  pthread_cond_t wake;
+  pthread_t thread[MAX_THREADS];
+  _Atomic pid_t blas_owner;
+  pid_t blas_process;
+  int64_t blas_callers; /* now computing; the first saves and the last restores */
+  int blas_threads;
+};
+
+static void pause_(void) {
+#if defined(__SSE2__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+/* ---- floating-point state: subnormals are zero, rounding to nearest, no traps */
+
+static uint64_t floating_point_set(void) {
+#if defined(__SSE2__)
+  uint32_t saved = _mm_getcsr();
+  _mm_setcsr(0x1f80u | 0x8000u | 0x0040u); /* default | flush to zero | denormals are zero */
+  return saved;
+#elif defined(__aarch64__)
+  uint64_t saved;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
+  __asm__ volatile("msr fpcr, %0" ::"r"((uint64_t)1 << 24));
+  return saved;
+#else
+  return 0;
+#endif
+}
+
+static void floating_point_restore(uint64_t saved) {
+#if defined(__SSE2__)
+  _mm_setcsr((uint32_t)saved);
+#elif defined(__aarch64__)
+  __asm__ volatile("msr fpcr, %0" ::"r"(saved));
+#else
+  (void)saved;
+#endif
+}
+
+/* Takes a lock whose value is the process that holds it: one held across a fork does not bind the child. */
+static int acquire(_Atomic pid_t *owner, pid_t process) {
+  pid_t holder = atomic_load(owner);
+  return holder != process && atomic_compare_exchange_strong(owner, &holder, process);
+}
+
+/* Counts callers in and out of BLAS; its own threads are off while there is one. */
+static void blas_count(const pynn_context *context, int change) {
+  struct pool *pool = context->pool;
+  if (!context->blas.set_threads || !context->blas.get_threads) return;
+  pid_t process = getpid();
+  while (!acquire(&pool->blas_owner, process)) sched_yield();
+  if (pool->blas_process != process) pool->blas_callers = 0;
+  pool->blas_process = process;
+  if (change > 0 && pool->blas_callers == 0) {
+    pool->blas_threads = context->blas.get_threads();
+    if (pool->blas_threads != 1) context->blas.set_threads(1);
+  }
+  pool->blas_callers += change;
+  if (change < 0 && pool->blas_callers == 0 && pool->blas_threads != 1) context->blas.set_threads(pool->blas_threads);
+  atomic_store(&pool->blas_owner, 0);
+}
+
+struct guard compute_begin(const pynn_context *context, int blas) {
+  if (blas) blas_count(context, 1);
+  return (struct guard){floating_point_set(), blas};
+}
+
+void compute_end(const pynn_context *context, struct guard guard) {
+  floating_point_restore(guard.floating_point);
+  if (guard.blas) blas_count(context, -1);
+}
+
+/* ---- the pool */
+
+/* Draws and runs tiles of generation `generation` until there are none. */
+static void work(struct pool *pool, uint32_t generation) {
+  for (;;) {
+    uint64_t ticket = atomic_load(&pool->ticket);
+    int64_t tiles = atomic_load_explicit(&pool->tiles, memory_order_relaxed);
+    void (*run)(void *, int64_t) = atomic_load_explicit(&pool->run, memory_order_relaxed);
+    void *argument = atomic_load_explicit(&pool->argument, memory_order_relaxed);
+    uint32_t tile = (uint32_t)ticket;
+    if ((uint32_t)(ticket >> 32) != generation || tile == CLOSED || tile >= tiles) return;
+    if (!atomic_compare_exchange_weak(&pool->ticket, &ticket, ticket + 1)) continue;
+    run(argument, tile);
+    atomic_fetch_add(&pool->finished, 1);
+  }
+}
+
+static void *worker(void *argument) {
+  struct pool *pool = argument;
+  uint32_t seen = 0;
+  floating_point_set();
+  while (!atomic_load(&pool->stop)) {
+    uint32_t generation = (uint32_t)(atomic_load(&pool->ticket) >> 32);
+    for (int i = 0; i < SPIN && generation == seen; i++) {
+      pause_();
+      generation = (uint32_t)(atomic_load(&pool->ticket) >> 32);
+    }
+    if (generation == seen) {
+      pthread_mutex_lock(&pool->mutex);
+      atomic_fetch_add(&pool->sleepers, 1);
+      while ((uint32_t)(atomic_load(&pool->ticket) >> 32) == seen && !atomic_load(&pool->stop))
+        pthread_cond_wait(&pool->wake, &pool->mutex);
+      atomic_fetch_sub(&pool->sleepers, 1);
+      pthread_mutex_unlock(&pool->mutex);
+      continue;
+    }
+    work(pool, generation);
+    if ((uint32_t)atomic_load(&pool->ticket) != CLOSED) seen = generation;
+  }
+  return NULL;
+}
+
+/* Starts the threads in this process; fewer when the system gives fewer. Signals stay with the caller's threads. */
+static void start(struct pool *pool) {
+  sigset_t all, before;
+  pthread_mutex_init(&pool->mutex, NULL);
+  pthread_cond_init(&pool->wake, NULL);
+  atomic_store(&pool->ticket, 0);
+  atomic_store(&pool->sleepers, 0);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pool->started = 0;
+  while (pool->started < pool->threads - 1 && !pthread_create(&pool->thread[pool->started], NULL, worker, pool))
+    pool->started++;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pool->process = getpid();
+}
+
+struct pool *pool_new(const pynn_context *context, int32_t threads) {
+  struct pool *pool = context_allocate(context, 1, sizeof *pool);
+  if (!pool) return NULL;
+  if (threads < 1) {
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+#if defined(__linux__)
+    cpu_set_t set; /* what this process may use, in a container say */
+    if (!sched_getaffinity(0, sizeof set, &set)) processors = CPU_COUNT(&set);
+#endif
+    threads = (int32_t)processors;
+  }
+  pool->threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
+  return pool;
+}
+
+void pool_free(const pynn_context *context, struct pool *pool) {
+  if (!pool) return;
+  if (pool->process == getpid()) {
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&pool->stop, 1);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->mutex);
+    for (int32_t i = 0; i < pool->started; i++) pthread_join(pool->thread[i], NULL);
+    pthread_cond_destroy(&pool->wake);
+    pthread_mutex_destroy(&pool->mutex);
+  }
+  context_release(context, pool, 1, sizeof *pool);
+}
+
+int32_t pool_threads(const struct pool *pool) { return pool->threads; }
+
+void parallel_for(const pynn_context *context, int64_t tiles, double work_, void (*run)(void *, int64_t),
+                  void *argument) {
+  struct pool *pool = context->pool;
+  pid_t process;
+  if (tiles < 2 || tiles >= CLOSED || work_ < PARALLEL_WORK || pool->threads < 2 ||
+      !acquire(&pool->owner, process = getpid())) {
+    for (int64_t tile = 0; tile < tiles; tile++) run(argument, tile);
+    return;
+  }
+  if (pool->process != process) start(pool);
+  uint64_t generation = (atomic_load(&pool->ticket) >> 32) + 1;
+  if (generation > UINT32_MAX) generation = 1;
+  atomic_store(&pool->ticket, generation << 32 | CLOSED);
+  atomic_store_explicit(&pool->tiles, tiles, memory_order_relaxed);
+  atomic_store_explicit(&pool->run, run, memory_order_relaxed);
+  atomic_store_explicit(&pool->argument, argument, memory_order_relaxed);
+  atomic_store(&pool->finished, 0);
+  atomic_store(&pool->ticket, generation << 32);
+  if (atomic_load(&pool->sleepers)) {
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->mutex);
+  }
+  work(pool, (uint32_t)generation);
+  for (int i = 0; atomic_load(&pool->finished) < tiles; i++)
+    if (i < SPIN)
+      pause_();
+    else
+      sched_yield();
+  atomic_store(&pool->owner, 0);
+}
