@@ -1,0 +1,215 @@
+/* Models: layers to shapes, shapes to offsets in the one parameter vector, initial values. */
+#include "model.h"
+
+#include "initializers.h"
+#include "rng.h"
+#include "tables.h"
+
+#include <string.h>
+
+void pynn_model_options_init(pynn_model_options *options) {
+  *options = (pynn_model_options){.struct_size = sizeof *options, .dtype = PYNN_FLOAT32};
+}
+
+pynn_status pynn_dense(pynn_layer *out, int64_t units, const char *activation) {
+  pynn_layer layer = {.struct_size = sizeof layer};
+  pynn_spec_named(&layer.kind, PYNN_LAYER, "dense");
+  pynn_status status = pynn_spec_set(&layer.kind, "units", (double)units);
+  if (!status) status = pynn_spec_named(&layer.activation, PYNN_ACTIVATION, activation ? activation : "linear");
+  if (status) return status;
+  const pynn_row *row = pynn_table_row(PYNN_ACTIVATION, layer.activation.row);
+  pynn_spec_named(&layer.kernel_initializer, PYNN_INITIALIZER, row->initializer);
+  pynn_spec_named(&layer.bias_initializer, PYNN_INITIALIZER, "zeros");
+  *out = layer;
+  return PYNN_OK;
+}
+
+pynn_status pynn_dropout(pynn_layer *out, double rate) {
+  pynn_layer layer = {.struct_size = sizeof layer};
+  pynn_spec_named(&layer.kind, PYNN_LAYER, "dropout");
+  pynn_status status = pynn_spec_set(&layer.kind, "rate", rate);
+  if (!status) *out = layer;
+  return status;
+}
+
+static pynn_status check_layer(const pynn_layer *layer, int32_t index, pynn_error *error) {
+  const char *what = NULL;
+  if (layer->struct_size != sizeof *layer || !spec_valid(&layer->kind, PYNN_LAYER))
+    what = "kind";
+  else if (layer->kind.row != LAYER_DENSE)
+    return PYNN_OK;
+  else if (!spec_valid(&layer->activation, PYNN_ACTIVATION))
+    what = "activation";
+  else if (!spec_valid(&layer->kernel_initializer, PYNN_INITIALIZER))
+    what = "kernel_initializer";
+  else if (!spec_valid(&layer->bias_initializer, PYNN_INITIALIZER))
+    what = "bias_initializer";
+  if (!what) return PYNN_OK;
+  fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a valid %s in layer %d, made by pynn_spec_named and _set", what,
+       (int)index);
+  if (error) error->layer = index;
+  return PYNN_ERROR_INVALID_ARGUMENT;
+}
+
+/* Shapes and offsets of all layers and tensors; their numbers when `model` has no room for them yet. */
+static pynn_status lay_out(pynn_model *model, const pynn_layer *specs, pynn_error *error) {
+  int64_t width = model->inputs, parameters = 0;
+  int32_t tensors = 0;
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    struct layer layer = {.spec = specs[i], .inputs = width, .units = width, .kernel = -1, .bias = -1};
+    pynn_status status = check_layer(&specs[i], i, error);
+    if (status) return status;
+    if (specs[i].kind.row == LAYER_DENSE) {
+      int64_t units = layer.units = width = (int64_t)specs[i].kind.values[0];
+      pynn_tensor kernel = {"kernel", i, parameters, layer.inputs, units};
+      layer.kernel = parameters;
+      parameters += layer.inputs * units;
+      pynn_tensor bias = {"bias", i, parameters, 1, units};
+      if (model->tensors) model->tensors[tensors] = kernel;
+      tensors++;
+      if (specs[i].kind.values[1] != 0) {
+        layer.bias = parameters;
+        parameters += units;
+        if (model->tensors) model->tensors[tensors] = bias;
+        tensors++;
+      }
+      layer.activation = &model->kernels->activations[specs[i].activation.row];
+    }
+    if (parameters > MAX_PARAMETERS)
+      return fail(error, PYNN_ERROR_TOO_LARGE, "expected at most 2^36 parameters; received more, at layer %d", (int)i);
+    if (model->layers) model->layers[i] = layer;
+  }
+  model->outputs = width;
+  model->n_parameters = parameters;
+  model->n_tensors = tensors;
+  return PYNN_OK;
+}
+
+pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                            const pynn_layer *layers, int32_t n_layers, pynn_error *error) {
+  if (!out || !context || !options || options->struct_size != sizeof *options || !layers)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out, context, options and layers; received NULL");
+  if (options->inputs < 1 || options->inputs > MAX_WIDTH)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected inputs in 1 ... 2^20; received inputs=%lld",
+                (long long)options->inputs);
+  if (options->dtype != PYNN_FLOAT32 && options->dtype != PYNN_FLOAT64)
+    return fail(error, PYNN_ERROR_DTYPE, "expected a model of float32 or float64; received dtype=%d",
+                (int)options->dtype);
+  if (n_layers < 1 || n_layers > MAX_LAYERS)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected 1 ... 1024 layers; received n_layers=%d", (int)n_layers);
+
+  pynn_model shape = {.context = context,
+                      .kernels = context->kernels[options->dtype],
+                      .dtype = options->dtype,
+                      .seed = options->seed,
+                      .inputs = options->inputs,
+                      .n_layers = n_layers};
+  pynn_status status = lay_out(&shape, layers, error);
+  if (status) return status;
+  pynn_model *model = context_allocate(context, 1, sizeof *model);
+  if (model) {
+    *model = shape;
+    model->layers = context_allocate(context, (size_t)n_layers, sizeof *model->layers);
+    model->tensors = context_allocate(context, (size_t)shape.n_tensors, sizeof *model->tensors);
+    model->parameters = context_allocate(context, (size_t)shape.n_parameters, model->kernels->size);
+  }
+  if (!model || !model->layers || !model->tensors || !model->parameters) {
+    pynn_model_free(model);
+    return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for %lld parameters; received none",
+                (long long)shape.n_parameters);
+  }
+  lay_out(model, layers, error);
+  *out = model;
+  return PYNN_OK;
+}
+
+/* Fills every tensor from its initializer's stream, by way of doubles so that both dtypes start from the same draw. */
+static pynn_status initialize(pynn_model *model) {
+  size_t most = 0;
+  for (int32_t i = 0; i < model->n_tensors; i++) {
+    size_t n = (size_t)(model->tensors[i].rows * model->tensors[i].columns);
+    most = n > most ? n : most;
+  }
+  double *values = context_allocate(model->context, most, sizeof *values);
+  double *scratch = context_allocate(model->context, most, sizeof *scratch);
+  for (int32_t i = 0; values && scratch && i < model->n_tensors; i++) {
+    const pynn_tensor *tensor = &model->tensors[i];
+    const struct layer *layer = &model->layers[tensor->layer];
+    const pynn_spec *spec =
+        tensor->offset == layer->kernel ? &layer->spec.kernel_initializer : &layer->spec.bias_initializer;
+    pynn_initializers[spec->row].fill(tensor->rows, tensor->columns,
+                                      stream_key(model->seed, STREAM_INITIALIZER, (uint64_t)i), spec->values, values,
+                                      scratch);
+    model->kernels->from_double((size_t)(tensor->rows * tensor->columns), values,
+                                (char *)model->parameters + (size_t)tensor->offset * model->kernels->size);
+  }
+  pynn_status status = values && scratch ? PYNN_OK : PYNN_ERROR_OUT_OF_MEMORY;
+  context_release(model->context, values, most, sizeof *values);
+  context_release(model->context, scratch, most, sizeof *scratch);
+  return status;
+}
+
+pynn_status pynn_model_new(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                           const pynn_layer *layers, int32_t n_layers, pynn_error *error) {
+  pynn_model *model = NULL;
+  pynn_status status = model_new_empty(&model, context, options, layers, n_layers, error);
+  if (status) return status;
+  status = initialize(model);
+  if (status) {
+    pynn_model_free(model);
+    return fail(error, status, "expected memory to draw the initial parameters; received none");
+  }
+  *out = model;
+  return PYNN_OK;
+}
+
+void pynn_model_free(pynn_model *model) {
+  if (!model) return;
+  const pynn_context *context = model->context;
+  context_release(context, model->layers, (size_t)model->n_layers, sizeof *model->layers);
+  context_release(context, model->tensors, (size_t)model->n_tensors, sizeof *model->tensors);
+  context_release(context, model->parameters, (size_t)model->n_parameters, model->kernels->size);
+  context_release(context, model->metadata, model->metadata_size, 1);
+  context_release(context, model, 1, sizeof *model);
+}
+
+int64_t pynn_model_inputs(const pynn_model *model) { return model->inputs; }
+int64_t pynn_model_outputs(const pynn_model *model) { return model->outputs; }
+pynn_dtype pynn_model_dtype(const pynn_model *model) { return model->dtype; }
+uint64_t pynn_model_seed(const pynn_model *model) { return model->seed; }
+int32_t pynn_model_n_layers(const pynn_model *model) { return model->n_layers; }
+const pynn_layer *pynn_model_layer(const pynn_model *model, int32_t index) {
+  return index < 0 || index >= model->n_layers ? NULL : &model->layers[index].spec;
+}
+int64_t pynn_model_n_parameters(const pynn_model *model) { return model->n_parameters; }
+void *pynn_model_parameters(pynn_model *model) { return model->parameters; }
+int32_t pynn_model_n_tensors(const pynn_model *model) { return model->n_tensors; }
+const pynn_spec *pynn_model_loss(const pynn_model *model) { return model->has_loss ? &model->loss_spec : NULL; }
+
+pynn_status pynn_model_tensor(const pynn_model *model, int32_t index, pynn_tensor *out) {
+  if (index < 0 || index >= model->n_tensors) return PYNN_ERROR_INVALID_ARGUMENT;
+  *out = model->tensors[index];
+  return PYNN_OK;
+}
+
+pynn_status pynn_model_set_loss(pynn_model *model, const pynn_spec *spec) {
+  if (!model || !spec || !spec_valid(spec, PYNN_LOSS)) return PYNN_ERROR_INVALID_ARGUMENT;
+  const struct loss *loss = &model->kernels->losses[spec->row];
+  pynn_spec link, linear;
+  if (pynn_spec_named(&link, PYNN_ACTIVATION, loss->row.link) || pynn_spec_named(&linear, PYNN_ACTIVATION, "linear"))
+    return PYNN_ERROR_UNKNOWN_NAME;
+  struct layer *last = &model->layers[model->n_layers - 1];
+  model->has_loss = 1;
+  model->loss_spec = *spec;
+  model->loss = loss;
+  model->link_spec = link;
+  model->link = NULL;
+  /* The link stands behind the logits: behind the last layer as written, or in place of a last activation that is
+   * the link itself. */
+  if (link.row != linear.row) model->link = &model->kernels->activations[link.row];
+  if (last->activation) {
+    int32_t row = last->spec.activation.row;
+    last->activation = &model->kernels->activations[row == link.row ? linear.row : row];
+  }
+  return PYNN_OK;
+}

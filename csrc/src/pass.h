@@ -1,0 +1,68 @@
+/* Forward, loss and backward over one batch, in memory that a workspace holds. */
+#ifndef PYNN_PASS_H
+#define PYNN_PASS_H
+
+#include "model.h"
+#include "parallel.h"
+
+/* What one layer's values were, taken while they were computed. */
+struct layer_sums {
+  double activation_max, delta_max, gradient_max, gradient_squares;
+};
+
+struct pynn_workspace {
+  const pynn_model *model;
+  int64_t capacity; /* rows */
+  int64_t widest;   /* columns of the widest layer, input included */
+  int keeps;        /* every layer's values are kept for a backward pass */
+  void *input;      /* capacity x inputs: the batch */
+  void *targets;    /* capacity x outputs */
+  int64_t *labels;  /* capacity */
+  double *weights;  /* capacity */
+  void **z, **y;    /* per layer, capacity x units: before and after the activation */
+  void *delta[2];   /* capacity x widest: dL/d output of the layer at hand and of the one below */
+  void *panels;     /* the delta, packed for the product with W^T */
+  struct layer_sums *sums; /* per layer */
+  double *tile_max, *tile_sum; /* per tile of the job at hand */
+  int64_t tiles;
+  size_t values; /* reals in the block that starts at `input` */
+};
+
+/* `keeps` != 0: for training. */
+pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t capacity, int keeps);
+
+/* The batch and its targets for one pass. `x` has rows of `ldx` reals. */
+struct batch {
+  int64_t rows;
+  const void *x;
+  int64_t ldx;
+  int has_labels;
+  int has_weights;
+};
+
+/* Whether a pass over `rows` rows may call the BLAS (rows of predictions never do). */
+int pass_uses_blas(const pynn_model *model, int64_t rows);
+
+/* Values of every layer; the last one's are the logits. `dropout_key` and `step` draw dropout in training; without
+ * `training` dropout does nothing. Returns the logits. */
+const void *pass_forward(pynn_workspace *workspace, const struct batch *batch, int training, uint64_t dropout_key,
+                         uint64_t step);
+
+/* Sum over rows of weight x loss; with `backward`, delta[0] <- d(sum / rows) / d logits. */
+double pass_loss(pynn_workspace *workspace, const struct batch *batch, const void *logits, int backward);
+
+/* gradient <- dL/dparameters, from delta[0]. */
+void pass_backward(pynn_workspace *workspace, const struct batch *batch, void *gradient, uint64_t dropout_key,
+                   uint64_t step);
+
+/* out (rows x outputs) <- link(logits), or the logits when raw. */
+void pass_predictions(const pynn_workspace *workspace, int64_t rows, const void *logits, int raw, void *out);
+
+/* Targets and weights of rows order[first ...] into the workspace; LABEL names the row in `error`. */
+pynn_status pass_targets(pynn_workspace *workspace, const pynn_array *targets, const pynn_array *weights,
+                         const int64_t *order, int64_t first, struct batch *batch, pynn_error *error);
+/* Shapes and dtypes of targets and weights against the model and its loss. */
+pynn_status pass_check_targets(const pynn_model *model, const pynn_array *x, const pynn_array *targets,
+                               const pynn_array *weights, pynn_error *error);
+
+#endif
