@@ -16,15 +16,21 @@ static void release(void *user, void *memory, size_t size) {
   free(memory);
 }
 
+/* Bytes of count x size, at least 1; 0 when that overflows. */
+static size_t bytes_of(size_t count, size_t size) {
+  if (count == 0 || size == 0) return 1;
+  return count > SIZE_MAX / 2 / size ? 0 : count * size;
+}
+
 void *context_allocate(const pynn_context *context, size_t count, size_t size) {
-  if (size && count > (SIZE_MAX / 2) / size) return NULL;
-  size_t bytes = count * size ? count * size : 1;
+  size_t bytes = bytes_of(count, size);
+  if (!bytes) return NULL;
   void *memory = context->allocator.allocate(context->allocator.user, bytes);
   return memory ? memset(memory, 0, bytes) : NULL;
 }
 
 void context_release(const pynn_context *context, void *memory, size_t count, size_t size) {
-  if (memory) context->allocator.release(context->allocator.user, memory, count * size ? count * size : 1);
+  if (memory) context->allocator.release(context->allocator.user, memory, bytes_of(count, size));
 }
 
 /* Targets from best to plainest, with whether this processor has them. */

@@ -5,6 +5,9 @@
 #include "model.h"
 #include "parallel.h"
 
+/* The larger of two largest magnitudes; NaN when one is. */
+static inline double larger(double a, double b) { return a != a || a >= b ? a : b; }
+
 /* What one layer's values were, taken while they were computed. */
 struct layer_sums {
   double activation_max, delta_max, gradient_max, gradient_squares;

@@ -1,0 +1,325 @@
+/* One step: pass, health, clip, refuse or update; and steps over data in memory.
+ *
+ * A step is a transaction. Gradients are complete before a parameter changes; whatever is not finite by then refuses the
+ * step. That the update itself stays finite is proved from the largest magnitudes that go into it, which costs
+ * nothing; where the proof fails, the update is first tried on copies. */
+#include "array.h"
+#include "health.h"
+#include "pass.h"
+#include "rng.h"
+#include "tables.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+enum { CHUNK = 8192 }; /* parameters of one tile of the update */
+
+struct pynn_trainer {
+  pynn_model *model;
+  const struct optimizer *optimizer;
+  pynn_spec spec;
+  double clip_norm, learning_rate;
+  uint64_t dropout_key;
+  int check, uses_blas;
+  int64_t steps;
+  pynn_workspace *w;
+  void *gradient;
+  void *slots[PYNN_MAX_SLOTS];
+  int slots_given; /* the caller has a state vector and may write it: largest.slot_max is taken anew each call */
+  struct update_health largest; /* of parameters and state vectors, as the last update left them */
+  void *trial; /* CHUNK x (1 + slots): where a doubtful update is tried */
+  struct update_health *chunk_health;
+  int64_t chunks;
+};
+
+void pynn_trainer_options_init(pynn_trainer_options *options, const pynn_model *model) {
+  *options = (pynn_trainer_options){
+      .struct_size = sizeof *options, .batch_size = 32, .seed = model ? model->seed : 0, .check = 1};
+  pynn_spec_named(&options->optimizer, PYNN_OPTIMIZER, "sgd");
+}
+
+static pynn_status check_options(const pynn_model *model, const pynn_trainer_options *options, pynn_error *error) {
+  if (!model || !options || options->struct_size != sizeof *options)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a model and options from pynn_trainer_options_init");
+  if (!model->has_loss)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a loss, from pynn_model_set_loss; received none");
+  if (!spec_valid(&options->optimizer, PYNN_OPTIMIZER))
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected an optimizer made by pynn_spec_named and _set");
+  if (options->batch_size < 1)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected batch_size >= 1; received batch_size=%lld",
+                (long long)options->batch_size);
+  if (!(options->clip_norm >= 0 && options->clip_norm <= model->kernels->maximum))
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected clip_norm >= 0, finite; received clip_norm=%g",
+                options->clip_norm);
+  return PYNN_OK;
+}
+
+static void fill(const struct kernels *kernels, void *vector, int64_t n, double value) {
+  for (int64_t i = 0; i < n; i++) kernels->from_double(1, &value, (char *)vector + (size_t)i * kernels->size);
+}
+
+pynn_status pynn_trainer_new(pynn_trainer **out, pynn_model *model, const pynn_trainer_options *options,
+                             pynn_error *error) {
+  pynn_status status = check_options(model, options, error);
+  if (status) return status;
+  const pynn_context *context = model->context;
+  const struct kernels *kernels = model->kernels;
+  const size_t n = (size_t)model->n_parameters;
+  pynn_trainer *t = context_allocate(context, 1, sizeof *t);
+  if (!t) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for a trainer; received none");
+  t->model = model;
+  t->optimizer = &kernels->optimizers[options->optimizer.row];
+  t->spec = options->optimizer;
+  t->clip_norm = options->clip_norm;
+  t->learning_rate = options->optimizer.values[0];
+  t->dropout_key = stream_key(options->seed, STREAM_DROPOUT, 0);
+  t->check = options->check;
+  t->uses_blas = pass_uses_blas(model, options->batch_size);
+  t->chunks = (model->n_parameters + CHUNK - 1) / CHUNK;
+  status = workspace_new(&t->w, model, options->batch_size, 1);
+  if (!status) {
+    t->gradient = context_allocate(context, n, kernels->size);
+    t->trial = context_allocate(context, CHUNK * (size_t)(1 + t->optimizer->n_slots), kernels->size);
+    t->chunk_health = context_allocate(context, (size_t)t->chunks, sizeof *t->chunk_health);
+    if (!t->gradient || !t->trial || !t->chunk_health) status = PYNN_ERROR_OUT_OF_MEMORY;
+  }
+  for (int i = 0; i < t->optimizer->n_slots && !status; i++) {
+    t->slots[i] = context_allocate(context, n, kernels->size);
+    if (!t->slots[i]) status = PYNN_ERROR_OUT_OF_MEMORY;
+    if (status || t->optimizer->slot_start < 0) continue;
+    t->largest.slot_max[i] = t->spec.values[t->optimizer->slot_start];
+    fill(kernels, t->slots[i], model->n_parameters, t->largest.slot_max[i]);
+  }
+  if (status) {
+    pynn_trainer_free(t);
+    return fail(error, status, "expected memory for %lld parameters and a batch of %lld rows; received none",
+                (long long)model->n_parameters, (long long)options->batch_size);
+  }
+  t->largest.parameter_max = kernels->largest(n, model->parameters);
+  *out = t;
+  return PYNN_OK;
+}
+
+void pynn_trainer_free(pynn_trainer *t) {
+  if (!t) return;
+  const pynn_context *context = t->model->context;
+  const size_t n = (size_t)t->model->n_parameters, size = t->model->kernels->size;
+  pynn_workspace_free(t->w);
+  context_release(context, t->gradient, n, size);
+  for (int i = 0; i < t->optimizer->n_slots; i++) context_release(context, t->slots[i], n, size);
+  context_release(context, t->trial, CHUNK * (size_t)(1 + t->optimizer->n_slots), size);
+  context_release(context, t->chunk_health, (size_t)t->chunks, sizeof *t->chunk_health);
+  context_release(context, t, 1, sizeof *t);
+}
+
+pynn_status pynn_trainer_set_learning_rate(pynn_trainer *t, double learning_rate) {
+  pynn_spec spec = t->spec;
+  pynn_status status = pynn_spec_set(&spec, "learning_rate", learning_rate);
+  if (!status) t->learning_rate = learning_rate;
+  return status;
+}
+double pynn_trainer_learning_rate(const pynn_trainer *t) { return t->learning_rate; }
+int64_t pynn_trainer_steps(const pynn_trainer *t) { return t->steps; }
+pynn_status pynn_trainer_set_steps(pynn_trainer *t, int64_t steps) {
+  if (steps < 0) return PYNN_ERROR_INVALID_ARGUMENT;
+  t->steps = steps;
+  return PYNN_OK;
+}
+void *pynn_trainer_gradient(pynn_trainer *t) { return t->gradient; }
+int32_t pynn_trainer_n_slots(const pynn_trainer *t) { return t->optimizer->n_slots; }
+void *pynn_trainer_slot(pynn_trainer *t, int32_t index) {
+  if (index < 0 || index >= t->optimizer->n_slots) return NULL;
+  t->slots_given = 1;
+  return t->slots[index];
+}
+
+pynn_status pynn_trainer_health(const pynn_trainer *t, int32_t layer, pynn_layer_health *out) {
+  if (layer < 0 || layer >= t->model->n_layers) return PYNN_ERROR_INVALID_ARGUMENT;
+  const struct layer_sums *sums = &t->w->sums[layer];
+  *out = (pynn_layer_health){sums->activation_max, sums->delta_max, sums->gradient_max, sqrt(sums->gradient_squares)};
+  return PYNN_OK;
+}
+
+/* ---- the update */
+
+/* Global Euclidean norm of the gradient. Sums of squares of doubles can leave their range; then once more, scaled. */
+static double gradient_norm(const pynn_trainer *t) {
+  const pynn_model *model = t->model;
+  const struct kernels *kernels = model->kernels;
+  double squares = 0, largest = 0;
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    squares += t->w->sums[i].gradient_squares;
+    largest = larger(largest, t->w->sums[i].gradient_max);
+  }
+  if ((squares > 1e-280 && squares <= DBL_MAX) || !(largest > 0) || kernels->size == sizeof(float))
+    return sqrt(squares);
+  const double *g = t->gradient;
+  squares = 0;
+  for (int64_t i = 0; i < model->n_parameters; i++) squares += (g[i] / largest) * (g[i] / largest);
+  return largest * sqrt(squares);
+}
+
+struct update {
+  pynn_trainer *t;
+  double scale;
+  double c[8];
+};
+
+static void update_chunk(void *argument, int64_t index) {
+  const struct update *u = argument;
+  const pynn_trainer *t = u->t;
+  const size_t size = t->model->kernels->size, from = (size_t)index * CHUNK * size;
+  const int64_t left = t->model->n_parameters - index * CHUNK;
+  void *slots[PYNN_MAX_SLOTS] = {NULL};
+  for (int i = 0; i < t->optimizer->n_slots; i++) slots[i] = (char *)t->slots[i] + from;
+  t->optimizer->update((size_t)(left < CHUNK ? left : CHUNK), (char *)t->model->parameters + from,
+                       (const char *)t->gradient + from, u->scale, slots, u->c, &t->chunk_health[index]);
+}
+
+/* Whether the update of every chunk is finite, tried on copies. */
+static int update_survives(const struct update *u) {
+  const pynn_trainer *t = u->t;
+  const size_t size = t->model->kernels->size;
+  const double maximum = t->model->kernels->maximum;
+  int survives = 1;
+  for (int64_t index = 0; index < t->chunks && survives; index++) {
+    const size_t from = (size_t)index * CHUNK * size;
+    const int64_t left = t->model->n_parameters - index * CHUNK;
+    const size_t n = (size_t)(left < CHUNK ? left : CHUNK);
+    struct update_health health = {0};
+    void *slots[PYNN_MAX_SLOTS] = {NULL};
+    memcpy(t->trial, (const char *)t->model->parameters + from, n * size);
+    for (int i = 0; i < t->optimizer->n_slots; i++) {
+      slots[i] = (char *)t->trial + (size_t)(i + 1) * CHUNK * size;
+      memcpy(slots[i], (const char *)t->slots[i] + from, n * size);
+    }
+    t->optimizer->update(n, t->trial, (const char *)t->gradient + from, u->scale, slots, u->c, &health);
+    survives = health.parameter_max <= maximum;
+    for (int i = 0; i < t->optimizer->n_slots; i++) survives &= health.slot_max[i] <= maximum;
+  }
+  return survives;
+}
+
+/* Parameters and state move by one step, or stay as they are. */
+static pynn_status update(pynn_trainer *t, double norm, pynn_error *error) {
+  const struct kernels *kernels = t->model->kernels;
+  struct update u = {.t = t, .scale = t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1};
+  t->optimizer->coefficients(t->spec.values, t->learning_rate, t->steps + 1, u.c);
+  if (t->check) {
+    double g_max = 0;
+    for (int32_t i = 0; i < t->model->n_layers; i++) g_max = larger(g_max, t->w->sums[i].gradient_max);
+    /* Changes below an ulp of the largest number cannot overflow a finite parameter. */
+    const double bound =
+        t->optimizer->bound(u.c, t->largest.parameter_max, g_max * u.scale, t->largest.slot_max);
+    if (!(bound <= kernels->maximum * 0x1p-54) && !update_survives(&u))
+      return fail(error, PYNN_ERROR_NUMERIC,
+                  "expected finite parameters; received an update that would overflow (learning rate %g, gradient norm "
+                  "%g); nothing was updated",
+                  t->learning_rate, norm);
+  }
+  parallel_for(t->model->context, t->chunks, 10.0 * (double)t->model->n_parameters, update_chunk, &u);
+  t->largest = (struct update_health){0};
+  for (int64_t i = 0; i < t->chunks; i++) {
+    t->largest.parameter_max = larger(t->largest.parameter_max, t->chunk_health[i].parameter_max);
+    for (int j = 0; j < t->optimizer->n_slots; j++)
+      t->largest.slot_max[j] = larger(t->largest.slot_max[j], t->chunk_health[i].slot_max[j]);
+  }
+  t->steps++;
+  return PYNN_OK;
+}
+
+/* ---- steps */
+
+/* The batch's rows where they lie when they lie well, else gathered. */
+static struct batch take_rows(const pynn_trainer *t, const pynn_array *x, const int64_t *order, int64_t first,
+                              int64_t rows) {
+  const struct kernels *kernels = t->model->kernels;
+  const int64_t size = (int64_t)kernels->size;
+  if (!order && x->dtype == t->model->dtype && x->column_stride == size && x->row_stride >= x->columns * size &&
+      x->row_stride % size == 0 && (uintptr_t)x->data % (uintptr_t)size == 0)
+    return (struct batch){.rows = rows, .x = array_row(x, first), .ldx = x->row_stride / size};
+  array_gather(kernels, x, order, first, rows, t->w->input);
+  return (struct batch){.rows = rows, .x = t->w->input, .ldx = t->model->inputs};
+}
+
+static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first, int64_t rows,
+                             void *predictions, pynn_step *result, pynn_error *error) {
+  struct batch batch = take_rows(t, &data->x, order, first, rows);
+  pynn_status status = pass_targets(t->w, &data->targets, &data->weights, order, first, &batch, error);
+  if (status) return status;
+  const void *logits = pass_forward(t->w, &batch, 1, t->dropout_key, (uint64_t)t->steps);
+  const double loss = pass_loss(t->w, &batch, logits, 1);
+  if (predictions) pass_predictions(t->w, rows, logits, 0, predictions);
+  pass_backward(t->w, &batch, t->gradient, t->dropout_key, (uint64_t)t->steps);
+  if (t->check) status = health_check(t->w, &batch, loss, t->gradient, order, first, error);
+  if (status) return status;
+  const double norm = gradient_norm(t);
+  status = update(t, norm, error);
+  if (status) return status;
+  result->loss += loss;
+  result->gradient_norm = norm;
+  result->rows += rows;
+  result->steps++;
+  return PYNN_OK;
+}
+
+static double seconds_now(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static pynn_status check_order(const pynn_data *data, const int64_t *order, int64_t first, int64_t count,
+                               pynn_error *error) {
+  if (first < 0 || count < 0 || (!order && count > data->x.rows - first))
+    return fail(error, PYNN_ERROR_SHAPE, "expected rows within 0 ... %lld; received first=%lld, count=%lld",
+                (long long)data->x.rows - 1, (long long)first, (long long)count);
+  for (int64_t i = first; order && i < first + count; i++)
+    if (order[i] < 0 || order[i] >= data->x.rows)
+      return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected row numbers in 0 ... %lld; received order[%lld]=%lld",
+                  (long long)data->x.rows - 1, (long long)i, (long long)order[i]);
+  return PYNN_OK;
+}
+
+pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first,
+                               int64_t count, int64_t batch_size, double seconds, void *predictions, pynn_step *step,
+                               pynn_error *error) {
+  if (!t || !data || !step)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a trainer, data and step; received NULL");
+  if (batch_size < 1 || batch_size > t->w->capacity)
+    return fail(error, PYNN_ERROR_TOO_LARGE, "expected batches of 1 ... %lld rows, as the trainer was made for; received %lld",
+                (long long)t->w->capacity, (long long)batch_size);
+  pynn_status status = pass_check_targets(t->model, &data->x, &data->targets, &data->weights, error);
+  if (!status) status = check_order(data, order, first, count, error);
+  if (status) return status;
+
+  const struct kernels *kernels = t->model->kernels;
+  const struct guard guard = compute_begin(t->model->context, t->uses_blas);
+  const double until = seconds > 0 ? seconds_now() + seconds : HUGE_VAL;
+  pynn_step result = {0};
+  if (t->slots_given)
+    for (int i = 0; i < t->optimizer->n_slots; i++)
+      t->largest.slot_max[i] = kernels->largest((size_t)t->model->n_parameters, t->slots[i]);
+  for (int64_t done = 0; done < count && !status;) {
+    const int64_t rows = count - done < batch_size ? count - done : batch_size;
+    status = step_rows(t, data, order, first + done, rows, predictions, &result, error);
+    done += rows;
+    if (predictions) predictions = (char *)predictions + (size_t)(rows * t->model->outputs) * kernels->size;
+    if (seconds > 0 && seconds_now() >= until) break;
+  }
+  compute_end(t->model->context, guard);
+  result.loss = result.rows ? result.loss / (double)result.rows : 0;
+  result.applied = !status && result.steps > 0;
+  *step = result;
+  return status;
+}
+
+pynn_status pynn_train_step(pynn_trainer *t, const pynn_data *data, pynn_step *step, pynn_error *error) {
+  if (!t || !data || !step)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a trainer, data and step; received NULL");
+  if (data->x.rows < 1)
+    return fail(error, PYNN_ERROR_SHAPE, "expected at least one row; received %lld", (long long)data->x.rows);
+  return pynn_train_batches(t, data, NULL, 0, data->x.rows, data->x.rows, 0, NULL, step, error);
+}
