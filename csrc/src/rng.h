@@ -37,9 +37,15 @@ static inline uint64_t random_bits(uint64_t key, uint64_t step, uint64_t index) 
   return (uint64_t)d.word[0] << 32 | d.word[1];
 }
 
-/* Uniform in (0, 1): (2k+1) / 2^54, never 0 or 1. */
+/* Two words as a number in (0, 1): (2k+1) / 2^53, never 0 or 1. */
+static inline double unit(uint32_t high, uint32_t low) {
+  return ((double)(((uint64_t)high << 32 | low) >> 12) + 0.5) * 0x1p-52;
+}
+
+/* Uniform in (0, 1). */
 static inline double random_unit(uint64_t key, uint64_t step, uint64_t index) {
-  return ((double)(random_bits(key, step, index) >> 11) + 0.5) * 0x1p-53;
+  struct philox d = philox(key, step, index);
+  return unit(d.word[0], d.word[1]);
 }
 
 #endif

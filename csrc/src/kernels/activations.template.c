@@ -1,0 +1,190 @@
+/* Activations y = f(z) and their derivatives f'(z).
+ *
+ * To add one: write name_value(z, a) and name_slope(t, a), name what the slope takes (z or y) in ELEMENTWISE, add a
+ * row to the table. `a` is the row's first number. Rules: a finite z gives a finite value and slope; infinities give
+ * the limit; NaN stays NaN; the slope keeps its relative accuracy where it is small. That is why slopes of saturating
+ * functions take z: from y = sigmoid(z) the slope y (1 - y) would be lost to cancellation, and exactly 0 for z > 17. */
+
+/* f'(z) delta, where an exact 0 switches a unit off whatever delta is: 0 * infinity never occurs. */
+static inline real chain(real delta, real slope) { return slope == 0 ? 0 : delta * slope; }
+
+#define ELEMENTWISE(name, from)                                                                                  \
+  static void name##_forward(size_t n, const void *z_, void *y_, const double *p) {                              \
+    const real *z = z_, a = (real)p[0];                                                                          \
+    real *y = y_;                                                                                                \
+    INDEPENDENT for (size_t i = 0; i < n; i++) y[i] = name##_value(z[i], a);                                     \
+  }                                                                                                              \
+  static void name##_backward(size_t n, const void *z, const void *y, void *delta_, const double *p) {           \
+    const real *t = from, a = (real)p[0];                                                                        \
+    real *delta = delta_;                                                                                        \
+    (void)z, (void)y;                                                                                            \
+    INDEPENDENT for (size_t i = 0; i < n; i++) delta[i] = chain(delta[i], name##_slope(t[i], a));                \
+  }
+
+/* z */
+static void linear_forward(size_t n, const void *z, void *y, const double *p) {
+  (void)p;
+  if (y != z) memcpy(y, z, n * sizeof(real));
+}
+static void linear_backward(size_t n, const void *z, const void *y, void *delta, const double *p) {
+  (void)n, (void)z, (void)y, (void)delta, (void)p;
+}
+
+/* max(z, 0); slope 0 at 0 */
+static inline real relu_value(real z, real a) { return (void)a, z <= 0 ? 0 : z; }
+static inline real relu_slope(real y, real a) { return (void)a, y > 0 ? 1 : 0; }
+ELEMENTWISE(relu, y)
+
+/* z for z > 0, a z otherwise */
+static inline real leaky_relu_value(real z, real a) { return z > 0 ? z : a * z; }
+static inline real leaky_relu_slope(real y, real a) { return y > 0 ? 1 : a; }
+ELEMENTWISE(leaky_relu, y)
+
+/* z for z > 0, a (e^z - 1) otherwise */
+static inline real elu_value(real z, real a) { return z > 0 ? z : a * expm1_(z); }
+static inline real elu_slope(real z, real a) { return z > 0 ? 1 : a * exp_(z); }
+ELEMENTWISE(elu, z)
+
+/* scale elu(z), with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017) */
+#define SELU_SCALE R(1.0507009873554804934)
+#define SELU_ALPHA R(1.6732632423543772848)
+static inline real selu_value(real z, real a) { return (void)a, SELU_SCALE * elu_value(z, SELU_ALPHA); }
+static inline real selu_slope(real z, real a) { return (void)a, SELU_SCALE * elu_slope(z, SELU_ALPHA); }
+ELEMENTWISE(selu, z)
+
+/* 1 / (1 + e^-z); slope s(z) s(-z) */
+static inline real sigmoid_value(real z, real a) { return (void)a, sigmoid_(z); }
+static inline real sigmoid_slope(real z, real a) {
+  real tail = logistic_tail(absolute(z));
+  return (void)a, tail * (1 - tail);
+}
+ELEMENTWISE(sigmoid, z)
+
+/* (1 - e^-2z) / (1 + e^-2z); slope 4 s(2z) s(-2z) */
+static inline real tanh_value(real z, real a) { return (void)a, tanh_(z); }
+static inline real tanh_slope(real z, real a) {
+  real tail = logistic_tail(2 * absolute(z));
+  return (void)a, 4 * tail * (1 - tail);
+}
+ELEMENTWISE(tanh, z)
+
+/* log(1 + e^z); slope sigmoid(z) = 1 - e^-y */
+static inline real softplus_value(real z, real a) { return (void)a, softplus_(z); }
+static inline real softplus_slope(real y, real a) { return (void)a, -expm1_(-y); }
+ELEMENTWISE(softplus, y)
+
+/* z / (1 + |z|); slope 1 / (1 + |z|)^2. Beyond SOFTSIGN_ONE the 1 is lost beside |z|. */
+#define SOFTSIGN_ONE (4 * (real)((real_bits)1 << MANTISSA_BITS))
+static inline real softsign_value(real z, real a) {
+  real c = clamp(z, -SOFTSIGN_ONE, SOFTSIGN_ONE);
+  return (void)a, c / (1 + absolute(c));
+}
+static inline real softsign_slope(real z, real a) {
+  real q = 1 / (1 + absolute(z));
+  return (void)a, q * q;
+}
+ELEMENTWISE(softsign, z)
+
+/* min(max(z + 3, 0), 6) / 6 */
+static inline real hard_sigmoid_value(real z, real a) { return (void)a, clamp(z + 3, 0, 6) / 6; }
+static inline real hard_sigmoid_slope(real y, real a) { return (void)a, y > 0 && y < 1 ? R(1.0) / 6 : 0; }
+ELEMENTWISE(hard_sigmoid, y)
+
+/* e^z */
+static inline real exponential_value(real z, real a) { return (void)a, exp_(z); }
+static inline real exponential_slope(real y, real a) { return (void)a, y; }
+ELEMENTWISE(exponential, y)
+
+/* The next four are z times a gate that rises from 0 to 1. Where the gate is 0 or 1 anyway z is clamped, so that
+ * infinity * 0 cannot occur. */
+#define GATE_SHUT -1024
+/* d/dz (z s(g(z))) = s + z s (1 - s) g'(z), for the logistic s and tail = s(-|g|) */
+static inline real gated_slope(real z, real tail, real inner_slope) {
+  real gate = z < 0 ? tail : 1 - tail, rest = z < 0 ? 1 - tail : tail;
+  return gate * (1 + z * rest * inner_slope);
+}
+
+/* z sigmoid(z) */
+static inline real silu_value(real z, real a) { return (void)a, (z < GATE_SHUT ? GATE_SHUT : z) * sigmoid_(z); }
+static inline real silu_slope(real z, real a) {
+  return (void)a, gated_slope(clamp(z, GATE_SHUT, -GATE_SHUT), logistic_tail(absolute(z)), 1);
+}
+ELEMENTWISE(silu, z)
+
+/* z Phi(z), Phi the normal distribution; slope Phi(z) + z Phi'(z) */
+static inline real gelu_value(real z, real a) {
+  real exponential, tail = normal_tail(absolute(z), &exponential);
+  return (void)a, (z < -TAIL_MAX ? -TAIL_MAX : z) * (z < 0 ? tail : 1 - tail);
+}
+static inline real gelu_slope(real z, real a) {
+  const real density_at_0 = R(0.39894228040143267794);
+  real c = absolute(clamp(z, -TAIL_MAX, TAIL_MAX)), exponential, tail = normal_tail(c, &exponential);
+  real slope = tail - c * density_at_0 * exponential; /* at -|z| */
+  return (void)a, z < 0 ? slope : 1 - slope;
+}
+ELEMENTWISE(gelu, z)
+
+/* z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2 = z sigmoid(g(z)), g = 2 sqrt(2/pi) (z + 0.044715 z^3) */
+#define GELU_LINEAR R(1.5957691216057307118)
+#define GELU_CUBIC R(0.071354816272600248776)
+static inline real gelu_tanh_value(real z, real a) {
+  real c = clamp(z, -TAIL_MAX, TAIL_MAX);
+  return (void)a, (z < 0 ? c : z) * sigmoid_(c * fma_(GELU_CUBIC * c, c, GELU_LINEAR));
+}
+static inline real gelu_tanh_slope(real z, real a) {
+  real c = clamp(z, -TAIL_MAX, TAIL_MAX), g = c * fma_(GELU_CUBIC * c, c, GELU_LINEAR);
+  return (void)a, gated_slope(c, logistic_tail(absolute(g)), fma_(3 * GELU_CUBIC * c, c, GELU_LINEAR));
+}
+ELEMENTWISE(gelu_tanh, z)
+
+/* z tanh(log(1 + e^z)) = z A/B with, for q = e^-|z|, A = q^2 + 2q, B = A + 2 (z < 0) or A = 1 + 2q, B = A + 2q^2;
+ * slope A/B + 4 z (1 + q) (z < 0 ? q : q^2) / B^2 */
+static inline real mish_value(real z, real a) {
+  real q = exp_(-absolute(z)), A = z < 0 ? q * (q + 2) : 1 + 2 * q, B = A + (z < 0 ? 2 : 2 * q * q);
+  return (void)a, (z < GATE_SHUT ? GATE_SHUT : z) * (A / B);
+}
+static inline real mish_slope(real z, real a) {
+  real c = clamp(z, GATE_SHUT, -GATE_SHUT), q = exp_(-absolute(z));
+  real A = z < 0 ? q * (q + 2) : 1 + 2 * q, B = A + (z < 0 ? 2 : 2 * q * q), power = z < 0 ? q : q * q;
+  return (void)a, (A + 4 * c * (1 + q) * power / B) / B;
+}
+ELEMENTWISE(mish, z)
+
+/* y_i = e^(z_i - max) / sum_j e^(z_j - max);  delta_i <- y_i (delta_i - sum_j delta_j y_j) */
+static void softmax_forward(size_t n, const void *z, void *y_, const double *p) {
+  real *y = y_;
+  double sum = row_exp(n, z, row_max(n, z), y);
+  (void)p;
+  for (size_t i = 0; i < n; i++) y[i] = (real)((double)y[i] / sum);
+}
+static void softmax_backward(size_t n, const void *z, const void *y_, void *delta_, const double *p) {
+  const real *y = y_;
+  real *delta = delta_;
+  double sum = 0;
+  (void)z, (void)p;
+  for (size_t i = 0; i < n; i++) sum += (double)delta[i] * (double)y[i];
+  for (size_t i = 0; i < n; i++) delta[i] = (real)((double)y[i] * ((double)delta[i] - sum));
+}
+
+#define NAMED(name_, aliases_, initializer_) .name = name_, .aliases = aliases_, .initializer = initializer_
+#define ONE_FIELD(name_, value_) .n_fields = 1, .fields = {{name_, value_, 0, FLT_MAX, 0}}
+
+static const struct activation activations[] = {
+    {{NAMED("linear", "", "glorot_uniform")}, linear_forward, linear_backward, 0},
+    {{NAMED("relu", "", "he_normal")}, relu_forward, relu_backward, 0},
+    {{NAMED("leaky_relu", "", "he_normal"), ONE_FIELD("negative_slope", 0.01)},
+     leaky_relu_forward, leaky_relu_backward, 0},
+    {{NAMED("elu", "", "he_normal"), ONE_FIELD("alpha", 1)}, elu_forward, elu_backward, 1},
+    {{NAMED("selu", "", "lecun_normal")}, selu_forward, selu_backward, 1},
+    {{NAMED("gelu", "", "he_normal")}, gelu_forward, gelu_backward, 1},
+    {{NAMED("gelu_tanh", "", "he_normal")}, gelu_tanh_forward, gelu_tanh_backward, 1},
+    {{NAMED("silu", "swish", "he_normal")}, silu_forward, silu_backward, 1},
+    {{NAMED("mish", "", "he_normal")}, mish_forward, mish_backward, 1},
+    {{NAMED("softplus", "", "he_normal")}, softplus_forward, softplus_backward, 0},
+    {{NAMED("softsign", "", "glorot_uniform")}, softsign_forward, softsign_backward, 1},
+    {{NAMED("sigmoid", "", "glorot_uniform")}, sigmoid_forward, sigmoid_backward, 1},
+    {{NAMED("hard_sigmoid", "", "glorot_uniform")}, hard_sigmoid_forward, hard_sigmoid_backward, 0},
+    {{NAMED("tanh", "", "glorot_uniform")}, tanh_forward, tanh_backward, 1},
+    {{NAMED("exponential", "exp", "glorot_uniform")}, exponential_forward, exponential_backward, 0},
+    {{NAMED("softmax", "", "glorot_uniform"), .flags = PYNN_ROW_ROWWISE}, softmax_forward, softmax_backward, 0},
+};
