@@ -6,7 +6,7 @@
  * read through two strides, which makes X W and X^T dZ the same code; only B is packed, a panel of NR columns at a time. For
  * batches of up to some hundred rows this beats a BLAS, which packs both operands (docs/architecture.md has numbers).
  */
-typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+typedef real vector __attribute__((vector_size(VECTOR_BYTES)));
 
 enum {
   LANES = VECTOR_BYTES / sizeof(real),
@@ -15,8 +15,12 @@ enum {
   KB = 256 /* steps of k in a packed panel: NR * KB reals stay in the first-level cache */
 };
 
-static inline vector vector_load(const real *p) { return *(const vector *)p; }
-static inline void vector_store(real *p, vector v) { *(vector *)p = v; }
+static inline vector vector_load(const real *p) {
+  vector v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+static inline void vector_store(real *p, vector v) { memcpy(p, &v, sizeof v); }
 static inline vector vector_fill(real x) { return x - (vector){0}; }
 
 static inline vector vector_fma(vector a, vector b, vector c) {
@@ -42,6 +46,7 @@ static inline __attribute__((always_inline)) void micro(int rows, size_t k, cons
                                                         size_t a_column, const real *restrict b, size_t ldb,
                                                         int accumulate, real *restrict c, size_t ldc) {
   vector sum[MR][2];
+#pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < 2; j++) sum[i][j] = accumulate ? vector_load(c + (size_t)i * ldc + j * LANES) : (vector){0};
   for (size_t step = 0; step < k; step++, a += a_column, b += ldb) {
@@ -53,6 +58,7 @@ static inline __attribute__((always_inline)) void micro(int rows, size_t k, cons
       sum[i][1] = vector_fma(x, b1, sum[i][1]);
     }
   }
+#pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < 2; j++) vector_store(c + (size_t)i * ldc + j * LANES, sum[i][j]);
 }
