@@ -107,7 +107,7 @@ static void gemm(size_t m, size_t n, size_t k, const void *a_, size_t a_row, siz
     for (size_t i = 0; i < m; i++) memset(c + i * ldc, 0, n * sizeof(real));
   for (size_t j = 0; j < n; j += NR) {
     size_t width = n - j < NR ? n - j : NR;
-    if (width == NR && m <= MR) { /* B is read once: packing would not pay */
+    if (width == NR && (m <= MR || k * ldb <= 8192)) { /* B is read once: packing would not pay */
       panel_times(m, NR, k, a, a_row, a_column, b + j, ldb, accumulate, c + j, ldc);
       continue;
     }

@@ -33,19 +33,23 @@ static double largest(size_t n, const void *x_) {
 static double sum_squares(size_t n, const void *x_, double *largest_) {
   const real *x = x_;
   double lane[LANES8] = {0}, sum = 0;
-  real_int most = 0;
-  size_t i = 0;
-  for (; i + LANES8 <= n; i += LANES8)
-    for (int l = 0; l < LANES8; l++) {
-      real_int m = magnitude(x[i + (size_t)l]);
-      most = m > most ? m : most;
-      lane[l] += (double)x[i + (size_t)l] * (double)x[i + (size_t)l];
+  real_int top[LANES8] = {0}, most = 0;
+  const size_t even = n / LANES8 * LANES8;
+  for (size_t i = 0; i < even; i += LANES8)
+    for (size_t l = 0; l < LANES8; l++) {
+      const real_int m = magnitude(x[i + l]);
+      top[l] = m > top[l] ? m : top[l];
+      lane[l] += (double)x[i + l] * (double)x[i + l];
     }
-  for (; i < n; i++) {
-    most = magnitude(x[i]) > most ? magnitude(x[i]) : most;
-    lane[i % LANES8] += (double)x[i] * (double)x[i];
+  for (size_t i = even; i < n; i++) {
+    const real_int m = magnitude(x[i]);
+    most = m > most ? m : most;
+    lane[i - even] += (double)x[i] * (double)x[i];
   }
-  for (int l = 0; l < LANES8; l++) sum += lane[l];
+  for (size_t l = 0; l < LANES8; l++) {
+    most = top[l] > most ? top[l] : most;
+    sum += lane[l];
+  }
   *largest_ = magnitude_value(most);
   return sum;
 }
