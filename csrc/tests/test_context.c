@@ -145,7 +145,7 @@ static void *predict_often(void *model) {
 static int blas_threads = 4;
 static int get_blas_threads(void) { return blas_threads; }
 static void set_blas_threads(int n) { blas_threads = n; }
-static int threads_seen;
+static _Atomic int threads_seen;
 /* C^T = B^T A^T in the column-major world: the plainest sgemm, which notes how many threads it was allowed. */
 static void sgemm(const char *ta, const char *tb, const int *m, const int *n, const int *k, const float *alpha,
                   const float *a, const int *lda, const float *b, const int *ldb, const float *beta, float *c,
