@@ -18,6 +18,7 @@ enum {
   ROW_TILE = 128,     /* rows of a forward tile; PYNN_PREDICT_ROWS */
   BLAS_ROWS = 256,    /* tiles that go to the BLAS */
   BLAS_COLUMNS = 512,
+  STRIPS = 16,        /* most strips that a side is cut into: enough for threads to share evenly */
   LOSS_ROWS = 32
 };
 #define TILE_WORK 4e5 /* floating-point operations that make a tile worth handing out */
@@ -48,10 +49,10 @@ static struct tile tile_at(const struct tiling *t, int64_t index) {
 }
 
 /* The length of strips of `n` that each are worth TILE_WORK when one unit of length costs `work`, in steps of `step`;
- * at most 32 strips. */
+ * at most STRIPS of them. */
 static int64_t strip(int64_t n, double work, int64_t step) {
   int64_t worth = (int64_t)fmin((double)n, TILE_WORK / work) + 1;
-  int64_t length = worth > divide_up(n, 32) ? worth : divide_up(n, 32);
+  int64_t length = worth > divide_up(n, STRIPS) ? worth : divide_up(n, STRIPS);
   return divide_up(length, step) * step;
 }
 
@@ -90,7 +91,7 @@ static int64_t most_tiles(const pynn_model *model, int64_t capacity) {
   for (int32_t i = 0; i < model->n_layers; i++) {
     int64_t blas_tiles = divide_up(capacity, BLAS_ROWS) * divide_up(model->layers[i].units, BLAS_COLUMNS);
     int64_t down_tiles = divide_up(model->layers[i].inputs, BLAS_ROWS);
-    int64_t own_tiles = divide_up(capacity, ROW_TILE) * 32;
+    int64_t own_tiles = divide_up(capacity, ROW_TILE) * STRIPS;
     most = blas_tiles > most ? blas_tiles : most;
     most = down_tiles > most ? down_tiles : most;
     most = own_tiles > most ? own_tiles : most;
