@@ -1,4 +1,5 @@
 /* Files through POSIX; see disk.h. */
+#undef _GNU_SOURCE /* for the strerror_r that is standard */
 #define _POSIX_C_SOURCE 200809L
 
 #include "disk.h"

@@ -123,8 +123,24 @@ static int valid_key(const char *key) {
   return *key && key[strspn(key, letters)] == '\0' && strncmp(key, "pynn.", 5) != 0 && strcmp(key, "format") != 0;
 }
 
-static void tensor_name(const pynn_tensor *tensor, char *out, size_t size) {
-  snprintf(out, size, "layers.%" PRId32 ".%s", tensor->layer, tensor->name);
+/* A tensor as the header describes it. */
+struct entry {
+  char name[64];
+  const char *dtype;
+  uint64_t shape[2], offsets[2]; /* offsets in bytes: begin and end */
+  size_t rank;
+};
+
+static struct entry entry_of(const pynn_model *model, const pynn_tensor *tensor) {
+  int is_bias = tensor->offset == model->layers[tensor->layer].bias;
+  uint64_t rows = (uint64_t)tensor->rows, columns = (uint64_t)tensor->columns, size = model->kernels->size;
+  struct entry entry = {.dtype = dtypes[model->dtype].tensor, .rank = is_bias ? 1 : 2};
+  snprintf(entry.name, sizeof entry.name, "layers.%" PRId32 ".%s", tensor->layer, tensor->name);
+  entry.shape[0] = is_bias ? columns : rows;
+  entry.shape[1] = columns;
+  entry.offsets[0] = (uint64_t)tensor->offset * size;
+  entry.offsets[1] = entry.offsets[0] + rows * columns * size;
+  return entry;
 }
 
 /* The end of a path, as much as a message has room for. */
@@ -194,25 +210,24 @@ static void put_model(struct json_writer *writer, const pynn_model *model) {
   json_put(writer, "]}");
 }
 
-static void put_tensor(struct json_writer *writer, const pynn_model *model, const pynn_tensor *tensor) {
-  char name[64];
-  uint64_t size = model->kernels->size, begin = (uint64_t)tensor->offset * size;
-  tensor_name(tensor, name, sizeof name);
-  json_put(writer, ",");
-  json_put_string(writer, name);
-  json_put(writer, ":{\"dtype\":");
-  json_put_string(writer, dtypes[model->dtype].tensor);
-  json_put(writer, ",\"shape\":[");
-  if (strcmp(tensor->name, "bias") != 0) {
-    json_put_unsigned(writer, (uint64_t)tensor->rows);
-    json_put(writer, ",");
+static void put_numbers(struct json_writer *writer, const uint64_t *numbers, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    json_put(writer, i == 0 ? "[" : ",");
+    json_put_unsigned(writer, numbers[i]);
   }
-  json_put_unsigned(writer, (uint64_t)tensor->columns);
-  json_put(writer, "],\"data_offsets\":[");
-  json_put_unsigned(writer, begin);
+  json_put(writer, "]");
+}
+
+static void put_tensor(struct json_writer *writer, const struct entry *entry) {
   json_put(writer, ",");
-  json_put_unsigned(writer, begin + (uint64_t)tensor->rows * (uint64_t)tensor->columns * size);
-  json_put(writer, "]}");
+  json_put_string(writer, entry->name);
+  json_put(writer, ":{\"dtype\":");
+  json_put_string(writer, entry->dtype);
+  json_put(writer, ",\"shape\":");
+  put_numbers(writer, entry->shape, entry->rank);
+  json_put(writer, ",\"data_offsets\":");
+  put_numbers(writer, entry->offsets, 2);
+  json_put(writer, "}");
 }
 
 static void put_header(struct json_writer *writer, const pynn_model *model, const pynn_metadata *const *entries,
@@ -229,7 +244,10 @@ static void put_header(struct json_writer *writer, const pynn_model *model, cons
     json_put_string(writer, entries[i]->value);
   }
   json_put(writer, "}");
-  for (int32_t i = 0; i < model->n_tensors; i++) put_tensor(writer, model, &model->tensors[i]);
+  for (int32_t i = 0; i < model->n_tensors; i++) {
+    struct entry entry = entry_of(model, &model->tensors[i]);
+    put_tensor(writer, &entry);
+  }
   json_put(writer, "}");
   while ((FILE_PREFIX + writer->size) % ALIGNMENT != 0) json_put(writer, " ");
 }
@@ -493,7 +511,6 @@ static pynn_status take_start(struct draft *draft, const pynn_context *context, 
   memcpy(draft->start, prefix, FILE_PREFIX);
   status = take(source, draft->start + FILE_PREFIX, (size_t)size, error);
   if (status != PYNN_OK) return status;
-  draft->start[draft->size] = '\0';
   if (draft->size < CHECKSUM_OFFSET + CHECKSUM_DIGITS ||
       memcmp(draft->start + FILE_PREFIX, FILE_START, sizeof FILE_START - 1) != 0)
     return fail(error, PYNN_ERROR_FILE_FORMAT, "expected a model that pynn saved; received %s",
@@ -522,20 +539,126 @@ static pynn_status make_model(pynn_model **out, const pynn_context *context, con
   if (parameters > (uint64_t)MAX_PARAMETERS || bytes != size)
     return fail(error, PYNN_ERROR_FILE_FORMAT,
                 "expected %" PRIu64 " bytes of parameters, as the layers say; received %" PRIu64, bytes, size);
-  return model_new_empty(out, context, &draft->options, draft->layers, draft->n_layers, error);
+  pynn_status status = model_new_empty(out, context, &draft->options, draft->layers, draft->n_layers, error);
+  if (status != PYNN_ERROR_INVALID_ARGUMENT) return status;
+  if (error) error->status = PYNN_ERROR_FILE_FORMAT; /* the argument came from the file */
+  return PYNN_ERROR_FILE_FORMAT;
 }
 
-/* The tensors in the header must be those of the model. */
+static void take_numbers(struct json *json, const uint64_t *expected, size_t n) {
+  json_open(json, '[');
+  for (size_t i = 0; i < n; i++) {
+    if (json_more(json) && json_unsigned(json, UINT64_MAX) == expected[i]) continue;
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, expected[i]);
+    json_fail(json, "as the layers say ", text);
+  }
+  json_close(json, ']');
+}
+
+static void take_tensor(struct json *json, const struct entry *entry) {
+  json_key(json, entry->name);
+  json_open(json, '{');
+  json_key(json, "dtype");
+  if (strcmp(json_string(json), entry->dtype) != 0) json_fail(json, "as the model says ", entry->dtype);
+  json_key(json, "shape");
+  take_numbers(json, entry->shape, entry->rank);
+  json_key(json, "data_offsets");
+  take_numbers(json, entry->offsets, 2);
+  json_close(json, '}');
+}
+
+/* The tensors in the header must be those of the model, one after the other. */
 static pynn_status take_tensors(struct draft *draft, const pynn_model *model, pynn_error *error) {
   struct json *json = &draft->json;
-  for (int32_t i = 0; i < model->n_tensors && !json_failed(json); i++) {
-    char expected[256], name[64];
-    struct json_writer writer = {.out = expected, .capacity = sizeof expected};
-    put_tensor(&writer, model, &model->tensors[i]);
-    tensor_name(&model->tensors[i], name, sizeof name);
-    json_take_text(json, expected, writer.size);
+  for (int32_t i = 0; i < model->n_tensors; i++) {
+    struct entry entry = entry_of(model, &model->tensors[i]);
+    take_tensor(json, &entry);
   }
   json_close(json, '}');
   json_finish(json);
   return json_failed(json) ? fail_format(error, json, "the header") : PYNN_OK;
+}
+
+/* The parameters, straight to where they belong; then the source must be at its end and give the checksum. */
+static pynn_status take_parameters(pynn_model *model, struct source *source, struct checksum *sum,
+                                   const char digits[CHECKSUM_DIGITS], pynn_error *error) {
+  size_t size = (size_t)model->n_parameters * model->kernels->size;
+  for (size_t done = 0; done < size; done += CHUNK) {
+    unsigned char *chunk = (unsigned char *)model->parameters + done;
+    size_t n = size - done < CHUNK ? size - done : CHUNK;
+    pynn_status status = take(source, chunk, n, error);
+    if (status != PYNN_OK) return status;
+    checksum_add(sum, chunk, n);
+    reorder(chunk, n, model->kernels->size);
+  }
+  char computed[CHECKSUM_DIGITS];
+  checksum_digits(sum, computed);
+  if (memcmp(computed, digits, CHECKSUM_DIGITS) != 0)
+    return fail(error, PYNN_ERROR_FILE_FORMAT, "expected checksum %.16s; received %.16s: the file is damaged", digits,
+                computed);
+  return PYNN_OK;
+}
+
+static pynn_status load_draft(pynn_model **out, const pynn_context *context, struct source *source,
+                              struct draft *draft, pynn_error *error) {
+  pynn_status status = take_start(draft, context, source, error);
+  if (status != PYNN_OK) return status;
+  char digits[CHECKSUM_DIGITS];
+  struct checksum sum = {{0}};
+  memcpy(digits, draft->start + CHECKSUM_OFFSET, CHECKSUM_DIGITS);
+  memset(draft->start + CHECKSUM_OFFSET, '0', CHECKSUM_DIGITS);
+  checksum_add(&sum, draft->start, draft->size);
+
+  status = take_metadata(draft, error);
+  if (status == PYNN_OK) status = make_model(out, context, draft, source->size - draft->size, error);
+  if (status == PYNN_OK) status = take_tensors(draft, *out, error);
+  if (status == PYNN_OK) status = take_parameters(*out, source, &sum, digits, error);
+  if (status == PYNN_OK && draft->has_loss) status = pynn_model_set_loss(*out, &draft->loss);
+  return status;
+}
+
+static pynn_status load(pynn_model **out, const pynn_context *context, struct source *source, pynn_error *error) {
+  pynn_model *model = NULL;
+  struct draft draft = {.layers = context_allocate(context, (size_t)MAX_LAYERS, sizeof *draft.layers)};
+  pynn_status status = draft.layers ? load_draft(&model, context, source, &draft, error)
+                                    : fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory; received none");
+  context_release(context, draft.layers, (size_t)MAX_LAYERS, sizeof *draft.layers);
+  if (status != PYNN_OK) {
+    context_release(context, draft.start, draft.size + 1, 1);
+    pynn_model_free(model);
+    return status;
+  }
+  model->metadata = (char *)draft.start;
+  model->metadata_size = draft.size + 1;
+  *out = model;
+  return PYNN_OK;
+}
+
+pynn_status pynn_load(pynn_model **out, const pynn_context *context, const char *path, pynn_error *error) {
+  if (!out || !context || !path)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out, a context and a path; received NULL");
+  struct disk_file disk;
+  struct source source = {.disk = &disk, .path = path};
+  int code = disk_open(&disk, path, &source.size);
+  pynn_status status = code ? fail_disk(error, &disk, path, code) : load(out, context, &source, error);
+  disk_close(&disk);
+  return status;
+}
+
+pynn_status pynn_load_memory(pynn_model **out, const pynn_context *context, const void *bytes, size_t size,
+                             pynn_error *error) {
+  if (!out || !context || (!bytes && size > 0))
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out, a context and bytes; received NULL");
+  struct source source = {.bytes = bytes, .size = size};
+  return load(out, context, &source, error);
+}
+
+const char *pynn_model_metadata(const pynn_model *model, const char *key) {
+  for (const char *entry = model->metadata; entry && *entry;) {
+    const char *value = entry + strlen(entry) + 1;
+    if (strcmp(entry, key) == 0) return value;
+    entry = value + strlen(value) + 1;
+  }
+  return NULL;
 }
