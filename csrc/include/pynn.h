@@ -134,6 +134,10 @@ typedef struct pynn_blas {
   void (*set_threads)(int);
 } pynn_blas;
 
+/* The BLAS that the library was linked with (CMake finds one unless -DPYNN_BLAS=OFF). UNSUPPORTED when there is none.
+ * Thread-safe. */
+PYNN_API pynn_status pynn_blas_linked(pynn_blas *out);
+
 /* How computation is done: memory, BLAS, processor target, threads. Shared by any number of models and trainers. */
 typedef struct pynn_context pynn_context;
 

@@ -1,6 +1,27 @@
 /* The injected BLAS. It is column-major, so C = A B is asked for as C^T = B^T A^T: this file alone knows. */
 #include "blas.h"
 
+#if defined(PYNN_LINKED_BLAS)
+extern void sgemm_(void), dgemm_(void);
+/* Thread controls of the libraries that have some; absent in others. */
+#  define WEAK __attribute__((weak))
+extern int openblas_get_num_threads(void) WEAK, MKL_Get_Max_Threads(void) WEAK;
+extern void openblas_set_num_threads(int) WEAK, MKL_Set_Num_Threads(int) WEAK;
+#endif
+
+pynn_status pynn_blas_linked(pynn_blas *out) {
+#if defined(PYNN_LINKED_BLAS)
+  *out = (pynn_blas){.struct_size = sizeof *out, .name = PYNN_LINKED_BLAS, .integer_size = 4, .sgemm = sgemm_,
+                     .dgemm = dgemm_};
+  out->get_threads = openblas_get_num_threads ? openblas_get_num_threads : MKL_Get_Max_Threads;
+  out->set_threads = openblas_set_num_threads ? openblas_set_num_threads : MKL_Set_Num_Threads;
+  return PYNN_OK;
+#else
+  (void)out;
+  return PYNN_ERROR_UNSUPPORTED;
+#endif
+}
+
 /* Where the library's own kernel stops winning (measured on AVX2: docs/architecture.md). */
 #define BLAS_SIDE 192
 
