@@ -1,0 +1,51 @@
+"""pynn: dense neural networks on the CPU, fast, exact, and never silently wrong."""
+
+import importlib as _importlib
+
+# Public name -> module that has it. Modules are imported when a name is first used, so that `import pynn` is quick.
+_HOME = {
+    "callbacks": ["CSVLogger", "Callback", "EarlyStopping", "LambdaCallback"],
+    "data": ["DataLoader"],
+    "errors": [
+        "ArgumentTypeError", "ArgumentValueError", "DtypeError", "FileError", "FileFormatError", "LabelError",
+        "MissingFileError", "NonfiniteDataError", "NotReadyError", "NumericalError", "OutOfMemoryError", "PynnError",
+        "ShapeError", "ThreadError", "TooLargeError", "TrainingWarning", "UnknownNameError", "UnsupportedError",
+    ],
+    "history": ["Finding", "History", "Report", "StepResult"],
+    "layers": ["Dense", "Dropout"],
+    "metrics": ["Metric"],
+    "model": ["Sequential", "load"],
+    "runtime": ["get_num_threads", "set_num_threads"],
+}  # fmt: skip
+_MODULES = ["activations", "arrays", "callbacks", "data", "datasets", "errors", "initializers", "layers", "losses",
+            "metrics", "optimizers", "plots", "runtime"]  # fmt: skip
+_WHERE = {name: module for module, names in _HOME.items() for name in names}
+
+
+def _optimizers() -> list[str]:
+    from . import optimizers
+
+    return list(optimizers.table.class_names)
+
+
+def __getattr__(name: str) -> object:
+    if name in _WHERE:
+        value = getattr(_importlib.import_module(f".{_WHERE[name]}", __name__), name)
+    elif name in _MODULES:
+        return _importlib.import_module(f".{name}", __name__)
+    elif name == "__version__":
+        from ._core import __version__ as value
+    elif name == "__all__":
+        value = [*_WHERE, *_MODULES, *_optimizers()]
+    elif not name.startswith("_") and name in _optimizers():
+        from . import optimizers
+
+        value = getattr(optimizers, name)
+    else:
+        raise AttributeError(f"module 'pynn' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE, *_MODULES, *_optimizers(), "__version__"})

@@ -1,0 +1,646 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, binding=True, freethreading_compatible=True
+"""The compiled core: the C library as Python objects.
+
+A method takes views of its arguments, calls C without the GIL, checks the status and returns. Arrays come and go by the
+buffer protocol; anything that exports a buffer will do. Decisions and kind messages live above, in Python.
+"""
+from _thread import allocate_lock
+
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_IsValid
+from libc.math cimport isfinite
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset, strchr
+from pynn.libpynn cimport *
+
+from pynn import errors
+
+__version__ = (<bytes>pynn_version()).decode()
+
+# ---------------------------------------------------------------- statuses
+
+_EXCEPTIONS = {
+    PYNN_ERROR_OUT_OF_MEMORY: errors.OutOfMemoryError,
+    PYNN_ERROR_INVALID_ARGUMENT: errors.ArgumentValueError,
+    PYNN_ERROR_UNKNOWN_NAME: errors.UnknownNameError,
+    PYNN_ERROR_SHAPE: errors.ShapeError,
+    PYNN_ERROR_DTYPE: errors.DtypeError,
+    PYNN_ERROR_LABEL: errors.LabelError,
+    PYNN_ERROR_NUMERIC: errors.NumericalError,
+    PYNN_ERROR_TOO_LARGE: errors.TooLargeError,
+    PYNN_ERROR_IO: errors.FileError,
+    PYNN_ERROR_FILE_FORMAT: errors.FileFormatError,
+    PYNN_ERROR_UNSUPPORTED: errors.UnsupportedError,
+    PYNN_ERROR_THREAD: errors.ThreadError,
+}
+
+
+def statuses():
+    """The library's statuses: a dict of number -> (text, exception class, None for success)."""
+    found, number = {}, 0
+    while (text := (<bytes>pynn_strerror(<pynn_status><int>number)).decode()) != "unknown status":
+        found[number] = (text, _EXCEPTIONS.get(number))
+        number += 1
+    return found
+
+
+cdef object failure(pynn_status status, pynn_error *error):
+    """The exception for a failed status; `error` may be NULL or not filled in."""
+    if error == NULL or error.status != status:
+        return _EXCEPTIONS[<int>status]((<bytes>pynn_strerror(status)).decode())
+    exception = _EXCEPTIONS[<int>status]((<bytes>error.message).decode("utf-8", "replace"))
+    exception.layer = error.layer if error.layer >= 0 else None
+    exception.row = error.row if error.row >= 0 else None
+    exception.column = error.column if error.column >= 0 else None
+    exception.value = error.value
+    return exception
+
+
+cdef int check(pynn_status status, pynn_error *error=NULL) except -1:
+    if status != PYNN_OK:
+        raise failure(status, error)
+    return 0
+
+
+# ---------------------------------------------------------------- arrays
+
+cdef dict _DTYPES = {
+    "float32": PYNN_FLOAT32, "float64": PYNN_FLOAT64, "float16": PYNN_FLOAT16, "bool": PYNN_BOOL,
+    "int8": PYNN_INT8, "int16": PYNN_INT16, "int32": PYNN_INT32, "int64": PYNN_INT64,
+    "uint8": PYNN_UINT8, "uint16": PYNN_UINT16, "uint32": PYNN_UINT32, "uint64": PYNN_UINT64,
+}
+cdef dict _DTYPE_NAMES = {number: name for name, number in _DTYPES.items()}
+
+
+cdef class View:
+    """A Python object's buffer, held as long as this object lives."""
+    cdef Py_buffer buffer
+    cdef pynn_array array
+    cdef bint held
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.buffer)
+
+
+cdef int dtype_of(const char *format, Py_ssize_t size) noexcept:
+    """The pynn_dtype of a buffer's format and item size; -1 for what the library does not read."""
+    cdef int order = 0
+    cdef char code
+    if format == NULL:
+        return PYNN_UINT8
+    while format[0] == b"@" or format[0] == b"=" or format[0] == (b"<" if LITTLE_ENDIAN else b">"):
+        format += 1
+    code = format[0]
+    if code == 0 or format[1] != 0:
+        return -1
+    order = 0 if size == 1 else 1 if size == 2 else 2 if size == 4 else 3 if size == 8 else -1
+    if order < 0:
+        return -1
+    if code == b"f" or code == b"d" or code == b"e":
+        return PYNN_FLOAT16 if size == 2 else PYNN_FLOAT32 if size == 4 else PYNN_FLOAT64
+    if code == b"?":
+        return PYNN_BOOL
+    if strchr(b"bhilqn", code) != NULL:
+        return PYNN_INT8 + order
+    if strchr(b"BHILQN", code) != NULL:
+        return PYNN_UINT8 + order
+    return -1
+
+
+cdef extern from *:
+    """
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    #  define LITTLE_ENDIAN_ 0
+    #else
+    #  define LITTLE_ENDIAN_ 1
+    #endif
+    """
+    const bint LITTLE_ENDIAN "LITTLE_ENDIAN_"
+
+
+cdef View view(object x, str name, bint writable=False):
+    """The one way from a Python object to a pynn_array: one dimension counts as a column; writable is contiguous too."""
+    cdef View v = View.__new__(View)
+    cdef Py_buffer *b = &v.buffer
+    cdef int flags = PyBUF_FORMAT | (PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS if writable else PyBUF_STRIDES)
+    cdef int dtype
+    try:
+        PyObject_GetBuffer(x, b, flags)
+    except (TypeError, ValueError, BufferError) as error:
+        raise errors.DtypeError(f"expected {name} as an array; received {type(x).__name__} ({error})") from None
+    v.held = True
+    dtype = dtype_of(b.format, b.itemsize)
+    if dtype < 0:
+        raise errors.DtypeError(
+            f"expected {name} of float16/32/64, bool or 8- to 64-bit integers in native byte order; "
+            f"received buffer format {(<bytes>b.format).decode()!r}")
+    if b.ndim != 1 and b.ndim != 2:
+        raise errors.ShapeError(f"expected {name} with 1 or 2 dimensions; received {b.ndim}")
+    v.array.data = b.buf
+    v.array.dtype = <pynn_dtype>dtype
+    v.array.rows, v.array.row_stride = b.shape[0], b.strides[0]
+    v.array.columns = b.shape[1] if b.ndim == 2 else 1
+    v.array.column_stride = b.strides[1] if b.ndim == 2 else b.itemsize
+    return v
+
+
+cdef View output(object x, str name, pynn_dtype dtype, int64_t count):
+    """Contiguous memory that C writes `count` numbers of `dtype` to."""
+    cdef View v = view(x, name, True)
+    if v.array.dtype != dtype:
+        raise errors.DtypeError(
+            f"expected {name} of {_DTYPE_NAMES[<int>dtype]}; received {_DTYPE_NAMES[<int>v.array.dtype]}")
+    if v.array.rows * v.array.columns < count:
+        raise errors.ShapeError(f"expected {name} with room for {count} numbers; "
+                                f"received {v.array.rows * v.array.columns}")
+    return v
+
+
+cdef View indices(object order):
+    cdef View v = view(order, "order")
+    if v.array.dtype != PYNN_INT64 or v.buffer.ndim != 1 or (v.array.rows > 1 and v.array.row_stride != 8):
+        raise errors.DtypeError("expected order as a contiguous vector of int64")
+    return v
+
+
+cdef class Vector:
+    """Reals in C memory as a writable buffer: `numpy.asarray(vector)` is a view that keeps their owner alive."""
+    cdef object owner
+    cdef void *data
+    cdef Py_ssize_t shape, stride
+    cdef char format[2]
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        buffer.buf = self.data
+        buffer.obj = self
+        buffer.len = self.shape * self.stride
+        buffer.itemsize = self.stride
+        buffer.readonly = 0
+        buffer.ndim = 1
+        buffer.format = self.format if flags & PyBUF_FORMAT else NULL
+        buffer.shape = &self.shape
+        buffer.strides = &self.stride
+        buffer.suboffsets = NULL
+        buffer.internal = NULL
+
+    def __len__(self):
+        return self.shape
+
+
+cdef Vector vector(object owner, void *data, int64_t n, pynn_dtype dtype):
+    cdef Vector v = Vector.__new__(Vector)
+    v.owner, v.data, v.shape, v.stride = owner, data, n, <Py_ssize_t>pynn_dtype_size(dtype)
+    v.format[0], v.format[1] = (b"f" if dtype == PYNN_FLOAT32 else b"d"), 0
+    return v
+
+
+# ---------------------------------------------------------------- names
+
+TABLES = {"activation": PYNN_ACTIVATION, "loss": PYNN_LOSS, "optimizer": PYNN_OPTIMIZER,
+          "initializer": PYNN_INITIALIZER, "layer": PYNN_LAYER}
+
+
+cdef str text(const char *s):
+    return (<bytes>s).decode() if s != NULL else None
+
+
+cdef object field_type(const pynn_field *field):
+    return bool if field.flags & PYNN_FIELD_BOOLEAN else int if field.flags & PYNN_FIELD_INTEGER else float
+
+
+def table(str kind):
+    """Rows of a table: a list of dicts with name, aliases, fields, link, initializer and flags, as in pynn.h."""
+    cdef pynn_table t = TABLES[kind]
+    cdef const pynn_row *row
+    cdef const pynn_field *field
+    cdef int32_t i, f
+    rows = []
+    for i in range(pynn_table_size(t)):
+        row = pynn_table_row(t, i)
+        fields = []
+        for f in range(row.n_fields):
+            field = &row.fields[f]
+            fields.append({
+                "name": text(field.name), "default": field.value, "minimum": field.minimum, "maximum": field.maximum,
+                "open_minimum": bool(field.flags & PYNN_FIELD_OPEN_MINIMUM),
+                "open_maximum": bool(field.flags & PYNN_FIELD_OPEN_MAXIMUM),
+                "type": field_type(field),
+            })
+        rows.append({
+            "name": text(row.name), "aliases": tuple((text(row.aliases) or "").split()), "fields": fields,
+            "link": text(row.link), "initializer": text(row.initializer),
+            "labels": bool(row.flags & PYNN_ROW_LABELS), "probabilities": bool(row.flags & PYNN_ROW_PROBABILITIES),
+            "rowwise": bool(row.flags & PYNN_ROW_ROWWISE),
+        })
+    return rows
+
+
+cdef int read_spec(pynn_spec *out, pynn_table t, tuple spec) except -1:
+    """(name, {field: number}) -> pynn_spec."""
+    name, numbers = spec
+    check(pynn_spec_named(out, t, (<str>name).encode()))
+    for field, number in numbers.items():
+        check(pynn_spec_set(out, (<str>field).encode(), number))
+    return 0
+
+
+cdef tuple write_spec(const pynn_spec *spec):
+    """pynn_spec -> (name, {field: number})."""
+    cdef const pynn_row *row = pynn_table_row(<pynn_table>spec.table, spec.row)
+    return text(row.name), {text(row.fields[f].name): field_type(&row.fields[f])(spec.values[f])
+                            for f in range(row.n_fields)}
+
+
+# ---------------------------------------------------------------- context
+
+def signature(capsule):
+    """The name of a capsule: for functions of `scipy.linalg.cython_blas`, their C signature."""
+    return text(PyCapsule_GetName(capsule))
+
+
+cdef class Context:
+    """Processor target, BLAS and threads.
+
+    `blas` is None or (name, integer size, sgemm capsule, dgemm capsule, address of get_threads, of set_threads); the
+    addresses may be 0. `keep` is kept alive as long as the context, the module the BLAS came from for instance.
+    """
+
+    def __init__(self, *, blas=None, cpu=None, int32_t threads=0, keep=None):
+        cdef pynn_context_options options
+        cdef pynn_blas b
+        cdef bytes name = b"", target = b"" if cpu is None else cpu.encode()
+        if self.c != NULL:
+            raise errors.ArgumentValueError("expected a new Context; received one that was initialised before")
+        pynn_context_options_init(&options)
+        options.threads = threads
+        if cpu is not None:
+            options.cpu = target
+        if blas is not None:
+            memset(&b, 0, sizeof(b))
+            name = blas[0].encode()
+            b.struct_size = sizeof(b)
+            b.name = name
+            b.integer_size = blas[1]
+            b.sgemm = <void (*)() noexcept nogil>PyCapsule_GetPointer(blas[2], PyCapsule_GetName(blas[2]))
+            b.dgemm = <void (*)() noexcept nogil>PyCapsule_GetPointer(blas[3], PyCapsule_GetName(blas[3]))
+            b.get_threads = <int (*)() noexcept nogil><size_t>blas[4]
+            b.set_threads = <void (*)(int) noexcept nogil><size_t>blas[5]
+            options.blas = &b
+        self.keep = (name, blas, keep)
+        check(pynn_context_new(&self.c, &options))
+
+    def __dealloc__(self):
+        pynn_context_free(self.c)
+
+    @property
+    def threads(self):
+        return pynn_context_threads(self.c)
+
+    @property
+    def cpu(self):
+        return text(pynn_context_cpu(self.c))
+
+    @property
+    def blas(self):
+        return text(pynn_context_blas(self.c))
+
+
+# ---------------------------------------------------------------- model
+
+cdef class Model:
+    """Layers and their parameters.
+
+    `layers` is a list of (kind, activation, kernel initializer, bias initializer), each a (name, numbers) pair; the last
+    three are None but for dense layers. Any number of threads predict at once; training and changes exclude all else.
+    """
+
+    def __cinit__(self):
+        self.turn, self.exclusive = allocate_lock(), allocate_lock()
+
+    def __init__(self, Context context not None, int64_t inputs, list layers not None, str dtype="float32",
+                 uint64_t seed=0):
+        cdef pynn_model_options options
+        cdef pynn_error error
+        cdef pynn_status status
+        cdef int32_t n = <int32_t>len(layers)
+        cdef pynn_layer *c_layers
+        if self.c != NULL:
+            raise errors.ArgumentValueError("expected a new Model; received one that was initialised before")
+        if dtype != "float32" and dtype != "float64":
+            raise errors.DtypeError(f"expected dtype 'float32' or 'float64'; received dtype={dtype!r}")
+        c_layers = <pynn_layer *>calloc(n + 1, sizeof(pynn_layer))
+        if c_layers == NULL:
+            raise MemoryError
+        try:
+            for i in range(n):
+                read_layer(&c_layers[i], layers[i])
+            pynn_model_options_init(&options)
+            options.inputs, options.dtype, options.seed = inputs, <pynn_dtype><int>_DTYPES[dtype], seed
+            error.status = PYNN_OK
+            with nogil:
+                status = pynn_model_new(&self.c, context.c, &options, c_layers, n, &error)
+            check(status, &error)
+        finally:
+            free(c_layers)
+        self.context = context
+
+    def __dealloc__(self):
+        for i in range(self.n_idle):
+            pynn_workspace_free(self.idle[i])
+        pynn_model_free(self.c)
+
+    cdef pynn_workspace *enter(self) except NULL:
+        """A workspace for one prediction; the first of several at once keeps training out."""
+        cdef pynn_workspace *workspace = NULL
+        with self.turn:
+            if self.n_idle:
+                self.n_idle -= 1
+                workspace = self.idle[self.n_idle]
+            else:
+                check(pynn_workspace_new(&workspace, self.c))
+            if self.readers == 0:
+                try:
+                    self.exclusive.acquire()
+                except BaseException:  # Ctrl-C while another thread trains
+                    pynn_workspace_free(workspace)
+                    raise
+            self.readers += 1
+        return workspace
+
+    cdef int leave(self, pynn_workspace *workspace) except -1:
+        with self.turn:
+            self.readers -= 1
+            if self.readers == 0:
+                self.exclusive.release()
+            if self.n_idle < 16:
+                self.idle[self.n_idle] = workspace
+                self.n_idle += 1
+                workspace = NULL
+        pynn_workspace_free(workspace)
+        return 0
+
+    @property
+    def inputs(self):
+        return pynn_model_inputs(self.c)
+
+    @property
+    def outputs(self):
+        return pynn_model_outputs(self.c)
+
+    @property
+    def dtype(self):
+        return _DTYPE_NAMES[<int>pynn_model_dtype(self.c)]
+
+    @property
+    def seed(self):
+        return pynn_model_seed(self.c)
+
+    @property
+    def parameters(self):
+        return vector(self, pynn_model_parameters(self.c), pynn_model_n_parameters(self.c), pynn_model_dtype(self.c))
+
+    @property
+    def tensors(self):
+        """Parts of the parameter vector: a list of (name, layer, offset, rows, columns)."""
+        cdef pynn_tensor t
+        found = []
+        for i in range(pynn_model_n_tensors(self.c)):
+            check(pynn_model_tensor(self.c, i, &t))
+            found.append((text(t.name), t.layer, t.offset, t.rows, t.columns))
+        return found
+
+    @property
+    def layers(self):
+        """The layers in the form that `Model` takes them."""
+        return [write_layer(pynn_model_layer(self.c, i)) for i in range(pynn_model_n_layers(self.c))]
+
+    @property
+    def loss(self):
+        """The loss as (name, numbers), or None."""
+        cdef const pynn_spec *loss = pynn_model_loss(self.c)
+        return None if loss == NULL else write_spec(loss)
+
+    def set_loss(self, tuple loss not None):
+        cdef pynn_spec spec
+        read_spec(&spec, PYNN_LOSS, loss)
+        with self.exclusive:
+            check(pynn_model_set_loss(self.c, &spec))
+
+    def predict(self, x, out, bint raw=False):
+        cdef View vx = view(x, "X")
+        cdef View vo = output(out, "out", pynn_model_dtype(self.c), vx.array.rows * pynn_model_outputs(self.c))
+        cdef pynn_error error
+        cdef pynn_status status
+        error.status = PYNN_OK
+        cdef pynn_workspace *workspace = self.enter()
+        with nogil:
+            status = pynn_predict(self.c, workspace, &vx.array, raw, vo.buffer.buf, &error)
+        self.leave(workspace)
+        check(status, &error)
+        return out
+
+    def evaluate(self, x, targets, weights=None, out=None):
+        """Mean loss; predictions go to `out`."""
+        cdef View vx = view(x, "X"), vt = view(targets, "y"), vw = None, vo = None
+        cdef const pynn_array *w = NULL
+        cdef void *memory = NULL
+        cdef pynn_error error
+        cdef pynn_status status
+        cdef double loss = 0
+        if weights is not None:
+            vw = view(weights, "sample_weight")
+            w = &vw.array
+        if out is not None:
+            vo = output(out, "out", pynn_model_dtype(self.c), vx.array.rows * pynn_model_outputs(self.c))
+            memory = vo.buffer.buf
+        error.status = PYNN_OK
+        cdef pynn_workspace *workspace = self.enter()
+        with nogil:
+            status = pynn_evaluate(self.c, workspace, &vx.array, &vt.array, w, memory, &loss, &error)
+        self.leave(workspace)
+        check(status, &error)
+        return loss
+
+    def save(self, bytes path not None, dict metadata not None):
+        cdef int32_t n = <int32_t>len(metadata)
+        cdef pynn_error error
+        cdef pynn_status status
+        cdef const char *c_path = path
+        cdef pynn_metadata *entries = <pynn_metadata *>calloc(n + 1, sizeof(pynn_metadata))
+        if entries == NULL:
+            raise MemoryError
+        texts = [(key.encode(), value.encode()) for key, value in metadata.items()]
+        for i in range(n):
+            entries[i].key, entries[i].value = texts[i][0], texts[i][1]
+        error.status = PYNN_OK
+        try:
+            with self.exclusive, nogil:
+                status = pynn_save(self.c, c_path, entries, n, &error)
+            check(status, &error)
+        finally:
+            free(entries)
+
+    def metadata(self, str key not None):
+        """Text entry of the file the model was loaded from, or None."""
+        return text(pynn_model_metadata(self.c, key.encode()))
+
+
+def load(Context context not None, bytes path not None):
+    """The model in the file at `path`."""
+    cdef Model model = Model.__new__(Model)
+    cdef const char *c_path = path
+    cdef pynn_error error
+    cdef pynn_status status
+    error.status = PYNN_OK
+    with nogil:
+        status = pynn_load(&model.c, context.c, c_path, &error)
+    check(status, &error)
+    model.context = context
+    return model
+
+
+cdef int read_layer(pynn_layer *out, tuple layer) except -1:
+    kind, activation, kernel, bias = layer
+    out.struct_size = sizeof(pynn_layer)
+    if kind[0] == "dense":
+        check(pynn_dense(out, kind[1]["units"], NULL))
+        read_spec(&out.activation, PYNN_ACTIVATION, activation)
+        read_spec(&out.kernel_initializer, PYNN_INITIALIZER, kernel)
+        read_spec(&out.bias_initializer, PYNN_INITIALIZER, bias)
+    read_spec(&out.kind, PYNN_LAYER, kind)
+    return 0
+
+
+cdef tuple write_layer(const pynn_layer *layer):
+    kind = write_spec(&layer.kind)
+    if kind[0] != "dense":
+        return kind, None, None, None
+    return (kind, write_spec(&layer.activation), write_spec(&layer.kernel_initializer),
+            write_spec(&layer.bias_initializer))
+
+
+# ---------------------------------------------------------------- training
+
+cdef class Trainer:
+    """An optimizer at work on a model. Keeps its model alive; excludes predictions while it computes."""
+
+    def __init__(self, Model model not None, tuple optimizer not None, int64_t batch_size, double clip_norm=0,
+                 uint64_t seed=0, bint check_steps=True):
+        cdef pynn_trainer_options options
+        cdef pynn_error error
+        cdef pynn_status status
+        if self.c != NULL:
+            raise errors.ArgumentValueError("expected a new Trainer; received one that was initialised before")
+        pynn_trainer_options_init(&options, model.c)
+        read_spec(&options.optimizer, PYNN_OPTIMIZER, optimizer)
+        options.batch_size, options.clip_norm, options.seed, options.check = batch_size, clip_norm, seed, check_steps
+        error.status = PYNN_OK
+        with model.exclusive, nogil:
+            status = pynn_trainer_new(&self.c, model.c, &options, &error)
+        check(status, &error)
+        self.model = model
+
+    def __dealloc__(self):
+        pynn_trainer_free(self.c)
+
+    def train(self, x, targets, weights, order, int64_t first, int64_t count, int64_t batch_size, double seconds=0,
+              predictions=None):
+        """Steps over batches of rows order[first : first+count], for at most about `seconds` (0: no limit).
+
+        Returns (steps, rows, mean loss, last gradient norm). A refused step raises; the exception's `progress` says in
+        the same form what was done before it.
+        """
+        cdef View vx = view(x, "X"), vt = view(targets, "y"), vw = None, vo = None, vp = None
+        cdef const int64_t *c_order = NULL
+        cdef void *out = NULL
+        cdef pynn_data data
+        cdef pynn_step step
+        cdef pynn_error error
+        cdef pynn_status status
+        memset(&data, 0, sizeof(data))
+        memset(&step, 0, sizeof(step))
+        data.x, data.targets = vx.array, vt.array
+        if weights is not None:
+            vw = view(weights, "sample_weight")
+            data.weights = vw.array
+        if order is not None:
+            vo = indices(order)
+            if first < 0 or count < 0 or first + count > vo.array.rows:
+                raise errors.ArgumentValueError("expected first and count within order")
+            c_order = <const int64_t *>vo.array.data
+        if predictions is not None:
+            vp = output(predictions, "predictions", pynn_model_dtype(self.model.c),
+                        count * pynn_model_outputs(self.model.c))
+            out = vp.buffer.buf
+        error.status = PYNN_OK
+        with self.model.exclusive, nogil:
+            status = pynn_train_batches(self.c, &data, c_order, first, count, batch_size, seconds, out, &step, &error)
+        progress = (step.steps, step.rows, step.loss, step.gradient_norm)
+        if status != PYNN_OK:
+            exception = failure(status, &error)
+            exception.progress = progress
+            raise exception
+        return progress
+
+    @property
+    def learning_rate(self):
+        return pynn_trainer_learning_rate(self.c)
+
+    @learning_rate.setter
+    def learning_rate(self, double value):
+        with self.model.exclusive:
+            check(pynn_trainer_set_learning_rate(self.c, value))
+
+    @property
+    def steps(self):
+        """Steps applied so far."""
+        return pynn_trainer_steps(self.c)
+
+    @steps.setter
+    def steps(self, int64_t value):
+        with self.model.exclusive:
+            check(pynn_trainer_set_steps(self.c, value))
+
+    @property
+    def gradient(self):
+        """The last step's gradient, before clipping."""
+        return vector(self, pynn_trainer_gradient(self.c), pynn_model_n_parameters(self.model.c),
+                      pynn_model_dtype(self.model.c))
+
+    @property
+    def slots(self):
+        """State vectors of the optimizer; write them between steps only."""
+        return [vector(self, pynn_trainer_slot(self.c, i), pynn_model_n_parameters(self.model.c),
+                       pynn_model_dtype(self.model.c)) for i in range(pynn_trainer_n_slots(self.c))]
+
+    def health(self, int32_t layer):
+        """What the last step saw in a layer: (activation_max, delta_max, gradient_max, gradient_norm)."""
+        cdef pynn_layer_health h
+        check(pynn_trainer_health(self.c, layer, &h))
+        return h.activation_max, h.delta_max, h.gradient_max, h.gradient_norm
+
+
+# ---------------------------------------------------------------- rows
+
+def gather(x, order, out):
+    """Rows order[i] of x into `out`, of x's dtype."""
+    cdef View vx = view(x, "x"), vo = indices(order)
+    cdef View vout = output(out, "out", vx.array.dtype, vo.array.rows * vx.array.columns)
+    cdef pynn_error error
+    cdef pynn_status status
+    error.status = PYNN_OK
+    with nogil:
+        status = pynn_gather(&vx.array, <const int64_t *>vo.array.data, vo.array.rows, vout.buffer.buf, &error)
+    check(status, &error)
+    return out
+
+
+def shuffle(uint64_t seed, uint64_t epoch, out):
+    """A permutation of 0 ... len(out)-1 that depends on (seed, epoch, length) alone, into int64 `out`."""
+    cdef View v = output(out, "out", PYNN_INT64, 0)
+    with nogil:
+        pynn_shuffle(seed, epoch, v.array.rows, <int64_t *>v.buffer.buf)
+    return out

@@ -1,0 +1,219 @@
+"""From anything like an array to what the compiled core reads, without a copy where none is needed.
+
+Any memory order, strides and numeric dtype pass as they are, read-only and memory-mapped arrays too; data frames, lists,
+byte-swapped and extended numbers are converted. Everything else is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from .errors import ArgumentTypeError, ArgumentValueError, DtypeError, LabelError, NonfiniteDataError, ShapeError
+
+__all__ = ["as_matrix", "as_targets", "as_weights", "find_nonfinite", "gather", "require_finite", "shuffle"]
+
+_CHARS = frozenset("efd?bBhHiIlLqQ")  # what the core reads in place
+_SCAN_ROWS = 1 << 20  # numbers looked at at a time
+
+
+def shuffle(seed: int, epoch: int, n: int) -> np.ndarray:
+    """A permutation of 0 ... n-1 as int64 that depends on (seed, epoch, n) alone.
+
+    Examples
+    --------
+    >>> from pynn.arrays import shuffle
+    >>> sorted(shuffle(0, 0, 5).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    return _core.shuffle(seed, epoch, np.empty(n, np.int64))
+
+
+def gather(x: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Rows ``x[order]`` of a matrix or vector as a new contiguous array of the same dtype.
+
+    Parameters
+    ----------
+    x : ndarray of shape (rows,) or (rows, columns)
+    order : ndarray of int64
+        Row numbers in 0 ... rows-1; unlike NumPy's, negative ones are refused.
+    """
+    order = np.ascontiguousarray(order, np.int64)
+    return _core.gather(x, order, np.empty((len(order), *x.shape[1:]), x.dtype))
+
+
+def as_matrix(x: Any, name: str = "X", columns: int | None = None, empty: bool = False) -> np.ndarray:
+    """`x` as a (rows, columns) array that the core can read; one dimension is one column.
+
+    Raises
+    ------
+    ShapeError
+        No rows (but for `empty`), no columns, other than `columns` of them, ragged, or not one or two dimensions.
+    DtypeError
+        Strings, objects, complex numbers, dates, records.
+    """
+    if type(x) is not np.ndarray or x.dtype.char not in _CHARS or not x.dtype.isnative:
+        x = _as_numeric(x, name)
+    if x.ndim == 1:
+        x = x[:, None]
+    elif x.ndim != 2:
+        hint = f"; {name}.reshape(len({name}), -1) makes one row of each" if x.ndim > 2 else ""
+        raise ShapeError(f"expected {name} of shape (rows, columns); received {name} of shape {x.shape}{hint}")
+    if x.shape[1] == 0 or (x.shape[0] == 0 and not empty):
+        raise ShapeError(f"expected {name} with at least one row and column; received {name} of shape {x.shape}")
+    if columns is not None and x.shape[1] != columns:
+        hint = f"; one row is {name}[None, :]" if x.shape == (columns, 1) else ""
+        raise ShapeError(
+            f"expected {name} with {columns} columns, the model's inputs; received {name} of shape {x.shape}{hint}"
+        )
+    return x
+
+
+def _as_numeric(x: Any, name: str) -> np.ndarray:
+    if hasattr(x, "to_numpy"):
+        return _from_frame(x, name)
+    if hasattr(x, "toarray") and hasattr(x, "nnz"):
+        raise ArgumentTypeError(f"expected {name} as a dense array; received a sparse {type(x).__name__}: {name}.toarray()")
+    if type(x).__name__ == "MaskedArray" and np.any(x.mask):
+        raise DtypeError(f"expected {name} without masked values; received {int(np.sum(x.mask))} of them")
+    try:
+        array = np.asarray(x)
+    except (ValueError, TypeError) as error:
+        if "inhomogeneous" in str(error):
+            raise ShapeError(f"expected {name} with rows of one length; received rows of several") from None
+        raise ArgumentTypeError(f"expected {name} as an array of numbers; received {type(x).__name__} ({error})") from None
+    return _native(array, name, "")
+
+
+def _native(array: np.ndarray, name: str, where: str) -> np.ndarray:
+    kind = array.dtype.kind
+    if array.ndim == 0:
+        raise ShapeError(f"expected {name} as an array with rows; received the single value {name}={array[()]!r}")
+    if kind not in "fiub":
+        hints = {
+            "U": "; labels as text: classes, y = np.unique(y, return_inverse=True)",
+            "S": "; labels as text: classes, y = np.unique(y, return_inverse=True)",
+            "O": "; an array of objects may hold text, None or rows of unequal length",
+            "c": "; stack real and imaginary parts as columns",
+        }
+        raise DtypeError(f"expected {name} of numbers; received {name}.dtype={array.dtype}{where}{hints.get(kind, '')}")
+    if array.dtype.char not in _CHARS or not array.dtype.isnative:
+        array = array.astype(np.float64 if kind == "f" and array.itemsize > 8 else array.dtype.newbyteorder("="))
+    return array if type(array) is np.ndarray else array.view(np.ndarray)
+
+
+def _from_frame(frame: Any, name: str) -> np.ndarray:
+    """pandas, polars and their like: `to_numpy`; columns of several dtypes, nullable too, meet in float64."""
+    array = np.asarray(frame.to_numpy())
+    if array.dtype.kind != "O":
+        return _native(array, name, "")
+    kinds = getattr(frame, "dtypes", None)
+    labels = getattr(frame, "columns", None)
+    pairs = zip(labels, kinds, strict=True) if labels is not None else [(name, getattr(frame, "dtype", kinds))]
+    text = [str(c) for c, kind in pairs if not str(kind).lower().startswith(("int", "uint", "float", "bool"))]
+    if text:
+        return _native(array, name, f" (columns {', '.join(text[:5])}{', ...' if len(text) > 5 else ''})")
+    missing = np.argwhere(np.vectorize(lambda v: v is None or v != v or type(v).__name__ == "NAType")(array))
+    if len(missing):
+        raise DtypeError(f"expected {name} without missing values; received one in row {missing[0][0]}")
+    return array.astype(np.float64)
+
+
+def as_targets(y: Any, rows: int, outputs: int, loss: Any) -> np.ndarray:
+    """Targets as the core reads them: (rows, 1) integer labels, or (rows, outputs) numbers.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        As `as_matrix`; or the shape does not fit the model's outputs.
+    LabelError
+        A label is not an integer in 0 ... outputs-1, or a probability is outside [0, 1]; the row is named.
+    """
+    y = as_matrix(y, "y")
+    if len(y) != rows:
+        raise ShapeError(f"expected y with {rows} rows, one for each row of X; received y with {len(y)} rows")
+    takes_labels = loss.row["labels"] and y.shape[1] == 1 and (outputs > 1 or y.dtype.kind in "iu")
+    if not takes_labels and y.shape[1] != outputs:
+        wanted = f"1 column of class labels or {outputs} columns" if loss.row["labels"] else f"{outputs} columns"
+        hint = "; one column for each class: numpy.eye(n)[y]" if y.shape[1] == 1 and y.dtype.kind in "iub" else ""
+        raise ShapeError(
+            f"expected y with {wanted}, as the last layer has units={outputs}; received y of shape {y.shape}{hint}"
+        )
+    if takes_labels:
+        return _as_labels(y, outputs)
+    if loss.row["probabilities"] and y.dtype.kind != "b" and (y.min() < 0 or y.max() > 1):
+        row, column = (int(i) for i in np.argwhere((y < 0) | (y > 1))[0])
+        raise _labelled(
+            LabelError(f"expected y in [0, 1] with the loss {loss.name!r}; received y[{row}, {column}]={y[row, column]}"),
+            row, column, y[row, column],
+        )  # fmt: skip
+    return y
+
+
+def _as_labels(y: np.ndarray, classes: int) -> np.ndarray:
+    if y.dtype.kind == "b":
+        y = y.view(np.uint8)
+    if y.dtype.kind == "f":
+        require_finite(y, "y")
+    bad = (y < 0) | (y >= classes)
+    if y.dtype.kind == "f":
+        bad |= y != np.floor(y)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise _labelled(
+            LabelError(
+                f"expected labels in 0 ... {classes - 1}, as the last layer has units={classes}; "
+                f"received y[{row}]={y[row, 0]}"
+            ),
+            row, 0, y[row, 0],
+        )  # fmt: skip
+    return y.astype(np.int64) if y.dtype.kind == "f" else y
+
+
+def _labelled(error: Any, row: int, column: int, value: Any) -> Any:
+    error.row, error.column, error.value = row, column, float(value)
+    return error
+
+
+def as_weights(weights: Any, rows: int) -> np.ndarray | None:
+    """Sample weights as a (rows, 1) array of finite numbers >= 0; None stays None."""
+    if weights is None:
+        return None
+    weights = as_matrix(weights, "sample_weight")
+    if weights.shape != (rows, 1):
+        raise ShapeError(f"expected sample_weight of shape ({rows},); received shape {np.shape(weights)}")
+    require_finite(weights, "sample_weight")
+    if weights.min() < 0:
+        row = int(np.argmin(weights))
+        raise _labelled(
+            ArgumentValueError(f"expected sample_weight >= 0; received sample_weight[{row}]={weights[row, 0]}"),
+            row, 0, weights[row, 0],
+        )  # fmt: skip
+    return weights
+
+
+def find_nonfinite(x: np.ndarray) -> np.ndarray:
+    """Positions (row, column) of cells that are NaN or infinite, (n, 2); memory is bounded however large `x` is."""
+    if x.dtype.kind != "f":
+        return np.empty((0, 2), np.int64)
+    step = max(1, _SCAN_ROWS // max(1, x.shape[1]))
+    found = []
+    for first in range(0, len(x), step):
+        finite = np.isfinite(x[first : first + step])
+        if not finite.all():
+            found.append(np.argwhere(~finite) + (first, 0))
+    return np.concatenate(found) if found else np.empty((0, 2), np.int64)
+
+
+def require_finite(x: np.ndarray, name: str) -> None:
+    """Raise `NonfiniteDataError` for the first cell that is NaN or infinite."""
+    cells = find_nonfinite(x)
+    if len(cells):
+        row, column = (int(i) for i in cells[0])
+        more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+        raise _labelled(
+            NonfiniteDataError(f"expected {name} of finite numbers; received {name}[{row}, {column}]={x[row, column]}{more}"),
+            row, column, x[row, column],
+        )  # fmt: skip

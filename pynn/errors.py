@@ -1,0 +1,126 @@
+"""What can go wrong, one class for each status of the C library and a few that only Python knows.
+
+Messages have one form: ``expected <rule>; received <name>=<value>``, with the layer and what to do where that helps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .history import Report
+
+__all__ = [
+    "ArgumentTypeError",
+    "ArgumentValueError",
+    "DtypeError",
+    "FileError",
+    "FileFormatError",
+    "LabelError",
+    "MissingFileError",
+    "NonfiniteDataError",
+    "NotReadyError",
+    "NumericalError",
+    "OutOfMemoryError",
+    "PynnError",
+    "ShapeError",
+    "ThreadError",
+    "TooLargeError",
+    "TrainingWarning",
+    "UnknownNameError",
+    "UnsupportedError",
+]
+
+
+class PynnError(Exception):
+    """Base of every error that pynn raises.
+
+    Attributes
+    ----------
+    layer, row, column : int or None
+        Where, as far as that is known: index of the layer, of the row in the caller's data, of the feature or unit.
+    value : float or None
+        The number at fault.
+    """
+
+    layer: int | None = None
+    row: int | None = None
+    column: int | None = None
+    value: float | None = None
+
+
+class ArgumentValueError(PynnError, ValueError):
+    """An argument is of the right type but outside what is accepted."""
+
+
+class ArgumentTypeError(PynnError, TypeError):
+    """An argument is of a type that is not accepted."""
+
+
+class UnknownNameError(ArgumentValueError):
+    """No activation, loss, optimizer, initializer, layer or metric has this name; the message lists those that exist."""
+
+
+class ShapeError(ArgumentValueError):
+    """Shapes do not fit together."""
+
+
+class DtypeError(ArgumentTypeError):
+    """An array's element type is not accepted."""
+
+
+class LabelError(ArgumentValueError):
+    """A label is not an integer in 0 ... classes-1; `row` says which."""
+
+
+class TooLargeError(ArgumentValueError):
+    """A size exceeds what can be addressed."""
+
+
+class NumericalError(PynnError, ArithmeticError):
+    """A value became NaN or infinite; the update was refused and the model is as it was before the step.
+
+    Attributes
+    ----------
+    report : Report or None
+        What was found, with the numbers that prove it.
+    """
+
+    report: Report | None = None
+    progress: Any = None  # what the refused call had done before
+
+
+class NonfiniteDataError(NumericalError, ValueError):
+    """X, y or sample_weight has a cell that is NaN or infinite; `row` and `column` say which."""
+
+
+class OutOfMemoryError(PynnError, MemoryError):
+    """There is not enough memory for the request."""
+
+
+class FileError(PynnError, OSError):
+    """A file could not be opened, read, written or renamed."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """There is no such file."""
+
+
+class FileFormatError(PynnError, ValueError):
+    """The file is no valid pynn model: another format, cut short or changed."""
+
+
+class UnsupportedError(PynnError, RuntimeError):
+    """This build, processor or model does not support the request."""
+
+
+class ThreadError(PynnError, RuntimeError):
+    """A thread could not be started."""
+
+
+class NotReadyError(PynnError, RuntimeError):
+    """Something has to come first: `build` or `fit` before `predict`, `compile` before `fit`."""
+
+
+class TrainingWarning(UserWarning):
+    """Training went on, but something deserves a look."""

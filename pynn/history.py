@@ -1,0 +1,102 @@
+"""What a training run leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["Finding", "History", "Report", "StepResult"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found, with the numbers that prove it and what to do about it."""
+
+    code: str
+    severity: str
+    message: str
+    remedy: str = ""
+    layer: int | None = None
+    step: int | None = None
+    rows: list[int] = field(default_factory=list)
+    columns: list[int] = field(default_factory=list)
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Report:
+    """Findings of a run, the most telling first."""
+
+    findings: list[Finding] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        lines = [f"{f.severity}: {f.code}: {f.message}" + (f" {f.remedy}" if f.remedy else "") for f in self.findings]
+        return "\n".join(lines) or "nothing found"
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one training step did.
+
+    Attributes
+    ----------
+    loss : float
+        Mean loss of the batch before the update; NaN when the step was refused.
+    grad_norm : float
+        Euclidean norm of the gradient over all parameters, before clipping; NaN when the step was refused.
+    applied : bool
+        False: the update would not have been finite, and nothing was changed; `findings` says why.
+    findings : list of Finding
+    """
+
+    loss: float
+    grad_norm: float
+    applied: bool = True
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass
+class History:
+    """Epochs of a run, each a dict of floats: ``loss``, the metrics, the same with ``val_``, ``learning_rate``, ``seconds``.
+
+    Attributes
+    ----------
+    epochs : list of dict
+        One for each epoch that was finished. ``len(history)``, ``history[-1]["loss"]`` and iteration work on it.
+    history : dict of list
+        The same by name, as in Keras: ``history.history["loss"][-1]``.
+    interrupted : bool
+        Ctrl-C stopped the run; the model is as the last finished step left it.
+    report : Report
+        What was found on the way.
+    ledger : list of dict
+        Changes that were made to the run while it went, in order.
+    """
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    interrupted: bool = False
+    report: Report = field(default_factory=Report)
+    ledger: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        names = dict.fromkeys(name for epoch in self.epochs for name in epoch)
+        return {name: [epoch[name] for epoch in self.epochs if name in epoch] for name in names}
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __getitem__(self, index: int) -> dict[str, float]:
+        return self.epochs[index]
+
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        return iter(self.epochs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)

@@ -1,0 +1,133 @@
+"""Layers as frozen dataclasses: what a model is made of, without shapes or memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from . import activations, initializers
+from .errors import ArgumentTypeError, UnknownNameError
+from .specs import Spec, Table, check_number
+
+__all__ = ["Dense", "Dropout", "Layer", "from_dict"]
+
+_rows = Table("layer").rows
+_NONE: tuple[None, None, None] = (None, None, None)
+
+
+class Layer:
+    """Base of all layers. Immutable; equal to another with the same arguments."""
+
+    kind: ClassVar[str]
+
+    def _check(self, name: str) -> None:
+        """Replace argument `name` by its number, checked against the library's rule."""
+        rule = next(rule for rule in _rows[self.kind]["fields"] if rule["name"] == name)
+        object.__setattr__(self, name, check_number(f"{type(self).__name__}.{name}", getattr(self, name), rule))
+
+    @property
+    def core(self) -> tuple[Any, ...]:
+        """What the compiled core takes: (kind, activation, kernel initializer, bias initializer)."""
+        numbers = {rule["name"]: float(getattr(self, rule["name"])) for rule in _rows[self.kind]["fields"]}
+        return ((self.kind, numbers), *_NONE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{"layer": kind, argument: value, ...}``, plain values for JSON."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {"layer": self.kind, **{k: v.to_dict() if isinstance(v, Spec) else v for k, v in values.items()}}
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """A densely connected layer: ``Y = f(X W + b)``, X (rows, inputs), W (inputs, units), b (units,).
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs, at least 1.
+    activation : str or activation, optional
+        f; None is linear.
+    use_bias : bool
+        False leaves b out.
+    kernel_initializer : str or initializer, optional
+        What W starts from. None: what suits the activation, He's normal for ReLU and its kin, LeCun's normal for SELU,
+        Glorot's uniform for the others.
+    bias_initializer : str or initializer
+        What b starts from.
+
+    Examples
+    --------
+    >>> import pynn
+    >>> pynn.Dense(10, activation="relu").activation
+    ReLU()
+    """
+
+    kind: ClassVar[str] = "dense"
+
+    units: int
+    activation: Any = None
+    use_bias: bool = True
+    kernel_initializer: Any = None
+    bias_initializer: Any = "zeros"
+
+    def __post_init__(self) -> None:
+        self._check("units")
+        self._check("use_bias")
+        activation = activations.get(self.activation)
+        kernel = activation.row["initializer"] if self.kernel_initializer is None else self.kernel_initializer
+        object.__setattr__(self, "activation", activation)
+        object.__setattr__(self, "kernel_initializer", initializers.get(kernel, "kernel_initializer"))
+        object.__setattr__(self, "bias_initializer", initializers.get(self.bias_initializer, "bias_initializer"))
+
+    @property
+    def core(self) -> tuple[Any, ...]:
+        kind = super().core[0]
+        return kind, self.activation.core, self.kernel_initializer.core, self.bias_initializer.core
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """While training, each input is 0 with probability `rate`, else divided by 1-rate; in prediction nothing happens.
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+
+    References
+    ----------
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
+    """
+
+    kind: ClassVar[str] = "dropout"
+
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        self._check("rate")
+
+
+def _kinds() -> dict[str, type]:
+    return {cls.kind: cls for cls in Layer.__subclasses__()}
+
+
+def from_dict(values: Mapping[str, Any]) -> Layer:
+    """The layer that `Layer.to_dict` described."""
+    kinds = _kinds()
+    kind = values.get("layer")
+    if kind not in kinds:
+        raise UnknownNameError(f"expected layer as one of {', '.join(map(repr, kinds))}; received layer={kind!r}")
+    try:
+        return kinds[kind](**{k: v for k, v in values.items() if k != "layer"})
+    except TypeError as error:
+        if isinstance(error, ArgumentTypeError):
+            raise
+        raise UnknownNameError(f"expected arguments of {kinds[kind].__name__}; received {dict(values)} ({error})") from None
+
+
+def from_core(layer: tuple[Any, ...]) -> Layer:
+    """The layer that `Layer.core` described."""
+    (kind, numbers), *choices = layer
+    names = ("activation", "kernel_initializer", "bias_initializer")
+    specs = {n: {"name": c[0], **c[1]} for n, c in zip(names, choices, strict=True) if c is not None}
+    return _kinds()[kind](**numbers, **specs)

@@ -1,0 +1,264 @@
+# The C library as Cython sees it: declarations of pynn.h, nothing else.
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+cdef extern from "pynn.h" nogil:
+    const char *PYNN_VERSION
+    const char *pynn_version()
+
+    ctypedef enum pynn_status:
+        PYNN_OK
+        PYNN_ERROR_OUT_OF_MEMORY
+        PYNN_ERROR_INVALID_ARGUMENT
+        PYNN_ERROR_UNKNOWN_NAME
+        PYNN_ERROR_SHAPE
+        PYNN_ERROR_DTYPE
+        PYNN_ERROR_LABEL
+        PYNN_ERROR_NUMERIC
+        PYNN_ERROR_TOO_LARGE
+        PYNN_ERROR_IO
+        PYNN_ERROR_FILE_FORMAT
+        PYNN_ERROR_UNSUPPORTED
+        PYNN_ERROR_THREAD
+
+    const char *pynn_strerror(pynn_status status)
+
+    ctypedef struct pynn_error:
+        pynn_status status
+        int32_t layer
+        int64_t row
+        int64_t column
+        double value
+        char message[256]
+
+    ctypedef enum pynn_dtype:
+        PYNN_FLOAT32
+        PYNN_FLOAT64
+        PYNN_FLOAT16
+        PYNN_BOOL
+        PYNN_INT8
+        PYNN_INT16
+        PYNN_INT32
+        PYNN_INT64
+        PYNN_UINT8
+        PYNN_UINT16
+        PYNN_UINT32
+        PYNN_UINT64
+
+    size_t pynn_dtype_size(pynn_dtype dtype)
+
+    ctypedef struct pynn_array:
+        const void *data
+        pynn_dtype dtype
+        int64_t rows
+        int64_t columns
+        int64_t row_stride
+        int64_t column_stride
+
+    pynn_array pynn_matrix(const void *data, pynn_dtype dtype, int64_t rows, int64_t columns)
+
+    # context
+    ctypedef struct pynn_allocator:
+        void *(*allocate)(void *user, size_t size)
+        void (*release)(void *user, void *memory, size_t size)
+        void *user
+
+    ctypedef struct pynn_blas:
+        size_t struct_size
+        const char *name
+        int integer_size
+        void (*sgemm)()
+        void (*dgemm)()
+        int (*get_threads)()
+        void (*set_threads)(int)
+
+    ctypedef struct pynn_context:
+        pass
+
+    ctypedef struct pynn_context_options:
+        size_t struct_size
+        pynn_allocator allocator
+        const pynn_blas *blas
+        const char *cpu
+        int32_t threads
+
+    void pynn_context_options_init(pynn_context_options *options)
+    pynn_status pynn_context_new(pynn_context **out, const pynn_context_options *options)
+    void pynn_context_free(pynn_context *context)
+    int32_t pynn_context_threads(const pynn_context *context)
+    const char *pynn_context_cpu(const pynn_context *context)
+    const char *pynn_context_blas(const pynn_context *context)
+
+    # names
+    ctypedef enum pynn_table:
+        PYNN_ACTIVATION
+        PYNN_LOSS
+        PYNN_OPTIMIZER
+        PYNN_INITIALIZER
+        PYNN_LAYER
+
+    enum: PYNN_MAX_FIELDS
+    enum: PYNN_FIELD_OPEN_MINIMUM
+    enum: PYNN_FIELD_OPEN_MAXIMUM
+    enum: PYNN_FIELD_INTEGER
+    enum: PYNN_FIELD_BOOLEAN
+
+    ctypedef struct pynn_field:
+        const char *name
+        double value
+        double minimum
+        double maximum
+        uint32_t flags
+
+    ctypedef struct pynn_row:
+        const char *name
+        const char *aliases
+        int32_t n_fields
+        pynn_field fields[8]
+        const char *link
+        const char *initializer
+        uint32_t flags
+
+    enum: PYNN_ROW_LABELS
+    enum: PYNN_ROW_PROBABILITIES
+    enum: PYNN_ROW_ROWWISE
+
+    int32_t pynn_table_size(pynn_table table)
+    const pynn_row *pynn_table_row(pynn_table table, int32_t index)
+
+    ctypedef struct pynn_spec:
+        int32_t table
+        int32_t row
+        double values[8]
+
+    pynn_status pynn_spec_named(pynn_spec *out, pynn_table table, const char *name)
+    pynn_status pynn_spec_set(pynn_spec *spec, const char *field, double value)
+    double pynn_spec_get(const pynn_spec *spec, const char *field)
+
+    # model
+    ctypedef struct pynn_layer:
+        size_t struct_size
+        pynn_spec kind
+        pynn_spec activation
+        pynn_spec kernel_initializer
+        pynn_spec bias_initializer
+
+    pynn_status pynn_dense(pynn_layer *out, int64_t units, const char *activation)
+    pynn_status pynn_dropout(pynn_layer *out, double rate)
+
+    ctypedef struct pynn_model:
+        pass
+
+    ctypedef struct pynn_model_options:
+        size_t struct_size
+        int64_t inputs
+        pynn_dtype dtype
+        uint64_t seed
+
+    void pynn_model_options_init(pynn_model_options *options)
+    pynn_status pynn_model_new(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                               const pynn_layer *layers, int32_t n_layers, pynn_error *error)
+    void pynn_model_free(pynn_model *model)
+    int64_t pynn_model_inputs(const pynn_model *model)
+    int64_t pynn_model_outputs(const pynn_model *model)
+    pynn_dtype pynn_model_dtype(const pynn_model *model)
+    uint64_t pynn_model_seed(const pynn_model *model)
+    int32_t pynn_model_n_layers(const pynn_model *model)
+    const pynn_layer *pynn_model_layer(const pynn_model *model, int32_t index)
+    int64_t pynn_model_n_parameters(const pynn_model *model)
+    void *pynn_model_parameters(pynn_model *model)
+
+    ctypedef struct pynn_tensor:
+        const char *name
+        int32_t layer
+        int64_t offset
+        int64_t rows
+        int64_t columns
+
+    int32_t pynn_model_n_tensors(const pynn_model *model)
+    pynn_status pynn_model_tensor(const pynn_model *model, int32_t index, pynn_tensor *out)
+    pynn_status pynn_model_set_loss(pynn_model *model, const pynn_spec *loss)
+    const pynn_spec *pynn_model_loss(const pynn_model *model)
+
+    # prediction
+    ctypedef struct pynn_workspace:
+        pass
+
+    pynn_status pynn_workspace_new(pynn_workspace **out, const pynn_model *model)
+    void pynn_workspace_free(pynn_workspace *workspace)
+    pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw,
+                             void *out, pynn_error *error)
+    pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x,
+                              const pynn_array *targets, const pynn_array *weights, void *out, double *loss,
+                              pynn_error *error)
+
+    # training
+    ctypedef struct pynn_trainer:
+        pass
+
+    ctypedef struct pynn_trainer_options:
+        size_t struct_size
+        pynn_spec optimizer
+        int64_t batch_size
+        double clip_norm
+        uint64_t seed
+        int check
+
+    void pynn_trainer_options_init(pynn_trainer_options *options, const pynn_model *model)
+    pynn_status pynn_trainer_new(pynn_trainer **out, pynn_model *model, const pynn_trainer_options *options,
+                                 pynn_error *error)
+    void pynn_trainer_free(pynn_trainer *trainer)
+
+    ctypedef struct pynn_data:
+        pynn_array x
+        pynn_array targets
+        pynn_array weights
+
+    ctypedef struct pynn_step:
+        int64_t steps
+        int64_t rows
+        double loss
+        double gradient_norm
+        int applied
+
+    pynn_status pynn_train_step(pynn_trainer *trainer, const pynn_data *data, pynn_step *step, pynn_error *error)
+    pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *data, const int64_t *order,
+                                   int64_t first, int64_t count, int64_t batch_size, double seconds,
+                                   void *predictions, pynn_step *step, pynn_error *error)
+    pynn_status pynn_trainer_set_learning_rate(pynn_trainer *trainer, double learning_rate)
+    double pynn_trainer_learning_rate(const pynn_trainer *trainer)
+    int64_t pynn_trainer_steps(const pynn_trainer *trainer)
+    pynn_status pynn_trainer_set_steps(pynn_trainer *trainer, int64_t steps)
+    void *pynn_trainer_gradient(pynn_trainer *trainer)
+    int32_t pynn_trainer_n_slots(const pynn_trainer *trainer)
+    void *pynn_trainer_slot(pynn_trainer *trainer, int32_t index)
+
+    ctypedef struct pynn_layer_health:
+        double activation_max
+        double delta_max
+        double gradient_max
+        double gradient_norm
+
+    pynn_status pynn_trainer_health(const pynn_trainer *trainer, int32_t layer, pynn_layer_health *out)
+
+    # files
+    ctypedef struct pynn_metadata:
+        const char *key
+        const char *value
+
+    pynn_status pynn_save(const pynn_model *model, const char *path, const pynn_metadata *entries,
+                          int32_t n_entries, pynn_error *error)
+    pynn_status pynn_load(pynn_model **out, const pynn_context *context, const char *path, pynn_error *error)
+    pynn_status pynn_load_memory(pynn_model **out, const pynn_context *context, const void *bytes, size_t size,
+                                 pynn_error *error)
+    const char *pynn_model_metadata(const pynn_model *model, const char *key)
+
+    # advanced
+    pynn_status pynn_gather(const pynn_array *x, const int64_t *order, int64_t count, void *out, pynn_error *error)
+    void pynn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *out)
+    pynn_status pynn_activation_forward(const pynn_context *context, pynn_dtype dtype, const pynn_spec *spec,
+                                        int64_t rows, int64_t columns, void *z)
+    pynn_status pynn_activation_backward(const pynn_context *context, pynn_dtype dtype, const pynn_spec *spec,
+                                         int64_t rows, int64_t columns, const void *z, const void *y, void *delta)
+    pynn_status pynn_gemm(const pynn_context *context, pynn_dtype dtype, int64_t m, int64_t n, int64_t k,
+                          const void *a, int64_t a_row, int64_t a_column, const void *b, int64_t ldb, double beta,
+                          void *c, int64_t ldc)

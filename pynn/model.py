@@ -1,0 +1,564 @@
+"""The front door: `Sequential`, and `load` for what it saved."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from . import _core, arrays, callbacks as callbacks_, layers as layers_, losses, metrics as metrics_, optimizers, runtime
+from .data import DataLoader
+from .errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    DtypeError,
+    FileFormatError,
+    MissingFileError,
+    NotReadyError,
+    ShapeError,
+)
+from .history import History, StepResult
+from .progress import progress
+from .training import Streamed, Training, Whole, evaluate, require_finite, rows_at_once, step
+
+__all__ = ["BoundLayer", "Sequential", "load"]
+
+
+class BoundLayer:
+    """A layer of a model: the arguments it was made with, and its parameters as views."""
+
+    def __init__(self, model: Sequential, index: int, spec: layers_.Layer) -> None:
+        self._model, self.index, self.spec = model, index, spec
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "spec":
+            raise AttributeError(name)
+        return getattr(self.spec, name)
+
+    def __repr__(self) -> str:
+        return repr(self.spec)
+
+    @property
+    def kernel(self) -> np.ndarray:
+        """W, a writable view of shape (inputs, units)."""
+        return self._model._tensor(self.index, "kernel")
+
+    @kernel.setter
+    def kernel(self, value: Any) -> None:
+        self._write("kernel", value)
+
+    @property
+    def bias(self) -> np.ndarray | None:
+        """b, a writable view of shape (units,); None with ``use_bias=False``."""
+        return self._model._tensor(self.index, "bias") if getattr(self.spec, "use_bias", True) else None
+
+    @bias.setter
+    def bias(self, value: Any) -> None:
+        self._write("bias", value)
+
+    def _write(self, name: str, value: Any) -> None:
+        view, value = self._model._tensor(self.index, name), np.asarray(value)
+        if value.shape != view.shape:
+            raise ShapeError(
+                f"expected {name} of layer {self.index} with shape {view.shape}; received {name} of shape {value.shape}"
+            )
+        view[...] = value
+
+
+class Sequential:
+    """Layers one after another, trained with a loss and an optimizer.
+
+    Parameters
+    ----------
+    layers : iterable of layers
+        `Dense` and `Dropout`. The number of inputs is taken from the data, or given to `build`.
+    seed : int in 0 ... 2**64 - 1
+        Decides the initial parameters, the order of the rows and the draws of dropout. Same seed, same bits.
+    dtype : "float32" or "float64"
+        Of parameters and computation. Losses, norms and statistics are summed in float64 in both.
+
+    Attributes
+    ----------
+    history : History or None
+        Of the last `fit`.
+    stop_training : bool
+        Set it to True, in a callback for instance, and `fit` ends.
+
+    Examples
+    --------
+    >>> import numpy as np, pynn
+    >>> X = np.random.default_rng(0).normal(size=(200, 2))
+    >>> y = (X[:, 0] > X[:, 1]).astype(int)
+    >>> model = pynn.Sequential([pynn.Dense(16, activation="relu"), pynn.Dense(2)], seed=0)
+    >>> model.compile(loss="softmax_cross_entropy", optimizer=pynn.Adam(learning_rate=0.01), metrics=["accuracy"])
+    >>> history = model.fit(X, y, epochs=20)
+    >>> bool(model.evaluate(X, y)["accuracy"] > 0.9)
+    True
+    """
+
+    def __init__(self, layers: Iterable[layers_.Layer], *, seed: int = 0, dtype: Any = "float32") -> None:
+        specs = [layer.spec if isinstance(layer, BoundLayer) else layer for layer in layers]
+        for i, layer in enumerate(specs):
+            if not isinstance(layer, layers_.Layer):
+                raise ArgumentTypeError(f"expected layers such as pynn.Dense(10); received layers[{i}]={layer!r}")
+        if not any(isinstance(layer, layers_.Dense) for layer in specs):
+            raise ArgumentValueError("expected layers with at least one pynn.Dense; received none")
+        self.seed = _integer("seed", seed, 0, 2**64 - 1)
+        self.dtype = _dtype(dtype)
+        self.layers = tuple(BoundLayer(self, i, layer) for i, layer in enumerate(specs))
+        self.loss: Any = None
+        self.optimizer: Any = None
+        self.metrics: list[metrics_.Metric] = []
+        self.history: History | None = None
+        self.stop_training = False
+        self._core: _core.Model | None = None
+        self._forget_training()
+
+    def _forget_training(self) -> None:
+        self._trainer: _core.Trainer | None = None
+        self._capacity = 0
+        self._epoch = 0  # that the next fit on arrays begins with
+
+    # ---- building
+
+    def build(self, inputs: int) -> Sequential:
+        """Decide the number of inputs and fill the parameters. `fit` and `train_step` do it by the data they get.
+
+        Building anew starts from scratch: same seed, same initial parameters.
+        """
+        inputs = _integer("inputs", inputs, 1, 2**62)
+        self._core = _core.Model(
+            runtime.context(), inputs, [layer.spec.core for layer in self.layers], self.dtype.name, self.seed
+        )
+        self._forget_training()
+        if self.loss is not None:
+            self._core.set_loss(self.loss.core)
+        return self
+
+    @property
+    def built(self) -> bool:
+        """Whether the number of inputs is known and parameters exist."""
+        return self._core is not None
+
+    @property
+    def core(self) -> _core.Model:
+        """The compiled model."""
+        if self._core is None:
+            raise NotReadyError("expected a model that was built; call fit, or build(inputs) first")
+        return self._core
+
+    @property
+    def inputs(self) -> int:
+        """Columns of X."""
+        return int(self.core.inputs)
+
+    @property
+    def outputs(self) -> int:
+        """Columns of predictions."""
+        units = [layer.spec.units for layer in self.layers if isinstance(layer.spec, layers_.Dense)]
+        return units[-1]
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """All parameters as one writable vector: a view, valid as long as anyone holds it."""
+        return np.asarray(self.core.parameters)
+
+    def _tensor(self, layer: int, name: str) -> np.ndarray:
+        for part, index, offset, rows, columns in self.core.tensors:
+            if index == layer and part == name:
+                view = self.parameters[offset : offset + rows * columns]
+                return view.reshape(rows, columns) if name == "kernel" else view
+        raise AttributeError(f"layer {layer}, {self.layers[layer]!r}, has no {name}")
+
+    def summary(self) -> None:
+        """Print the layers with their outputs and numbers of parameters."""
+        counts: dict[int, int] = {}
+        for _, layer, _, rows, columns in self._core.tensors if self._core is not None else []:
+            counts[layer] = counts.get(layer, 0) + rows * columns
+        width: Any = self.inputs if self.built else "?"
+        table = [("layer", "outputs", "activation", "parameters"), ("input", str(width), "", "")]
+        for layer in self.layers:
+            width = getattr(layer.spec, "units", width)
+            activation = getattr(layer.spec, "activation", None)
+            count = f"{counts.get(layer.index, 0):,}" if self.built else "?"
+            kind = f"{layer.index} {type(layer.spec).__name__}"
+            table.append((kind, str(width), activation.name if activation is not None else "", count))
+        widths = [max(len(row[i]) for row in table) for i in range(4)]
+        for row in table:
+            cells = [cell.ljust(w) if i in (0, 2) else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+            print("  ".join(cells).rstrip())
+        total = f"{len(self.parameters):,} parameters" if self.built else "not built yet"
+        print(f"{total}, {self.dtype.name}, seed {self.seed}")
+
+    # ---- training
+
+    def compile(self, loss: Any, optimizer: Any = "adam", metrics: Iterable[Any] = ()) -> None:
+        """Choose what to train for and how. Parameters stay; the optimizer's state and the count of epochs start anew.
+
+        Parameters
+        ----------
+        loss : str or loss
+            ``"softmax_cross_entropy"``, ``"mse"``, ``pynn.losses.Huber(delta=2.0)``, ...
+        optimizer : str or optimizer
+            ``"adam"``, ``pynn.SGD(learning_rate=0.1, momentum=0.9)``, ...
+        metrics : iterable of str or Metric
+            ``"accuracy"``, ``"mae"``, ``pynn.metrics.TopKAccuracy(k=3)``, ...
+        """
+        if isinstance(metrics, (str, metrics_.Metric)):
+            metrics = [metrics]
+        loss, optimizer = losses.get(loss), optimizers.get(optimizer)
+        chosen = [metrics_.get(metric) for metric in metrics or ()]
+        if self._core is not None:
+            self._core.set_loss(loss.core)
+        self.loss, self.optimizer, self.metrics = loss, optimizer, chosen
+        self._forget_training()
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next steps; assign to change it."""
+        return float(self._compiled().optimizer.learning_rate)
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.optimizer = replace(self._compiled().optimizer, learning_rate=value)
+        if self._trainer is not None:
+            self._trainer.learning_rate = self.optimizer.learning_rate
+
+    def _compiled(self) -> Sequential:
+        if self.loss is None:
+            raise NotReadyError("expected a compiled model; call compile(loss=..., optimizer=...) first")
+        return self
+
+    def trainer(self, batch_size: int) -> _core.Trainer:
+        """The compiled trainer, with room for batches of `batch_size` rows. A larger one takes over the state."""
+        if self._trainer is None or self._capacity < batch_size:
+            clip = self._compiled().optimizer.global_clipnorm or 0.0
+            new = _core.Trainer(self.core, self.optimizer.core, batch_size, clip, self.seed)
+            if self._trainer is not None:
+                new.steps = self._trainer.steps
+                for to, source in zip(new.slots, self._trainer.slots, strict=True):
+                    np.asarray(to)[...] = np.asarray(source)
+            self._trainer, self._capacity = new, batch_size
+        return self._trainer
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        validation_data: Sequence[Any] | None = None,
+        validation_split: float = 0.0,
+        callbacks: Sequence[callbacks_.Callback] = (),
+        verbose: Any = "auto",
+    ) -> History:
+        """Train for some epochs.
+
+        Parameters
+        ----------
+        x : array-like of shape (rows, inputs), DataLoader, or iterable of batches
+            A loader brings its own `y`, weights, batch size and shuffling. Any other iterable that can be iterated once
+            an epoch and yields ``(xb, yb)`` or ``(xb, yb, wb)`` will do.
+        y : array-like
+            Class labels (rows,) or (rows, 1), or numbers (rows,), (rows, 1), (rows, outputs).
+        epochs : int
+            How many more.
+        batch_size : int
+            Rows in a step; the last of an epoch may have fewer.
+        shuffle : bool
+            A new order in each epoch, by the model's seed.
+        sample_weight : array-like of shape (rows,), optional
+            What each row's loss is multiplied by, >= 0.
+        validation_data : (X, y) or (X, y, sample_weight), optional
+            Evaluated after each epoch.
+        validation_split : float in [0, 1)
+            Instead: keep this share of the rows, the last ones, for validation.
+        callbacks : sequence of Callback
+        verbose : "auto", 0, 1 or 2
+            Nothing, a bar or lines on stderr; "auto" is a bar on a terminal and nothing elsewhere.
+
+        Returns
+        -------
+        History
+            Also ``model.history``. Ctrl-C ends training between two steps, keeps the model as the last step left it and
+            returns what there is, with ``interrupted=True``; a second Ctrl-C after that is the program's own.
+
+        Raises
+        ------
+        NumericalError
+            A cell of the data is not finite, or a step would not have been; the model is as it was before that step.
+        ShapeError, DtypeError, LabelError
+            The data do not fit the model; nothing was changed.
+        """
+        self._compiled()
+        epochs = _integer("epochs", epochs, 1, 2**31)
+        callbacks = _callbacks(callbacks)
+        show = progress(verbose)
+        if isinstance(x, DataLoader) or (y is None and _is_batches(x)):
+            for name, given in (("y", y is not None), ("sample_weight", sample_weight is not None),
+                                ("validation_split", bool(validation_split))):  # fmt: skip
+                if given:
+                    raise ArgumentTypeError(f"expected {name} only with arrays; received {name} and X={type(x).__name__}")
+            batches = self._whole(x) if _in_memory(x) else Streamed(x)
+            if isinstance(batches, Streamed) and not self.built:
+                self.build(arrays.as_matrix(next(iter(_peek(x)))[0]).shape[1])
+        else:
+            x, y, sample_weight, held = self._split(x, y, sample_weight, validation_split, validation_data)
+            validation_data = held if held is not None else validation_data
+            batch_size = _integer("batch_size", batch_size, 1, 2**62)
+            loader = DataLoader(
+                x, y, sample_weight=sample_weight, batch_size=batch_size, shuffle=_boolean("shuffle", shuffle), seed=self.seed
+            )
+            loader.set_epoch(self._epoch)
+            batches = self._whole(loader)
+        validation = None if validation_data is None else self._check_data(*_pair(validation_data))
+        history = Training(self, batches, validation, epochs, callbacks, show).run()
+        self._epoch += len(history) if not isinstance(x, DataLoader) else 0
+        return history
+
+    def _whole(self, loader: DataLoader) -> Whole:
+        data = self._check_data(loader.X, loader.y, loader.sample_weight)
+        named = {name: part for name, part in zip(("X", "y", "sample_weight"), data, strict=True) if part is not None}
+        require_finite(named)
+        return Whole(loader, *data)
+
+    def _check_data(self, x: Any, y: Any, weights: Any = None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Checked matrices; builds the model when all is well and it was not built."""
+        self._compiled()
+        x = arrays.as_matrix(x, "X", self.inputs if self.built else None)
+        if y is None:
+            raise ArgumentTypeError("expected y, the targets; received y=None")
+        y = arrays.as_targets(y, len(x), self.outputs, self.loss)
+        weights = arrays.as_weights(weights, len(x))
+        if not self.built:
+            self.build(x.shape[1])
+        return x, y, weights
+
+    check_batch = _check_data
+
+    @staticmethod
+    def _split(x: Any, y: Any, weights: Any, share: float, validation: Any) -> tuple[Any, Any, Any, Any]:
+        """Training data and, with `validation_split`, the last rows held out."""
+        if not isinstance(share, (int, float)) or isinstance(share, bool):
+            raise ArgumentTypeError(f"expected validation_split as a number; received validation_split={share!r}")
+        if not 0 <= share < 1:
+            raise ArgumentValueError(f"expected validation_split in [0, 1); received validation_split={share!r}")
+        x = arrays.as_matrix(x)
+        if y is None:
+            raise ArgumentTypeError("expected y, the targets; received y=None")
+        y = arrays.as_matrix(y, "y")
+        if len(x) != len(y):
+            raise ShapeError(f"expected y with {len(x)} rows, one for each row of X; received y with {len(y)} rows")
+        weights = arrays.as_weights(weights, len(x))
+        if not share:
+            return x, y, weights, None
+        if validation is not None:
+            raise ArgumentValueError("expected validation_data or validation_split; received both")
+        n = len(x) - int(len(x) * share)
+        if n == len(x):
+            raise ArgumentValueError(
+                f"expected validation_split to hold out at least one of {n} rows; received validation_split={share!r}"
+            )
+        parts = [part if part is None else (part[:n], part[n:]) for part in (x, y, weights)]
+        first, last = ([None if p is None else p[side] for p in parts] for side in (0, 1))
+        return first[0], first[1], first[2], tuple(last)
+
+    def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> StepResult:
+        """One step on all rows of `x`: forward, loss, backward, update.
+
+        Returns
+        -------
+        StepResult
+            With ``applied=False`` and a finding (and a `TrainingWarning`) when the update would not have been finite;
+            the model is unchanged then.
+        """
+        rows = getattr(x, "rows", None)
+        return step(self, *self._check_data(x, y, sample_weight), rows)
+
+    # ---- using
+
+    def predict(self, x: Any, raw: bool = False) -> np.ndarray:
+        """Predictions for every row, (rows, outputs), in the model's dtype.
+
+        With a loss, its link is applied: softmax turns logits into probabilities, for instance. Threads may predict at
+        the same time. A row's result does not depend on the rows around it, to the last bit.
+
+        Parameters
+        ----------
+        x : array-like of shape (rows, inputs)
+        raw : bool
+            Logits, before the link.
+        """
+        core = self.core
+        x = arrays.as_matrix(x, "X", core.inputs, empty=True)
+        out = np.empty((len(x), core.outputs), self.dtype)
+        if len(x) <= 1 << 16:
+            return core.predict(x, out, raw)
+        for first in range(0, len(x), 1 << 16):  # so that Ctrl-C is heard
+            core.predict(x[first : first + (1 << 16)], out[first : first + (1 << 16)], raw)
+        return out
+
+    def evaluate(self, x: Any, y: Any = None, *, sample_weight: Any = None) -> dict[str, float]:
+        """Loss and metrics over all rows, without dropout: ``{"loss": ..., "accuracy": ...}``.
+
+        Parameters are those of `fit`; `x` may be a `DataLoader` too. Memory is bounded however many rows there are.
+        """
+        self.core  # noqa: B018
+        if isinstance(x, DataLoader):
+            x, y, sample_weight = x.X, x.y, x.sample_weight
+        return evaluate(self, *self._check_data(x, y, sample_weight))
+
+    # ---- keeping
+
+    def to_dict(self) -> dict[str, Any]:
+        """Layers, seed, dtype and what `compile` chose, as plain values for JSON."""
+        return {
+            "layers": [layer.spec.to_dict() for layer in self.layers],
+            "seed": self.seed,
+            "dtype": self.dtype.name,
+            "loss": self.loss and self.loss.to_dict(),
+            "optimizer": self.optimizer and self.optimizer.to_dict(),
+            "metrics": [metric.name for metric in self.metrics],
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Sequential:
+        """The model, not built, that `to_dict` described."""
+        layers = [layers_.from_dict(layer) for layer in values["layers"]]
+        model = cls(layers, seed=values.get("seed", 0), dtype=values.get("dtype", "float32"))
+        if values.get("loss"):
+            model.compile(values["loss"], values.get("optimizer") or "adam", values.get("metrics") or ())
+        return model
+
+    def save(self, path: Any) -> None:
+        """Write the model to a safetensors file; a failure or a crash leaves an older file as it was.
+
+        Layers, parameters, loss, optimizer and metrics are kept; the optimizer's state is not.
+        """
+        known = {"optimizer": self.optimizer and self.optimizer.to_dict(),
+                 "metrics": [m.name for m in self.metrics if type(m).__module__ == metrics_.__name__]}  # fmt: skip
+        self.core.save(_path(path), {"python": json.dumps(known)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {"config": self.to_dict(), "metrics": self.metrics, "history": self.history, "epoch": self._epoch}
+        if self._core is not None:
+            state |= {"inputs": self.inputs, "parameters": self.parameters.copy()}
+        if self._trainer is not None:
+            slots = [np.array(slot) for slot in self._trainer.slots]
+            state |= {"steps": self._trainer.steps, "slots": slots, "capacity": self._capacity}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(self.from_dict(state["config"] | {"metrics": ()}).__dict__)
+        self.layers = tuple(BoundLayer(self, layer.index, layer.spec) for layer in self.layers)
+        if "inputs" in state:
+            self.build(state["inputs"])
+            self.parameters[...] = state["parameters"]
+        if "steps" in state:
+            trainer = self.trainer(state["capacity"])
+            trainer.steps = state["steps"]
+            for to, source in zip(trainer.slots, state["slots"], strict=True):
+                np.asarray(to)[...] = source
+        self.metrics, self.history, self._epoch = state["metrics"], state["history"], state["epoch"]
+
+    def __repr__(self) -> str:
+        return f"Sequential({list(self.layers)!r}, seed={self.seed}, dtype={self.dtype.name!r})"
+
+
+def load(path: Any) -> Sequential:
+    """The model that `Sequential.save` wrote, compiled as it was.
+
+    Nothing in the file is executed or believed unchecked.
+
+    Raises
+    ------
+    MissingFileError, FileError, FileFormatError
+    """
+    if not os.path.exists(path):
+        raise MissingFileError(f"expected a model file; received path={os.fspath(path)!r}, which does not exist")
+    core = _core.load(runtime.context(), _path(path))
+    model = Sequential([layers_.from_core(layer) for layer in core.layers], seed=core.seed, dtype=core.dtype)
+    try:
+        known = json.loads(core.metadata("python") or "{}")
+        if core.loss is not None:
+            name, numbers = core.loss
+            model.compile({"name": name, **numbers}, known.get("optimizer") or "adam", known.get("metrics") or ())
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FileFormatError(f"expected a model that pynn saved; received {os.fspath(path)!r} ({error})") from None
+    model._core = core
+    return model
+
+
+def _path(path: Any) -> bytes:
+    try:
+        encoded = os.fsencode(path)
+    except TypeError:
+        raise ArgumentTypeError(f"expected path as a string or path; received path={path!r}") from None
+    if b"\0" in encoded:
+        raise ArgumentValueError(f"expected path without NUL characters; received path={path!r}")
+    return encoded
+
+
+def _integer(name: str, value: Any, minimum: int, maximum: int) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise ArgumentTypeError(f"expected {name} as an integer; received {name}={value!r}")
+    if not minimum <= value <= maximum:
+        raise ArgumentValueError(f"expected {name} in {minimum} ... {maximum}; received {name}={value!r}")
+    return int(value)
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentTypeError(f"expected {name} as True or False; received {name}={value!r}")
+    return bool(value)
+
+
+def _dtype(dtype: Any) -> np.dtype:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or dtype is None or found.newbyteorder("=") not in (np.dtype("f4"), np.dtype("f8")):
+        raise DtypeError(f"expected dtype as 'float32' or 'float64'; received dtype={dtype!r}")
+    return found.newbyteorder("=")
+
+
+def _callbacks(callbacks: Any) -> list[callbacks_.Callback]:
+    found = [callbacks] if isinstance(callbacks, callbacks_.Callback) else list(callbacks or ())
+    for i, callback in enumerate(found):
+        if not isinstance(callback, callbacks_.Callback):
+            raise ArgumentTypeError(f"expected pynn.Callback objects; received callbacks[{i}]={callback!r}")
+    return found
+
+
+def _pair(data: Any) -> tuple[Any, ...]:
+    if isinstance(data, DataLoader):
+        return data.X, data.y, data.sample_weight
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise ArgumentTypeError(f"expected validation_data as (X, y) or (X, y, sample_weight); received {type(data).__name__}")
+    return tuple(data)
+
+
+def _is_batches(x: Any) -> bool:
+    return hasattr(x, "__iter__") and not hasattr(x, "__array__") and not isinstance(x, (list, tuple, str, bytes))
+
+
+def _in_memory(x: Any) -> bool:
+    return isinstance(x, DataLoader) and not any(hasattr(part, "read_rows") for part in (x.X, x.y, x.sample_weight))
+
+
+def _peek(batches: Any) -> Any:
+    """Something to take the first batch from, without moving a loader on."""
+    if iter(batches) is batches:
+        raise ArgumentTypeError(
+            "expected batches that can be iterated once for each epoch; received an iterator, which runs out: "
+            "pass a list-like object or a pynn.DataLoader, or call build(inputs) and fit one epoch at a time"
+        )
+    return batches

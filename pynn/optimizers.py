@@ -1,0 +1,62 @@
+"""Optimizers: how gradients g move parameters w, as classes such as ``Adam(learning_rate=1e-3)``.
+
+``dir(pynn.optimizers)`` lists them; `pynn` offers each under its own name too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .specs import Spec, Table, check_number
+
+_CLIPNORM = {"type": float, "minimum": 0.0, "maximum": 1e38, "open_minimum": True, "open_maximum": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer(Spec):
+    """What all optimizers share.
+
+    Parameters
+    ----------
+    global_clipnorm : float, optional
+        Gradients are scaled down to at most this Euclidean norm, taken over all parameters. None: not.
+    """
+
+    global_clipnorm: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.global_clipnorm is not None:
+            value = check_number(f"{type(self).__name__}.global_clipnorm", self.global_clipnorm, _CLIPNORM)
+            object.__setattr__(self, "global_clipnorm", value)
+
+
+table = Table(
+    "optimizer",
+    base=Optimizer,
+    texts={
+        "sgd": "w <- w - learning_rate v, with v = g, or v <- momentum v + g; `nesterov` looks ahead: g + momentum v. "
+        "Sutskever et al., ICML 2013.",
+        "rmsprop": "Gradients divided by the root of a moving mean (`rho`) of their squares. Tieleman and Hinton, 2012.",
+        "adagrad": "Gradients divided by the root of the sum of their squares. Duchi, Hazan and Singer, JMLR 2011.",
+        "adam": "Moving means of g (`beta_1`) and g^2 (`beta_2`), corrected for their start: "
+        "w <- w - learning_rate m / (sqrt(v) + epsilon). Kingma and Ba, ICLR 2015.",
+        "adamw": "Adam, with w shrunk by learning_rate weight_decay in each step beside the gradient. Loshchilov and "
+        "Hutter, ICLR 2019.",
+    },
+)
+
+__all__, __getattr__, __dir__ = table.module(__name__)
+
+
+def get(optimizer: Any) -> Any:
+    """The optimizer for a name, with its defaults, or an object.
+
+    Examples
+    --------
+    >>> import pynn
+    >>> pynn.optimizers.get("adam").learning_rate
+    0.001
+    """
+    return table.get(optimizer, "optimizer")

@@ -1,0 +1,200 @@
+"""Choices by name and number: frozen dataclasses made from the rows of the C library's tables.
+
+A row that is added in C appears here, with its class, its arguments and their limits, and nothing else to do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import field, fields, make_dataclass
+from functools import cached_property
+from numbers import Real
+from typing import Any, ClassVar
+
+from . import _core
+from .errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
+
+__all__ = ["Spec", "Table"]
+
+Numbers = dict[str, float]
+
+_SPELLINGS = {
+    "sgd": "SGD", "rmsprop": "RMSprop", "adamw": "AdamW", "relu": "ReLU", "elu": "ELU", "selu": "SELU", "celu": "CELU",
+    "gelu": "GELU", "silu": "SiLU", "relu6": "ReLU6", "glu": "GLU",
+}  # fmt: skip
+
+
+def class_name(name: str) -> str:
+    """``he_normal`` -> ``HeNormal``; abbreviations keep the spelling of the field."""
+    return "".join(_SPELLINGS.get(word, word.capitalize()) for word in name.split("_"))
+
+
+def check_number(name: str, value: Any, rule: Mapping[str, Any]) -> float | int | bool:
+    """`value` as the type and within the limits that a field of a table has."""
+    expected = describe(rule)
+    if rule["type"] is bool:
+        if not isinstance(value, (bool, int)) and type(value).__name__ != "bool":
+            raise ArgumentTypeError(f"expected {name} as True or False; received {name}={value!r}")
+    elif isinstance(value, bool) or not isinstance(value, Real):
+        raise ArgumentTypeError(f"expected {name} as {expected}; received {name}={value!r}")
+    number = float(value)
+    low, high = rule["minimum"], rule["maximum"]
+    above = number > low if rule["open_minimum"] else number >= low
+    below = number < high if rule["open_maximum"] else number <= high
+    whole = rule["type"] is float or number == math.floor(number) if math.isfinite(number) else False
+    if not (above and below and whole):
+        raise ArgumentValueError(f"expected {name} as {expected}; received {name}={value!r}")
+    return rule["type"](number)
+
+
+def describe(rule: Mapping[str, Any]) -> str:
+    """A field's rule in words: "a finite number > 0"."""
+    if rule["type"] is bool:
+        return "True or False"
+    noun = "an integer" if rule["type"] is int else "a finite number"
+    low, high = rule["minimum"], rule["maximum"]
+    limits = []
+    if low > -1e30:
+        limits.append(f"{'>' if rule['open_minimum'] else '>='} {low:g}")
+    if high < 1e30:
+        limits.append(f"{'<' if rule['open_maximum'] else '<='} {high:.8g}")
+    return " ".join([noun, " and ".join(limits)]).strip()
+
+
+class Spec:
+    """A choice from a table: its name and its numbers. Immutable; equal to another with the same ones."""
+
+    kind: ClassVar[str]
+    name: ClassVar[str]
+    row: ClassVar[Mapping[str, Any]]
+
+    def __post_init__(self) -> None:
+        for rule in self.row["fields"]:
+            value = check_number(f"{type(self).__name__}.{rule['name']}", getattr(self, rule["name"]), rule)
+            object.__setattr__(self, rule["name"], value)
+
+    @property
+    def core(self) -> tuple[str, Numbers]:
+        """What the compiled core takes: the name and the numbers of its row."""
+        return self.name, {rule["name"]: float(getattr(self, rule["name"])) for rule in self.row["fields"]}
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{"name": ..., argument: value, ...}``, plain values for JSON."""
+        return {"name": self.name, **{f.name: getattr(self, f.name) for f in fields(self)}}  # type: ignore[arg-type]
+
+
+class Table:
+    """The rows of one kind (``"activation"``, ...) and the classes made from them.
+
+    Parameters
+    ----------
+    kind : str
+        Which table of the library.
+    base : type
+        What the classes derive from: `Spec`, or a frozen dataclass with keyword-only fields of its own.
+    texts : dict of str -> str
+        First words of a class's documentation, by row; a row without one is described by its arguments.
+    """
+
+    def __init__(self, kind: str, base: type = Spec, texts: Mapping[str, str] | None = None) -> None:
+        self.kind, self._base, self._texts = kind, base, texts or {}
+        self._classes: dict[str, type] = {}
+
+    @cached_property
+    def rows(self) -> dict[str, Mapping[str, Any]]:
+        """Name -> row."""
+        return {row["name"]: row for row in _core.table(self.kind)}
+
+    @cached_property
+    def _canonical(self) -> dict[str, str]:
+        names = {alias: name for name, row in self.rows.items() for alias in row["aliases"]}
+        return names | {name: name for name in self.rows}
+
+    @cached_property
+    def class_names(self) -> dict[str, str]:
+        """Name of the class -> name of the row."""
+        return {class_name(name): name for name in self.rows}
+
+    def canonical(self, name: str, argument: str | None = None) -> str:
+        """The row's name for a name or alias."""
+        try:
+            return self._canonical[name]
+        except KeyError:
+            valid = ", ".join(repr(n) for n in self._canonical)
+            raise UnknownNameError(
+                f"expected {argument or self.kind} as one of {valid}; received {argument or self.kind}={name!r}"
+            ) from None
+
+    def spec_class(self, name: str) -> type:
+        """The class of a row."""
+        if name not in self._classes:
+            self._classes[name] = self._make(self.rows[name])
+        return self._classes[name]
+
+    def _make(self, row: Mapping[str, Any]) -> type:
+        members = [
+            (rule["name"], rule["type"], field(default=rule["type"](rule["default"]))) for rule in row["fields"]
+        ]
+        name = class_name(row["name"])
+        namespace = {
+            "kind": self.kind, "name": row["name"], "row": row, "__doc__": self._document(row),
+            "__module__": f"pynn.{self.kind}s" if self.kind != "loss" else "pynn.losses",
+        }  # fmt: skip
+        return make_dataclass(name, members, bases=(self._base,), namespace=namespace, frozen=True)
+
+    def _document(self, row: Mapping[str, Any]) -> str:
+        lines = [self._texts.get(row["name"], f"The {self.kind} {row['name']!r}.")]
+        if row["fields"]:
+            lines += ["", "Parameters", "----------"]
+            for rule in row["fields"]:
+                lines += [f"{rule['name']} : {rule['type'].__name__}, default {rule['type'](rule['default'])}"]
+                lines += [f"    {describe(rule).capitalize()}."]
+        if row["aliases"]:
+            lines += ["", f"Also known as {', '.join(map(repr, row['aliases']))}."]
+        return "\n".join(lines)
+
+    def get(self, value: Any, argument: str | None = None) -> Any:
+        """The spec for a name, alias, spec of this table or what its `to_dict` gave.
+
+        Examples
+        --------
+        >>> import pynn
+        >>> pynn.losses.get("mse")
+        MeanSquaredError()
+        """
+        argument = argument or self.kind
+        if isinstance(value, str):
+            return self.spec_class(self.canonical(value, argument))()
+        if isinstance(value, Spec) and value.kind == self.kind:
+            return value
+        if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+            numbers = {key: number for key, number in value.items() if key != "name"}
+            cls = self.spec_class(self.canonical(value["name"], argument))
+            try:
+                return cls(**numbers)
+            except TypeError as error:
+                if isinstance(error, ArgumentTypeError):
+                    raise
+                valid = [f.name for f in fields(cls)]
+                raise UnknownNameError(f"expected arguments of {cls.__name__} among {valid}; received {numbers}") from None
+        if isinstance(value, type) and issubclass(value, Spec):
+            raise ArgumentTypeError(
+                f"expected {argument} as a name or an object; received the class {value.__name__}: "
+                f"write {value.__name__}()"
+            )
+        raise ArgumentTypeError(
+            f"expected {argument} as a name such as {next(iter(self.rows))!r} or an object of pynn's; "
+            f"received {argument}={value!r}"
+        )
+
+    def module(self, name: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+        """``__all__, __getattr__, __dir__`` of the module that offers this table: classes are made when first named."""
+        public = ["get", *self.class_names]
+
+        def get_attribute(attribute: str) -> Any:
+            if attribute in self.class_names:
+                return self.spec_class(self.class_names[attribute])
+            raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
+
+        return public, get_attribute, lambda: sorted(public)

@@ -1,0 +1,263 @@
+"""The loop: `fit` runs epochs, an epoch runs calls of the core, a call runs as many steps as fit into a moment.
+
+Between calls Python has its turn: metrics, callbacks, progress, Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import arrays
+from .callbacks import Callback
+from .errors import NonfiniteDataError, NumericalError, TrainingWarning
+from .history import Finding, History, Report, StepResult
+from .metrics import Metric
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from .model import Sequential
+
+__all__ = ["Batches", "Streamed", "Training", "Whole", "evaluate", "explain"]
+
+SECONDS = 0.05  # of steps between two turns of Python
+ROWS, BYTES = 4096, 8 << 20  # most predictions held at a time
+
+
+def rows_at_once(model: Sequential, most: int = ROWS) -> int:
+    """Rows whose predictions are held at a time."""
+    return max(1, min(most, BYTES // (model.outputs * model.dtype.itemsize)))
+
+
+class Batches:
+    """Data to train on. `run` trains one epoch and yields (steps, rows, mean loss, gradient norm) after each call."""
+
+    rows: int | None = None
+
+    def run(self, model: Sequential, metrics: Sequence[Metric], one_by_one: bool) -> Iterator[tuple[int, int, float, float]]:
+        raise NotImplementedError
+
+    def matrices(self) -> dict[str, np.ndarray]:
+        """What is in memory, by the names the caller knows."""
+        return {}
+
+
+class Whole(Batches):
+    """A loader whose data lie in memory (or in a memory map): batches are gathered in C."""
+
+    def __init__(self, loader: Any, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
+        self.loader, self.x, self.y, self.weights = loader, x, y, weights
+        self.batch_size = min(loader.batch_size, len(x))
+        self.rows = min(len(loader) * self.batch_size, len(x))
+
+    def run(self, model: Sequential, metrics: Sequence[Metric], one_by_one: bool) -> Iterator[tuple[int, int, float, float]]:
+        epoch = self.loader.epoch
+        order = self.loader.order(epoch) if self.loader.shuffle else None
+        self.loader.set_epoch(epoch + 1)
+        trainer = model.trainer(self.batch_size)
+        most = self.batch_size if one_by_one else rows_at_once(model) if metrics else 1 << 16
+        most = max(1, most // self.batch_size) * self.batch_size
+        out = np.empty((min(most, self.rows), model.outputs), model.dtype) if metrics else None
+        first = 0
+        while first < self.rows:
+            count = min(most, self.rows - first)
+            done = trainer.train(
+                self.x, self.y, self.weights, order, first, count, self.batch_size, 0 if one_by_one else SECONDS, out
+            )
+            rows = slice(first, first + done[1]) if order is None else order[first : first + done[1]]
+            for metric in metrics:
+                metric.update(self.y[rows], out[: done[1]], None if self.weights is None else self.weights[rows])
+            first += done[1]
+            yield done
+
+    def matrices(self) -> dict[str, np.ndarray]:
+        named = {"X": self.x, "y": self.y, "sample_weight": self.weights}
+        return {name: x for name, x in named.items() if x is not None}
+
+
+class Streamed(Batches):
+    """Anything that yields ``(xb, yb)`` or ``(xb, yb, wb)`` each time it is iterated."""
+
+    def __init__(self, batches: Any) -> None:
+        self.batches = batches
+        self.current: dict[str, np.ndarray] = {}
+
+    def run(self, model: Sequential, metrics: Sequence[Metric], one_by_one: bool) -> Iterator[tuple[int, int, float, float]]:
+        for batch in self.batches:
+            x, y, weights = model.check_batch(*batch)
+            self.current = {"X": x, "y": y} | ({} if weights is None else {"sample_weight": weights})
+            out = np.empty((len(x), model.outputs), model.dtype) if metrics else None
+            done = model.trainer(len(x)).train(x, y, weights, None, 0, len(x), len(x), 0, out)
+            for metric in metrics:
+                metric.update(y, out, weights)
+            yield done
+
+    def matrices(self) -> dict[str, np.ndarray]:
+        return self.current
+
+
+class Training:
+    """One run of `fit`."""
+
+    def __init__(
+        self,
+        model: Sequential,
+        batches: Batches,
+        validation: tuple[Any, ...] | None,
+        epochs: int,
+        callbacks: Sequence[Callback],
+        progress: Progress,
+    ) -> None:
+        self.model, self.batches, self.validation, self.epochs = model, batches, validation, epochs
+        self.callbacks, self.progress = callbacks, progress
+        self.one_by_one = any(callback.uses_batches for callback in callbacks)
+        self.history = model.history = History()
+        model.stop_training = False
+
+    def run(self) -> History:
+        """All epochs. Ctrl-C ends them between two steps and keeps the model and the history."""
+        for callback in self.callbacks:
+            callback.model = self.model
+        logs: dict[str, float] = {}
+        try:
+            self.call("on_train_begin", logs)
+            for epoch in range(self.epochs):
+                logs = self.run_epoch(epoch)
+                if self.model.stop_training:
+                    break
+        except KeyboardInterrupt:
+            self.history.interrupted = True
+            print(f"interrupted in epoch {len(self.history) + 1}; the model keeps its last step", file=sys.stderr)
+        except NumericalError as error:
+            self.history.report = error.report or Report()
+            raise
+        finally:
+            self.progress.close()
+            self.call("on_train_end", logs)
+        return self.history
+
+    def run_epoch(self, epoch: int) -> dict[str, float]:
+        """One epoch and its validation; its values are added to the history."""
+        model, begin = self.model, time.perf_counter()
+        self.call("on_epoch_begin", epoch, {})
+        self.progress.begin(epoch, self.epochs, self.batches.rows)
+        logs = self.train(epoch)
+        if self.validation is not None:
+            logs |= {f"val_{name}": value for name, value in evaluate(model, *self.validation).items()}
+        logs |= {"learning_rate": model.learning_rate, "seconds": time.perf_counter() - begin}
+        self.progress.end(logs)
+        self.history.epochs.append(logs)
+        self.call("on_epoch_end", epoch, logs)
+        return logs
+
+    def train(self, epoch: int) -> dict[str, float]:
+        """The steps of one epoch: the mean loss and the metrics, of each batch before its update."""
+        model, metrics = self.model, self.model.metrics
+        for metric in metrics:
+            metric.reset()
+        loss, rows, batch = 0.0, 0, 0
+        calls = self.batches.run(model, metrics, self.one_by_one)
+        while not model.stop_training:
+            if self.one_by_one:
+                self.call("on_batch_begin", batch, {})
+            try:
+                steps, count, mean, norm = next(calls)
+            except StopIteration:
+                break
+            except NumericalError as error:
+                raise explain(error, model, self.batches.matrices()) from None
+            loss, rows, batch = loss + mean * count, rows + count, batch + steps
+            self.progress.advance(count, {"loss": loss / rows})
+            if self.one_by_one:
+                self.call("on_batch_end", batch - 1, {"loss": mean, "grad_norm": norm})
+        return {"loss": loss / max(rows, 1)} | {metric.name: metric.result() for metric in metrics}
+
+    def call(self, name: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, name)(*arguments)
+
+
+def evaluate(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> dict[str, float]:
+    """Loss and metrics over checked arrays, in chunks."""
+    core, metrics = model.core, model.metrics
+    for metric in metrics:
+        metric.reset()
+    most, loss = rows_at_once(model), 0.0
+    out = np.empty((min(most, len(x)), model.outputs), model.dtype) if metrics else None
+    for first in range(0, len(x), most):
+        rows = slice(first, min(first + most, len(x)))
+        w = None if weights is None else weights[rows]
+        loss += core.evaluate(x[rows], y[rows], w, out) * (rows.stop - first)
+        for metric in metrics:
+            metric.update(y[rows], out[: rows.stop - first], w)
+    return {"loss": loss / len(x)} | {metric.name: metric.result() for metric in metrics}
+
+
+def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, rows: Any) -> StepResult:
+    """One step on checked arrays; a refused one is a result, with a warning. `rows` are the batch's rows in the caller's data."""
+    try:
+        done = model.trainer(len(x)).train(x, y, weights, None, 0, len(x), len(x))
+    except NumericalError as error:
+        named = {"X": x, "y": y} | ({} if weights is None else {"sample_weight": weights})
+        finding = explain(error, model, named, rows).report.findings[0]  # type: ignore[union-attr]
+        warnings.warn(f"a step was refused and changed nothing: {finding.message}", TrainingWarning, stacklevel=3)
+        return StepResult(float("nan"), float("nan"), False, [finding])
+    return StepResult(done[2], done[3])
+
+
+def explain(error: NumericalError, model: Sequential, data: dict[str, np.ndarray], rows: Any = None) -> NumericalError:
+    """The error of a refused step with what was found about its cause."""
+    at = model.trainer(1).steps
+    for name, x in data.items():
+        cells = arrays.find_nonfinite(x)
+        if len(cells):
+            return _bad_cells(name, x, cells, at, rows)
+    code, remedy = "nonfinite_gradient", "Lower the learning rate, or set global_clipnorm in the optimizer."
+    if "update" in str(error) and error.layer is None:
+        code = "learning_rate_too_high"
+    elif error.layer is not None and "activation" in str(error) and "gradient" not in str(error):
+        code, remedy = "exploding_activation", "Scale X, lower the learning rate, or start from smaller weights."
+    row = None if error.row is None else int(error.row if rows is None else rows[error.row])
+    finding = Finding(
+        code, "fault", str(error), remedy, layer=error.layer, step=at,
+        rows=[] if row is None else [row], columns=[] if error.column is None else [int(error.column)],
+        evidence={"value": error.value, "learning_rate": model.learning_rate},
+    )  # fmt: skip
+    error.args = (f"{error}. {remedy}",)
+    error.row = row
+    error.report = Report([finding])
+    return error
+
+
+def _bad_cells(name: str, x: np.ndarray, cells: np.ndarray, at: int, rows: Any = None) -> NonfiniteDataError:
+    bad_rows = np.unique(cells[:, 0])
+    named = [int(r if rows is None else rows[r]) for r in bad_rows[:20]]
+    columns = [int(c) for c in np.unique(cells[:, 1])[:20]]
+    row, column = named[0], int(cells[0, 1])
+    value = float(x[cells[0, 0], cells[0, 1]])
+    code = {"X": "nonfinite_input", "y": "nonfinite_target"}.get(name, "nonfinite_input")
+    message = (
+        f"expected {name} of finite numbers; received {name}[{row}, {column}]={value}, "
+        f"in all {len(cells)} such cells in {len(bad_rows)} rows"
+    )
+    remedy = "Leave these rows out or fill the cells in (with the column's mean, for instance)."
+    error = NonfiniteDataError(f"{message}. {remedy}")
+    evidence = {"n_rows": len(bad_rows), "n_cells": len(cells), "data": name}
+    finding = Finding(code, "fault", message, remedy, step=at, rows=named, columns=columns, evidence=evidence)
+    error.row, error.column, error.value, error.report = row, column, value, Report([finding])
+    return error
+
+
+def require_finite(data: dict[str, np.ndarray]) -> None:
+    """Refuse data with cells that are NaN or infinite before a step is done. Memory-mapped data are left to the steps."""
+    for name, x in data.items():
+        if x.base is not None and type(x.base).__name__ in ("mmap", "memmap"):
+            continue
+        cells = arrays.find_nonfinite(x)
+        if len(cells):
+            raise _bad_cells(name, x, cells, 0)
