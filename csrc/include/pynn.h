@@ -391,6 +391,61 @@ typedef struct pynn_layer_health {
 } pynn_layer_health;
 PYNN_API pynn_status pynn_trainer_health(const pynn_trainer *trainer, int32_t layer, pynn_layer_health *out);
 
+/* ---------------------------------------------------------------- blame */
+
+/* What a step does, in the order in which it is done, with the names that reports use. */
+#define PYNN_OPERATION_LIST(X)                                                                            \
+  X(PYNN_OPERATION_NONE, "none")                                                                          \
+  X(PYNN_OPERATION_INPUT, "input")                 /* a cell of x, in the model's dtype */                 \
+  X(PYNN_OPERATION_TARGET, "target")               /* a cell of targets */                                 \
+  X(PYNN_OPERATION_SAMPLE_WEIGHT, "sample_weight")                                                         \
+  X(PYNN_OPERATION_PARAMETER, "parameter")         /* a weight or bias, before the step */                 \
+  X(PYNN_OPERATION_STATE, "optimizer_state")       /* a state vector of the optimizer, before the step */   \
+  X(PYNN_OPERATION_GEMM, "gemm")                   /* X W */                                               \
+  X(PYNN_OPERATION_BIAS, "bias")                   /* X W + b */                                           \
+  X(PYNN_OPERATION_ACTIVATION, "activation")       /* f(Z) */                                              \
+  X(PYNN_OPERATION_LOSS, "loss")                   /* a row's loss or its gradient, or their sum */         \
+  X(PYNN_OPERATION_DACTIVATION, "dactivation")     /* dL/dZ = dL/dY * f'(Z) */                              \
+  X(PYNN_OPERATION_DW, "dW")                       /* X^T dZ */                                            \
+  X(PYNN_OPERATION_DB, "db")                       /* column sums of dZ */                                  \
+  X(PYNN_OPERATION_DX, "dX")                       /* dZ W^T */                                            \
+  X(PYNN_OPERATION_CLIP, "clip")                   /* the global norm */                                   \
+  X(PYNN_OPERATION_UPDATE, "update")               /* new parameters and optimizer state */
+
+typedef enum pynn_operation {
+#define PYNN_OPERATION_ENUM(name, text) name,
+  PYNN_OPERATION_LIST(PYNN_OPERATION_ENUM)
+#undef PYNN_OPERATION_ENUM
+} pynn_operation;
+
+/* The name of an operation, "none" for a number that is none. Thread-safe. */
+PYNN_API const char *pynn_operation_name(pynn_operation operation);
+
+#define PYNN_BLAME_CELLS 20
+
+/* The first operation of a step whose result is not finite. */
+typedef struct pynn_blame {
+  pynn_operation operation; /* NONE: the whole step is finite */
+  int32_t layer;            /* -1: none */
+  int64_t n_cells;          /* numbers of the result that are not finite */
+  int64_t n_rows;           /* rows of the caller's data they are in; the first PYNN_BLAME_CELLS are listed */
+  int64_t n_columns;        /* columns (of x, of targets, units of the layer) they are in; likewise */
+  int64_t rows[PYNN_BLAME_CELLS];
+  int64_t columns[PYNN_BLAME_CELLS];
+  int64_t tensor_row;       /* row of the kernel where a parameter, its gradient or update is at fault; else -1 */
+  double value;             /* the first such number */
+  double largest_left;      /* largest finite magnitude of what went in: x, z, delta or the gradient, */
+  double largest_right;     /* and of the other factor: kernel, bias, parameters; 0 when there is none */
+  int fails_in_float64;     /* 1: the same step in float64 is not finite either; 0: float32 has too little range */
+} pynn_blame;
+
+/* Replays a step on rows order[first ... first+rows-1] (`order` NULL: first ...) from the state the trainer is in,
+ * operation by operation, in the model's dtype and in float64, and says where it first goes wrong. Changes nothing.
+ * Allocates, and releases, copies of the parameters, the optimizer's state and the batch. One thread at a time with the
+ * trainer. OUT_OF_MEMORY, SHAPE, DTYPE, LABEL. */
+PYNN_API pynn_status pynn_trainer_blame(const pynn_trainer *trainer, const pynn_data *data, const int64_t *order,
+                                        int64_t first, int64_t rows, pynn_blame *out, pynn_error *error);
+
 /* ---------------------------------------------------------------- files */
 
 /* A text entry of a model file beside the model itself: names of classes, for instance. */

@@ -3,9 +3,10 @@
  * A step is a transaction. Gradients are complete before a parameter changes; whatever is not finite by then refuses the
  * step. That the update itself stays finite is proved from the largest magnitudes that go into it, which costs
  * nothing; where the proof fails, the update is first tried on copies. */
+#include "trainer.h"
+
 #include "array.h"
 #include "health.h"
-#include "pass.h"
 #include "rng.h"
 #include "tables.h"
 
@@ -13,26 +14,6 @@
 #include <math.h>
 #include <string.h>
 #include <time.h>
-
-enum { CHUNK = 8192 }; /* parameters of one tile of the update */
-
-struct pynn_trainer {
-  pynn_model *model;
-  const struct optimizer *optimizer;
-  pynn_spec spec;
-  double clip_norm, learning_rate;
-  uint64_t dropout_key;
-  int check, uses_blas;
-  int64_t steps;
-  pynn_workspace *w;
-  void *gradient;
-  void *slots[PYNN_MAX_SLOTS];
-  int slots_given; /* the caller has a state vector and may write it: largest.slot_max is taken anew each call */
-  struct update_health largest; /* of parameters and state vectors, as the last update left them */
-  void *trial; /* CHUNK x (1 + slots): where a doubtful update is tried */
-  struct update_health *chunk_health;
-  int64_t chunks;
-};
 
 void pynn_trainer_options_init(pynn_trainer_options *options, const pynn_model *model) {
   *options = (pynn_trainer_options){

@@ -1,0 +1,359 @@
+/* Blame: a refused step, done again operation by operation on copies, to name the first that is not finite.
+ *
+ * The replay is the plain algorithm on whole matrices, without tiles or threads: where pass.c is fast this is exact
+ * about the order of things. It runs in the model's dtype and then in double, which tells too little range from a fault
+ * that no dtype would survive. */
+#include "array.h"
+#include "trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *pynn_operation_name(pynn_operation operation) {
+  static const char *const names[] = {
+#define OPERATION_TEXT(name, text) text,
+      PYNN_OPERATION_LIST(OPERATION_TEXT)
+#undef OPERATION_TEXT
+  };
+  return (unsigned)operation < sizeof names / sizeof *names ? names[operation] : "none";
+}
+
+struct replay {
+  const pynn_trainer *t;
+  const struct kernels *kernels;
+  const int64_t *order;
+  int64_t first, rows;
+  pynn_model *model; /* a copy in the dtype of the replay */
+  pynn_workspace *w;
+  char *gradient, *delta, *below;
+  char *slots[PYNN_MAX_SLOTS];
+  char *seen; /* of columns, widest layer */
+  pynn_blame *out;
+};
+
+static double number(const struct kernels *kernels, const void *x, int64_t i) {
+  float single;
+  double value;
+  if (kernels->size == sizeof value) {
+    memcpy(&value, (const char *)x + (size_t)i * sizeof value, sizeof value);
+    return value;
+  }
+  memcpy(&single, (const char *)x + (size_t)i * sizeof single, sizeof single);
+  return (double)single;
+}
+
+static char *part(const struct replay *r, void *vector, int64_t offset) {
+  return (char *)vector + (size_t)offset * r->kernels->size;
+}
+
+static double largest_finite(const struct replay *r, const void *x, int64_t n) {
+  double most = 0;
+  for (int64_t i = 0; x && i < n; i++) {
+    const double m = fabs(number(r->kernels, x, i));
+    if (m <= r->kernels->maximum && m > most) most = m;
+  }
+  return most;
+}
+
+/* Looks for numbers that are not finite in a matrix; fills the report with them. Rows are of the batch when `data_rows`,
+ * else of a tensor. `left` and `right` are what the operation was given. */
+static int at_fault(struct replay *r, pynn_operation operation, int32_t layer, const void *x, int64_t rows,
+                    int64_t columns, int data_rows) {
+  pynn_blame *out = r->out;
+  if (r->kernels->largest((size_t)(rows * columns), x) <= r->kernels->maximum) return 0;
+  *out = (pynn_blame){.operation = operation, .layer = layer, .tensor_row = -1};
+  memset(r->seen, 0, (size_t)r->w->widest);
+  for (int64_t i = 0; i < rows; i++) {
+    int row_counted = 0;
+    for (int64_t j = 0; j < columns; j++) {
+      const double value = number(r->kernels, x, i * columns + j);
+      if (fabs(value) <= r->kernels->maximum) continue;
+      if (!out->n_cells++) {
+        out->value = value;
+        if (!data_rows) out->tensor_row = i;
+      }
+      if (data_rows && !row_counted++ && out->n_rows++ < PYNN_BLAME_CELLS)
+        out->rows[out->n_rows - 1] = r->order ? r->order[r->first + i] : r->first + i;
+      if (!r->seen[j] && out->n_columns++ < PYNN_BLAME_CELLS) out->columns[out->n_columns - 1] = j;
+      r->seen[j] = 1;
+    }
+  }
+  return 1;
+}
+
+static int operands(struct replay *r, const void *left, int64_t n_left, const void *right, int64_t n_right) {
+  r->out->largest_left = largest_finite(r, left, n_left);
+  r->out->largest_right = largest_finite(r, right, n_right);
+  return 1;
+}
+
+static int what_goes_in(struct replay *r, const struct batch *batch) {
+  const pynn_model *model = r->model;
+  if (at_fault(r, PYNN_OPERATION_INPUT, -1, r->w->input, r->rows, model->inputs, 1)) return 1;
+  for (int64_t i = 0; i < r->rows; i++) { /* a row of weight 0 is not there: its target may hold anything */
+    const int64_t row = r->order ? r->order[r->first + i] : r->first + i;
+    if (batch->has_weights && !isfinite(r->w->weights[i])) {
+      *r->out = (pynn_blame){.operation = PYNN_OPERATION_SAMPLE_WEIGHT, .layer = -1, .n_cells = 1, .n_rows = 1,
+                             .rows = {row}, .tensor_row = -1, .value = r->w->weights[i]};
+      return 1;
+    }
+    if (batch->has_weights && r->w->weights[i] == 0)
+      memset(part(r, r->w->targets, i * model->outputs), 0, (size_t)model->outputs * r->kernels->size);
+  }
+  if (!batch->has_labels && at_fault(r, PYNN_OPERATION_TARGET, -1, r->w->targets, r->rows, model->outputs, 1)) return 1;
+  for (int32_t i = 0; i < model->n_tensors; i++) {
+    const pynn_tensor *tensor = &model->tensors[i];
+    if (at_fault(r, PYNN_OPERATION_PARAMETER, tensor->layer, part(r, model->parameters, tensor->offset), tensor->rows,
+                 tensor->columns, 0))
+      return 1;
+    for (int s = 0; s < r->t->optimizer->n_slots; s++)
+      if (at_fault(r, PYNN_OPERATION_STATE, tensor->layer, part(r, r->slots[s], tensor->offset), tensor->rows,
+                   tensor->columns, 0))
+        return 1;
+  }
+  return 0;
+}
+
+static void each_row(const struct replay *r, const struct layer *layer, void *z, void *y, void *delta) {
+  const double *p = layer->spec.activation.values;
+  for (int64_t i = 0; i < r->rows; i++) {
+    const int64_t from = i * layer->units;
+    if (delta)
+      layer->activation->backward((size_t)layer->units, part(r, z, from), part(r, y, from), part(r, delta, from), p);
+    else
+      layer->activation->forward((size_t)layer->units, part(r, z, from), part(r, y, from), p);
+  }
+}
+
+static uint64_t dropout_key(const struct replay *r, int32_t index) { return r->t->dropout_key + (uint64_t)index; }
+
+static int forward(struct replay *r) {
+  const struct kernels *kernels = r->kernels;
+  const pynn_model *model = r->model;
+  const size_t rows = (size_t)r->rows;
+  void *x = r->w->input;
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    const struct layer *layer = &model->layers[i];
+    const size_t inputs = (size_t)layer->inputs, units = (size_t)layer->units;
+    const int64_t n = r->rows * layer->units;
+    char *z = r->w->z[i], *y = r->w->y[i];
+    if (!layer->activation) {
+      kernels->dropout((size_t)n, x, y, layer->spec.kind.values[0], dropout_key(r, i), (uint64_t)r->t->steps, 0);
+    } else {
+      const void *kernel = part(r, model->parameters, layer->kernel);
+      const void *bias = layer->bias < 0 ? NULL : part(r, model->parameters, layer->bias);
+      kernels->gemm(rows, units, inputs, x, inputs, 1, kernel, units, 0, z, units);
+      if (at_fault(r, PYNN_OPERATION_GEMM, i, z, r->rows, layer->units, 1))
+        return operands(r, x, r->rows * layer->inputs, kernel, layer->inputs * layer->units);
+      kernels->add_bias(rows, units, z, units, bias);
+      if (at_fault(r, PYNN_OPERATION_BIAS, i, z, r->rows, layer->units, 1))
+        return operands(r, z, n, bias, layer->units);
+      each_row(r, layer, z, y, NULL);
+      if (at_fault(r, PYNN_OPERATION_ACTIVATION, i, y, r->rows, layer->units, 1)) return operands(r, z, n, NULL, 0);
+    }
+    x = y;
+  }
+  return 0;
+}
+
+static int loss(struct replay *r, const struct batch *batch) {
+  const pynn_model *model = r->model;
+  const int64_t n = model->outputs;
+  const char *logits = r->w->y[model->n_layers - 1];
+  double sum = 0;
+  int bad = 0;
+  for (int64_t i = 0; i < r->rows; i++) {
+    const double weight = batch->has_weights ? r->w->weights[i] : 1;
+    const void *target = batch->has_labels ? NULL : part(r, r->w->targets, i * n);
+    const double value = model->loss->row_loss((size_t)n, logits + (size_t)(i * n) * r->kernels->size, target,
+                                               r->w->labels[i], weight / (double)r->rows, part(r, r->delta, i * n),
+                                               model->loss_spec.values);
+    if (weight == 0) continue;
+    sum += weight * value;
+    if (isfinite(weight * value) && r->kernels->largest((size_t)n, part(r, r->delta, i * n)) <= r->kernels->maximum)
+      continue;
+    if (!bad++) *r->out = (pynn_blame){.operation = PYNN_OPERATION_LOSS, .layer = -1, .tensor_row = -1, .value = value};
+    r->out->n_cells++;
+    if (r->out->n_rows++ < PYNN_BLAME_CELLS)
+      r->out->rows[r->out->n_rows - 1] = r->order ? r->order[r->first + i] : r->first + i;
+  }
+  if (!bad && !isfinite(sum))
+    *r->out = (pynn_blame){.operation = PYNN_OPERATION_LOSS, .layer = -1, .tensor_row = -1, .value = sum, .n_cells = 1};
+  return bad || !isfinite(sum) ? operands(r, logits, r->rows * n, batch->has_labels ? NULL : r->w->targets, r->rows * n)
+                               : 0;
+}
+
+/* The row of data that gave most to an element of dW that is not finite. */
+static void row_of_gradient(struct replay *r, const void *x, int64_t inputs, int64_t units) {
+  double most = -1;
+  for (int64_t i = 0; i < r->rows; i++) {
+    const double product = fabs(number(r->kernels, x, i * inputs + r->out->tensor_row) *
+                                number(r->kernels, r->delta, i * units + r->out->columns[0]));
+    if (product <= most) continue;
+    most = product;
+    r->out->n_rows = 1;
+    r->out->rows[0] = r->order ? r->order[r->first + i] : r->first + i;
+  }
+}
+
+static int backward(struct replay *r) {
+  const struct kernels *kernels = r->kernels;
+  const pynn_model *model = r->model;
+  const size_t rows = (size_t)r->rows;
+  for (int32_t i = model->n_layers - 1; i >= 0; i--) {
+    const struct layer *layer = &model->layers[i];
+    const size_t inputs = (size_t)layer->inputs, units = (size_t)layer->units;
+    const int64_t n = r->rows * layer->units;
+    if (!layer->activation) {
+      kernels->dropout((size_t)n, r->delta, r->delta, layer->spec.kind.values[0], dropout_key(r, i),
+                       (uint64_t)r->t->steps, 0);
+      continue;
+    }
+    const void *x = i ? r->w->y[i - 1] : r->w->input;
+    const void *kernel = part(r, model->parameters, layer->kernel);
+    char *dw = part(r, r->gradient, layer->kernel);
+    each_row(r, layer, r->w->z[i], r->w->y[i], r->delta);
+    if (at_fault(r, PYNN_OPERATION_DACTIVATION, i, r->delta, r->rows, layer->units, 1))
+      return operands(r, r->w->z[i], n, NULL, 0);
+    kernels->gemm(inputs, units, rows, x, 1, inputs, r->delta, units, 0, dw, units);
+    if (at_fault(r, PYNN_OPERATION_DW, i, dw, layer->inputs, layer->units, 0)) {
+      row_of_gradient(r, x, layer->inputs, layer->units);
+      return operands(r, x, r->rows * layer->inputs, r->delta, n);
+    }
+    if (layer->bias >= 0) {
+      char *db = part(r, r->gradient, layer->bias);
+      kernels->column_sums(rows, units, r->delta, units, db);
+      if (at_fault(r, PYNN_OPERATION_DB, i, db, 1, layer->units, 0)) return operands(r, r->delta, n, NULL, 0);
+    }
+    if (!i) break;
+    kernels->pack_panels(rows, units, r->delta, units, r->w->panels);
+    kernels->gemm_panels(rows, inputs, units, r->w->panels, kernel, units, r->below, inputs);
+    if (at_fault(r, PYNN_OPERATION_DX, i, r->below, r->rows, layer->inputs, 1))
+      return operands(r, r->delta, n, kernel, layer->inputs * layer->units);
+    char *swap = r->delta;
+    r->delta = r->below;
+    r->below = swap;
+  }
+  return 0;
+}
+
+/* The update itself; the replay's copies take it. */
+static int update(struct replay *r) {
+  const pynn_trainer *t = r->t;
+  const pynn_model *model = r->model;
+  const struct optimizer *optimizer = &r->kernels->optimizers[t->spec.row];
+  const size_t n = (size_t)model->n_parameters;
+  const double most = r->kernels->largest(n, r->gradient), before = largest_finite(r, model->parameters, (int64_t)n);
+  double norm = 0, c[8];
+  struct update_health health = {0};
+  for (size_t i = 0; i < n && most > 0; i++) {
+    const double share = number(r->kernels, r->gradient, (int64_t)i) / most;
+    norm += share * share;
+  }
+  norm = most * sqrt(norm);
+  if (!isfinite(norm)) {
+    *r->out = (pynn_blame){.operation = PYNN_OPERATION_CLIP, .layer = -1, .tensor_row = -1, .value = norm, .n_cells = 1,
+                           .largest_left = most};
+    return 1;
+  }
+  optimizer->coefficients(t->spec.values, t->learning_rate, t->steps + 1, c);
+  optimizer->update(n, model->parameters, r->gradient, t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1,
+                    (void *const *)r->slots, c, &health);
+  for (int32_t i = 0; i < model->n_tensors; i++)
+    for (int s = -1; s < optimizer->n_slots; s++) {
+      const pynn_tensor *tensor = &model->tensors[i];
+      const void *vector = s < 0 ? model->parameters : r->slots[s];
+      if (!at_fault(r, PYNN_OPERATION_UPDATE, tensor->layer, (const char *)vector + (size_t)tensor->offset * r->kernels->size,
+                    tensor->rows, tensor->columns, 0))
+        continue;
+      r->out->largest_left = most;
+      r->out->largest_right = before;
+      return 1;
+    }
+  return 0;
+}
+
+static void copy_reals(const struct replay *r, const void *from, int64_t n, void *to) {
+  const pynn_model *original = r->t->model;
+  r->kernels->from_array((size_t)n, from, (int64_t)original->kernels->size, original->dtype, to);
+}
+
+static pynn_status prepare(struct replay *r, pynn_dtype dtype, pynn_error *error) {
+  const pynn_model *original = r->t->model;
+  const pynn_context *context = original->context;
+  pynn_model_options options;
+  pynn_model_options_init(&options);
+  options.inputs = original->inputs;
+  options.dtype = dtype;
+  options.seed = original->seed;
+  pynn_layer *layers = context_allocate(context, (size_t)original->n_layers, sizeof *layers);
+  if (!layers) return PYNN_ERROR_OUT_OF_MEMORY;
+  for (int32_t i = 0; i < original->n_layers; i++) layers[i] = original->layers[i].spec;
+  pynn_status status = model_new_empty(&r->model, context, &options, layers, original->n_layers, error);
+  context_release(context, layers, (size_t)original->n_layers, sizeof *layers);
+  if (!status) status = pynn_model_set_loss(r->model, &original->loss_spec);
+  if (!status) status = workspace_new(&r->w, r->model, r->rows, 1);
+  if (status) return status;
+  r->kernels = context->kernels[dtype];
+  r->delta = r->w->delta[0];
+  r->below = r->w->delta[1];
+  r->seen = context_allocate(context, (size_t)r->w->widest, 1);
+  r->gradient = context_allocate(context, (size_t)original->n_parameters, r->kernels->size);
+  if (!r->seen || !r->gradient) return PYNN_ERROR_OUT_OF_MEMORY;
+  copy_reals(r, original->parameters, original->n_parameters, r->model->parameters);
+  for (int i = 0; i < r->t->optimizer->n_slots; i++) {
+    r->slots[i] = context_allocate(context, (size_t)original->n_parameters, r->kernels->size);
+    if (!r->slots[i]) return PYNN_ERROR_OUT_OF_MEMORY;
+    copy_reals(r, r->t->slots[i], original->n_parameters, r->slots[i]);
+  }
+  return PYNN_OK;
+}
+
+static void release(struct replay *r) {
+  const pynn_context *context = r->t->model->context;
+  const size_t n = (size_t)r->t->model->n_parameters;
+  context_release(context, r->gradient, n, r->kernels ? r->kernels->size : 1);
+  for (int i = 0; i < r->t->optimizer->n_slots; i++) context_release(context, r->slots[i], n, r->kernels->size);
+  context_release(context, r->seen, r->w ? (size_t)r->w->widest : 1, 1);
+  pynn_workspace_free(r->w);
+  pynn_model_free(r->model);
+}
+
+static pynn_status replay(const pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first,
+                          int64_t rows, pynn_dtype dtype, pynn_blame *out, pynn_error *error) {
+  struct replay r = {.t = t, .order = order, .first = first, .rows = rows, .out = out};
+  struct batch batch = {.rows = rows};
+  *out = (pynn_blame){.layer = -1, .tensor_row = -1};
+  pynn_status status = prepare(&r, dtype, error);
+  if (!status) {
+    const struct guard guard = compute_begin(t->model->context, 0);
+    array_gather(r.kernels, &data->x, order, first, rows, r.w->input);
+    status = pass_targets(r.w, &data->targets, &data->weights, order, first, &batch, error);
+    if (!status)
+      (void)(what_goes_in(&r, &batch) || forward(&r) || loss(&r, &batch) || backward(&r) || update(&r));
+    compute_end(t->model->context, guard);
+  }
+  release(&r);
+  return status;
+}
+
+pynn_status pynn_trainer_blame(const pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first,
+                               int64_t rows, pynn_blame *out, pynn_error *error) {
+  if (!t || !data || !out || rows < 1 || first < 0)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a trainer, data, rows >= 1 and out");
+  pynn_status status = pass_check_targets(t->model, &data->x, &data->targets, &data->weights, error);
+  for (int64_t i = 0; i < rows && !status; i++) {
+    const int64_t row = order ? order[first + i] : first + i;
+    if (row < 0 || row >= data->x.rows)
+      status = fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected row numbers in 0 ... %lld; received %lld",
+                    (long long)data->x.rows - 1, (long long)row);
+  }
+  pynn_blame own, wide;
+  if (!status) status = replay(t, data, order, first, rows, t->model->dtype, &own, error);
+  if (!status) status = replay(t, data, order, first, rows, PYNN_FLOAT64, &wide, error);
+  if (status) return status;
+  own.fails_in_float64 = wide.operation != PYNN_OPERATION_NONE;
+  *out = own;
+  return PYNN_OK;
+}

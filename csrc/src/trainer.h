@@ -1,0 +1,27 @@
+/* A trainer inside: what it holds and nothing else. */
+#ifndef PYNN_TRAINER_H
+#define PYNN_TRAINER_H
+
+#include "pass.h"
+
+enum { CHUNK = 8192 }; /* parameters of one tile of the update */
+
+struct pynn_trainer {
+  pynn_model *model;
+  const struct optimizer *optimizer;
+  pynn_spec spec;
+  double clip_norm, learning_rate;
+  uint64_t dropout_key;
+  int check, uses_blas;
+  int64_t steps;
+  pynn_workspace *w;
+  void *gradient;
+  void *slots[PYNN_MAX_SLOTS];
+  int slots_given; /* the caller has a state vector and may write it: largest.slot_max is taken anew each call */
+  struct update_health largest; /* of parameters and state vectors, as the last update left them */
+  void *trial; /* CHUNK x (1 + slots): where a doubtful update is tried */
+  struct update_health *chunk_health;
+  int64_t chunks;
+};
+
+#endif

@@ -1,0 +1,166 @@
+/* Blame: a fault put into a training step at a known place is named exactly, and nothing changes. */
+#include "check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS = 24, INPUTS = 6, HIDDEN = 10, OUTPUTS = 4 };
+static double x[ROWS * INPUTS], y[ROWS * OUTPUTS], w[ROWS];
+
+struct run {
+  pynn_model *model;
+  pynn_trainer *trainer;
+  pynn_data data;
+  int64_t order[ROWS];
+};
+
+static struct run run_of(const pynn_context *context, pynn_dtype dtype, const char *activation, const char *loss_name,
+                         const char *optimizer, double learning_rate) {
+  struct run run = {0};
+  pynn_layer layers[3];
+  pynn_model_options options;
+  pynn_trainer_options trainer_options;
+  pynn_spec loss;
+  pynn_dense(&layers[0], HIDDEN, activation);
+  pynn_dense(&layers[1], HIDDEN, "linear");
+  pynn_dense(&layers[2], OUTPUTS, "linear");
+  pynn_model_options_init(&options);
+  options.inputs = INPUTS;
+  options.dtype = dtype;
+  CHECK_STATUS(PYNN_OK, pynn_model_new(&run.model, context, &options, layers, 3, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_spec_named(&loss, PYNN_LOSS, loss_name));
+  CHECK_STATUS(PYNN_OK, pynn_model_set_loss(run.model, &loss));
+  pynn_trainer_options_init(&trainer_options, run.model);
+  CHECK_STATUS(PYNN_OK, pynn_spec_named(&trainer_options.optimizer, PYNN_OPTIMIZER, optimizer));
+  CHECK_STATUS(PYNN_OK, pynn_spec_set(&trainer_options.optimizer, "learning_rate", learning_rate));
+  CHECK_STATUS(PYNN_OK, pynn_trainer_new(&run.trainer, run.model, &trainer_options, NULL));
+  for (int i = 0; i < ROWS * INPUTS; i++) x[i] = sin(i + 1);
+  for (int i = 0; i < ROWS * OUTPUTS; i++) y[i] = fabs(cos(i));
+  for (int i = 0; i < ROWS; i++) w[i] = 1, run.order[i] = (i * 7 + 3) % ROWS;
+  run.data = (pynn_data){pynn_matrix(x, PYNN_FLOAT64, ROWS, INPUTS), pynn_matrix(y, PYNN_FLOAT64, ROWS, OUTPUTS),
+                         pynn_matrix(w, PYNN_FLOAT64, ROWS, 1)};
+  return run;
+}
+
+/* The step on rows order[5 ... 20] is refused or not as blame says, and leaves the parameters alone when it is. */
+static pynn_blame blame(struct run *run) {
+  const size_t bytes = (size_t)pynn_model_n_parameters(run->model) * pynn_dtype_size(pynn_model_dtype(run->model));
+  char *before = malloc(bytes);
+  pynn_blame found = {0};
+  pynn_step step;
+  memcpy(before, pynn_model_parameters(run->model), bytes);
+  CHECK_STATUS(PYNN_OK, pynn_trainer_blame(run->trainer, &run->data, run->order, 5, 16, &found, NULL));
+  CHECK(!memcmp(before, pynn_model_parameters(run->model), bytes));
+  pynn_status status = pynn_train_batches(run->trainer, &run->data, run->order, 5, 16, 16, 0, NULL, &step, NULL);
+  CHECK_EQUAL(status, found.operation == PYNN_OPERATION_NONE ? PYNN_OK : PYNN_ERROR_NUMERIC);
+  CHECK(!status || !memcmp(before, pynn_model_parameters(run->model), bytes));
+  free(before);
+  return found;
+}
+
+static void done(struct run *run) {
+  pynn_trainer_free(run->trainer);
+  pynn_model_free(run->model);
+}
+
+static void set_parameter(struct run *run, int64_t index, double value) {
+  if (pynn_model_dtype(run->model) == PYNN_FLOAT64) ((double *)pynn_model_parameters(run->model))[index] = value;
+  else ((float *)pynn_model_parameters(run->model))[index] = (float)value;
+}
+
+static void test(const pynn_context *context, pynn_dtype dtype) {
+  const double huge = dtype == PYNN_FLOAT32 ? 1e38 : 1e308;
+  struct run run = run_of(context, dtype, "relu", "mse", "adam", 1e-3);
+  pynn_blame found = blame(&run);
+  CHECK_EQUAL(found.operation, PYNN_OPERATION_NONE);
+
+  const int64_t row = run.order[9];
+  const double bad[] = {NAN, INFINITY, -INFINITY};
+  for (int i = 0; i < 3; i++) {
+    x[row * INPUTS + 4] = bad[i];
+    found = blame(&run);
+    CHECK_EQUAL(found.operation, PYNN_OPERATION_INPUT);
+    CHECK(found.n_rows == 1 && found.rows[0] == row && found.n_columns == 1 && found.columns[0] == 4);
+    CHECK(found.fails_in_float64 && found.n_cells == 1 && !isfinite(found.value));
+  }
+  x[row * INPUTS + 4] = 0;
+  y[row * OUTPUTS + 1] = NAN;
+  found = blame(&run);
+  CHECK(found.operation == PYNN_OPERATION_TARGET && found.rows[0] == row && found.columns[0] == 1);
+  w[row] = 0; /* the row is not there: neither is its fault */
+  CHECK_EQUAL(blame(&run).operation, PYNN_OPERATION_NONE);
+  y[row * OUTPUTS + 1] = 0, w[row] = INFINITY;
+  found = blame(&run);
+  CHECK(found.operation == PYNN_OPERATION_SAMPLE_WEIGHT && found.rows[0] == row);
+  w[row] = 1;
+
+  /* a weight: layer 1, kernel row 2, unit 3 */
+  pynn_tensor tensor;
+  CHECK_STATUS(PYNN_OK, pynn_model_tensor(run.model, 2, &tensor));
+  const int64_t at = tensor.offset + 2 * HIDDEN + 3;
+  set_parameter(&run, at, NAN);
+  found = blame(&run);
+  CHECK(found.operation == PYNN_OPERATION_PARAMETER && found.layer == 1 && found.tensor_row == 2 && found.columns[0] == 3);
+  set_parameter(&run, at, 0.1);
+  done(&run);
+
+  /* rows too large for the dtype once they are multiplied: the gemm of layer 0, that row alone */
+  run = run_of(context, dtype, "relu", "mse", "sgd", 1e-3);
+  for (int64_t i = 0; i < INPUTS * HIDDEN; i++) set_parameter(&run, i, 3);
+  for (int j = 0; j < INPUTS; j++) x[row * INPUTS + j] = huge;
+  found = blame(&run);
+  CHECK(found.operation == PYNN_OPERATION_GEMM && found.layer == 0 && found.n_rows == 1 && found.rows[0] == row);
+  CHECK_EQUAL(found.n_columns, HIDDEN);
+  CHECK_CLOSE(found.largest_left, huge, 1e-6);
+  CHECK_EQUAL(found.fails_in_float64, dtype == PYNN_FLOAT64);
+  done(&run);
+
+  run = run_of(context, dtype, "relu", "mse", "sgd", 1e-3);
+  CHECK_STATUS(PYNN_OK, pynn_model_tensor(run.model, 1, &tensor)); /* bias of layer 0, unit 6, on top of huge z */
+  for (int64_t i = 0; i < INPUTS; i++) set_parameter(&run, i * HIDDEN + 6, i == 2 ? 1 : 0);
+  for (int i = 0; i < ROWS; i++) x[i * INPUTS + 2] = 0;
+  x[row * INPUTS + 2] = huge;
+  set_parameter(&run, tensor.offset + 6, 3 * huge > 1e308 ? 1.7e308 : 3 * huge);
+  found = blame(&run);
+  CHECK(found.operation == PYNN_OPERATION_BIAS && found.layer == 0 && found.rows[0] == row && found.columns[0] == 6);
+  done(&run);
+
+  run = run_of(context, dtype, "exponential", "mse", "sgd", 1e-3);
+  for (int64_t i = 0; i < INPUTS; i++) set_parameter(&run, i * HIDDEN + 6, i == 2 ? 1 : 0);
+  x[row * INPUTS + 2] = 1000;
+  found = blame(&run);
+  CHECK(found.operation == PYNN_OPERATION_ACTIVATION && found.layer == 0 && found.rows[0] == row);
+  CHECK(found.columns[0] == 6 || found.n_columns > 1);
+  done(&run);
+
+  run = run_of(context, dtype, "tanh", "mse", "sgd", 1e-3);
+  y[row * OUTPUTS + 2] = dtype == PYNN_FLOAT32 ? 3e38 : 1e300; /* squared it leaves the range of double too, or not */
+  found = blame(&run);
+  CHECK(found.operation == (dtype == PYNN_FLOAT32 ? PYNN_OPERATION_NONE : PYNN_OPERATION_LOSS) ||
+        found.operation == PYNN_OPERATION_DW || found.operation == PYNN_OPERATION_DX);
+  done(&run);
+
+  run = run_of(context, dtype, "tanh", "mse", "sgd", dtype == PYNN_FLOAT32 ? 3e38 : 1.7e308);
+  for (int i = 0; i < ROWS * OUTPUTS; i++) y[i] *= 1e4;
+  found = blame(&run);
+  CHECK(found.operation == PYNN_OPERATION_UPDATE && found.layer >= 0 && found.tensor_row >= 0);
+  done(&run);
+
+  run = run_of(context, dtype, "tanh", "mse", "adam", 1e-3);
+  if (dtype == PYNN_FLOAT32) ((float *)pynn_trainer_slot(run.trainer, 1))[3] = (float)NAN;
+  else ((double *)pynn_trainer_slot(run.trainer, 1))[3] = NAN;
+  CHECK_STATUS(PYNN_OK, pynn_trainer_blame(run.trainer, &run.data, run.order, 5, 16, &found, NULL));
+  CHECK(found.operation == PYNN_OPERATION_STATE && found.layer == 0 && found.columns[0] == 3);
+  done(&run);
+}
+
+int main(void) {
+  pynn_context *context;
+  CHECK_STATUS(PYNN_OK, pynn_context_new(&context, NULL));
+  test(context, PYNN_FLOAT32);
+  test(context, PYNN_FLOAT64);
+  CHECK(!strcmp(pynn_operation_name(PYNN_OPERATION_DW), "dW"));
+  CHECK(!strcmp(pynn_operation_name((pynn_operation)99), "none"));
+  pynn_context_free(context);
+  CHECK_REPORT();
+}
