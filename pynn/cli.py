@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-import pynn
-
-from . import plots, runtime
+from . import _core, activations, datasets, optimizers, plots, runtime
 from .callbacks import Callback
 from .errors import PynnError
+from .layers import Dense
+from .model import Sequential
 
 __all__ = ["main"]
 
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pynn", description="Dense neural networks on the CPU: fast, exact, and never silently wrong."
     )
-    parser.add_argument("--version", action="version", version=f"pynn {pynn.__version__}")
+    parser.add_argument("--version", action="version", version=f"pynn {_core.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     demo = commands.add_parser(
         "demo",
@@ -94,9 +94,9 @@ class _Table(Callback):
 
 def _demo(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
-    (X, y), (Xt, yt) = pynn.datasets.digits()
-    model = pynn.Sequential([pynn.Dense(128, activation="relu"), pynn.Dense(10)], seed=options.seed)
-    model.compile(loss="softmax_cross_entropy", optimizer=pynn.Adam(learning_rate=1e-3), metrics=["accuracy"])
+    (X, y), (Xt, yt) = datasets.digits()
+    model = Sequential([Dense(128, activation="relu"), Dense(10)], seed=options.seed)
+    model.compile(loss="softmax_cross_entropy", optimizer=optimizers.Adam(learning_rate=1e-3), metrics=["accuracy"])
     print(f"Training 784-128-10 (ReLU, Adam 0.001, batches of 64) on {len(X):,} real handwritten digits.\n")
     start = time.perf_counter()
     history = model.fit(
@@ -147,7 +147,7 @@ def _doctor(options: argparse.Namespace) -> int:
         "kernels": f"{context.cpu}{' (PYNN_CPU)' if os.environ.get('PYNN_CPU') else ''}",
         "threads": f"{context.threads}{' (PYNN_NUM_THREADS)' if os.environ.get('PYNN_NUM_THREADS') else ''}",
         "BLAS": runtime.blas_note(),
-        "pynn": f"{pynn.__version__} in {Path(pynn.__file__).parent}",
+        "pynn": f"{_core.__version__} in {Path(__file__).parent}",
         "Python": f"{platform.python_version()} ({platform.python_implementation()}) on {platform.platform()}",
         "NumPy, SciPy": f"{np.__version__}, {_version('scipy')}",
     }
@@ -173,9 +173,9 @@ def _check_gradients() -> tuple[bool, str]:
     """The gradient of one SGD step against central differences, in float64."""
     random = np.random.default_rng(0)
     X, y = random.normal(size=(6, 5)), random.integers(0, 3, 6)
-    layers = [pynn.Dense(7, activation="tanh"), pynn.Dense(3)]
-    model = pynn.Sequential(layers, seed=1, dtype="float64")
-    model.compile(loss="softmax_cross_entropy", optimizer=pynn.SGD(learning_rate=1.0))
+    layers = [Dense(7, activation="tanh"), Dense(3)]
+    model = Sequential(layers, seed=1, dtype="float64")
+    model.compile(loss="softmax_cross_entropy", optimizer=optimizers.SGD(learning_rate=1.0))
     model.build(5)
     start = model.parameters.copy()
     model.train_step(X, y)
@@ -197,13 +197,13 @@ def _check_gradients() -> tuple[bool, str]:
 
 def _check_kernels() -> tuple[bool, str]:
     """Every activation at extreme inputs, in both precisions: a finite input never makes a NaN."""
-    names = list(pynn.activations.table.rows)
+    names = list(activations.table.rows)
     for dtype in ("float32", "float64"):
         largest = float(np.finfo(dtype).max)
         x = np.array([[0.0], [1e-40], [-1e-40], [1.0], [-1.0], [100.0], [-100.0], [largest], [-largest]])
         for name in names:
-            layer = pynn.Dense(1, activation=name, kernel_initializer="ones", use_bias=False)
-            values = pynn.Sequential([layer], dtype=dtype).build(1).predict(x)
+            layer = Dense(1, activation=name, kernel_initializer="ones", use_bias=False)
+            values = Sequential([layer], dtype=dtype).build(1).predict(x)
             if np.isnan(values).any():
                 return False, f"{name} in {dtype} gives NaN at x={x[np.isnan(values)][0]:g}"
     return True, f"{len(names)} activations, float32 and float64, no NaN from 0 to the largest number"
@@ -216,8 +216,8 @@ def _check_training() -> tuple[bool, str]:
     label = random.integers(0, 2, 1000)
     angle = turn + np.pi * label
     X = np.stack([turn * np.cos(angle), turn * np.sin(angle)], axis=1) / (2 * np.pi)
-    model = pynn.Sequential([pynn.Dense(64, "relu"), pynn.Dense(64, "relu"), pynn.Dense(2)], seed=0)
-    model.compile(loss="softmax_cross_entropy", optimizer=pynn.Adam(learning_rate=0.01), metrics=["accuracy"])
+    model = Sequential([Dense(64, "relu"), Dense(64, "relu"), Dense(2)], seed=0)
+    model.compile(loss="softmax_cross_entropy", optimizer=optimizers.Adam(learning_rate=0.01), metrics=["accuracy"])
     history = model.fit(X, label, epochs=30, batch_size=50, verbose=0)
     first, last = history[0]["loss"], history[-1]["loss"]
     return last < 0.25 * first, f"two spirals, 30 epochs: loss {first:.3f} -> {last:.3f}"
@@ -229,7 +229,7 @@ def _check_speed() -> tuple[bool, str]:
 
     rows, inputs, units = 128, 1000, 1000
     X = np.random.default_rng(0).normal(size=(rows, inputs)).astype(np.float32)
-    model = pynn.Sequential([pynn.Dense(units)], seed=0).build(inputs)
+    model = Sequential([Dense(units)], seed=0).build(inputs)
     kernel, work = model.layers[0].kernel.copy(), 2e-9 * rows * inputs * units
     threads = runtime.get_num_threads()
     runtime.set_num_threads(1)

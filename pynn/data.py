@@ -43,10 +43,12 @@ class Batch(np.ndarray):
 
     def __getitem__(self, index: Any) -> Any:
         result = super().__getitem__(index)
-        first = index[0] if isinstance(index, tuple) and index else index
-        if self.rows is not None and isinstance(result, Batch) and isinstance(first, (slice, list, np.ndarray)):
-            rows = self.rows[first] if np.ndim(first) < 2 else None
-            if rows is not None and len(rows) == len(result):
+        first, rest = (index[0], index[1:]) if isinstance(index, tuple) and index else (index, ())
+        selects = isinstance(first, slice) or (isinstance(first, (list, np.ndarray)) and np.asarray(first).ndim == 1)
+        in_place = sum(not isinstance(i, slice) for i in rest) < 2  # more could move the rows to another axis
+        if self.rows is not None and selects and in_place and isinstance(result, Batch):
+            rows = self.rows[first]
+            if rows.shape == result.shape[:1]:
                 result.rows = rows
         return result
 

@@ -46,8 +46,10 @@ def learning_curve(history: Any, ax: Axes | None = None, *, metric: str = "loss"
     >>> ax = learning_curve({"loss": [0.9, 0.4, 0.3], "val_loss": [0.8, 0.5, 0.45]})  # doctest: +SKIP
     """
     curves = _curves(history, metric)
+    _require_matplotlib()
+    from matplotlib.ticker import MaxNLocator
+
     if ax is None:
-        _require_matplotlib()
         import matplotlib.pyplot as plt
 
         _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -77,7 +79,7 @@ def learning_curve(history: Any, ax: Axes | None = None, *, metric: str = "loss"
     broken = next((i + 1 for values in curves.values() for i, v in enumerate(values) if not math.isfinite(v)), None)
     ax.set_title(metric if broken is None else f"{metric}: not finite in epoch {broken}", loc="left", color=_INK)
     ax.set_xlabel("epoch", color=_MUTED)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if metric.endswith("accuracy"):
         ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     ax.grid(axis="y", color="#e6ebf0", linewidth=0.8)

@@ -1,0 +1,101 @@
+"""What the documents say is so: examples run, commands are those of CI, versions and names agree."""
+
+import doctest
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import pynn
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "pynn/datasets/data/README.md"]
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
+
+
+def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)
+    out = capsys.readouterr().out
+    assert names["model"].evaluate(names["Xt"], names["yt"])["accuracy"] > 0.93
+    assert names["digit"] == names["yt"][0]
+    # the comments beside the prints are what is printed
+    assert "expected X of finite numbers; received X[4711, 300]=nan, in all 1 such cells in 1 rows." in out
+    assert "4711 300 nonfinite_input" in out
+
+
+@pytest.mark.parametrize(("compiler", "language"), [("cc", "c"), ("c++", "c++")])
+def test_the_readmes_c_program_compiles_without_a_warning(compiler, language, tmp_path):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler}")
+    (program,) = blocks("c")
+    flags = ["-std=c11"] if language == "c" else ["-std=c++17"]
+    command = [compiler, "-x", language, *flags, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"]
+    include = f"-I{ROOT / 'csrc' / 'include'}"
+    subprocess.run([*command, include, "-"], input=program, text=True, check=True, cwd=tmp_path)
+
+
+def test_ci_runs_the_readmes_test_command():
+    commands = [line for block in blocks("bash") for line in block.splitlines()]
+    script = (ROOT / ".ci" / "run").read_text()
+    pattern = re.search(r"grep -m1 -E '(.+)' README\.md", script)[1]
+    found = [line for line in README.splitlines() if re.search(pattern, line)]
+    assert len(found) == 1
+    assert found[0] in commands
+    extra = re.search(r"'\.\[(\w+)\]'", found[0])[1]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert "pytest" in extras[extra]
+    assert subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=False).returncode == 0
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_there_is_one_version():
+    header = re.search(r'#define PYNN_VERSION "(.+)"', (ROOT / "csrc/include/pynn.h").read_text())[1]
+    assert pynn.__version__ == header == metadata.version("pynn-dense")
+    assert re.search(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.M)[1] == header
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_and_files_named_exist(document):
+    path = ROOT / document
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (path.parent / target).exists(), target
+    for named in re.findall(r"`((?:csrc|pynn|docs|benchmarks|tests)/[\w./-]+)`", text):
+        assert (ROOT / named).exists(), named
+
+
+def test_every_public_name_exists_and_is_documented():
+    for name in pynn.__all__:
+        assert getattr(pynn, name).__doc__, name
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["arrays", "callbacks", "data", "datasets", "datasets.idx", "layers", "model", "plots", "runtime", "specs"],
+)
+def test_examples_in_docstrings_run(module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    threads = pynn.get_num_threads()
+    try:
+        result = doctest.testmod(importlib.import_module(f"pynn.{module}"), optionflags=doctest.NORMALIZE_WHITESPACE)
+    finally:
+        pynn.set_num_threads(threads)
+    assert result.failed == 0
+
+
+def test_data_and_callbacks_never_import_the_core():
+    for module in ("data", "callbacks"):
+        assert not re.search(r"import.*_core", (ROOT / "pynn" / f"{module}.py").read_text())
