@@ -159,6 +159,10 @@ PYNN_API void pynn_context_options_init(pynn_context_options *options);
 PYNN_API pynn_status pynn_context_new(pynn_context **out, const pynn_context_options *options);
 PYNN_API void pynn_context_free(pynn_context *context);
 PYNN_API int32_t pynn_context_threads(const pynn_context *context);
+/* From now on `threads` threads, 0: one for each processor. Waits for a job at hand. INVALID_ARGUMENT when negative. */
+PYNN_API pynn_status pynn_context_set_threads(pynn_context *context, int32_t threads);
+/* Another BLAS, or none (NULL), for everything made in the context. INVALID_ARGUMENT. Not while anything computes. */
+PYNN_API pynn_status pynn_context_set_blas(pynn_context *context, const pynn_blas *blas);
 /* The processor target in use, "avx2" for instance. */
 PYNN_API const char *pynn_context_cpu(const pynn_context *context);
 /* The name of the BLAS in use, "none" without one. */

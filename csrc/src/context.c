@@ -64,16 +64,18 @@ void pynn_context_options_init(pynn_context_options *options) {
   *options = (pynn_context_options){.struct_size = sizeof *options};
 }
 
+static int blas_valid(const pynn_blas *blas) {
+  return !blas || (blas->struct_size == sizeof *blas && blas->sgemm && blas->dgemm &&
+                   (blas->integer_size == 4 || blas->integer_size == 8));
+}
+
 pynn_status pynn_context_new(pynn_context **out, const pynn_context_options *options) {
   pynn_context_options defaults;
   pynn_context_options_init(&defaults);
   if (!options) options = &defaults;
   if (!out || options->struct_size != sizeof *options || options->threads < 0) return PYNN_ERROR_INVALID_ARGUMENT;
   if (options->allocator.allocate && !options->allocator.release) return PYNN_ERROR_INVALID_ARGUMENT;
-  const pynn_blas *blas = options->blas;
-  if (blas && (blas->struct_size != sizeof *blas || !blas->sgemm || !blas->dgemm ||
-               (blas->integer_size != 4 && blas->integer_size != 8)))
-    return PYNN_ERROR_INVALID_ARGUMENT;
+  if (!blas_valid(options->blas)) return PYNN_ERROR_INVALID_ARGUMENT;
   const struct target *target = choose(options->cpu);
   if (!target) return PYNN_ERROR_UNSUPPORTED;
 
@@ -83,7 +85,7 @@ pynn_status pynn_context_new(pynn_context **out, const pynn_context_options *opt
   if (!context) return PYNN_ERROR_OUT_OF_MEMORY;
   *context = base;
   memcpy(context->kernels, target->kernels, sizeof context->kernels);
-  if (blas) context->blas = *blas;
+  if (options->blas) context->blas = *options->blas;
   context->pool = pool_new(context, options->threads);
   if (!context->pool) {
     pynn_context_free(context);
@@ -97,6 +99,18 @@ void pynn_context_free(pynn_context *context) {
   if (!context) return;
   pool_free(context, context->pool);
   context_release(context, context, 1, sizeof *context);
+}
+
+pynn_status pynn_context_set_threads(pynn_context *context, int32_t threads) {
+  if (!context || threads < 0) return PYNN_ERROR_INVALID_ARGUMENT;
+  pool_resize(context->pool, threads);
+  return PYNN_OK;
+}
+
+pynn_status pynn_context_set_blas(pynn_context *context, const pynn_blas *blas) {
+  if (!context || !blas_valid(blas)) return PYNN_ERROR_INVALID_ARGUMENT;
+  context->blas = blas ? *blas : (pynn_blas){0};
+  return PYNN_OK;
 }
 
 int32_t pynn_context_threads(const pynn_context *context) { return pool_threads(context->pool); }

@@ -23,7 +23,7 @@
 #define CLOSED 0xffffffffu
 
 struct pool {
-  int32_t threads; /* with the caller's */
+  _Atomic int32_t threads; /* with the caller's */
   int32_t started;
   pid_t process;       /* that the threads live in: a fork leaves them behind */
   _Atomic pid_t owner; /* process whose caller has the pool, 0: nobody */
@@ -168,23 +168,8 @@ static void start(struct pool *pool) {
   pool->process = getpid();
 }
 
-struct pool *pool_new(const pynn_context *context, int32_t threads) {
-  struct pool *pool = context_allocate(context, 1, sizeof *pool);
-  if (!pool) return NULL;
-  if (threads < 1) {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-#if defined(__linux__)
-    cpu_set_t set; /* what this process may use, in a container say */
-    if (!sched_getaffinity(0, sizeof set, &set)) processors = CPU_COUNT(&set);
-#endif
-    threads = (int32_t)processors;
-  }
-  pool->threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
-  return pool;
-}
-
-void pool_free(const pynn_context *context, struct pool *pool) {
-  if (!pool) return;
+/* Ends the threads; the next job starts them anew. For the owner of the pool. */
+static void stop(struct pool *pool) {
   if (pool->process == getpid()) {
     pthread_mutex_lock(&pool->mutex);
     atomic_store(&pool->stop, 1);
@@ -194,7 +179,40 @@ void pool_free(const pynn_context *context, struct pool *pool) {
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->mutex);
   }
+  atomic_store(&pool->stop, 0);
+  pool->process = 0;
+}
+
+static int32_t how_many(int32_t threads) {
+  if (threads < 1) {
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+#if defined(__linux__)
+    cpu_set_t set; /* what this process may use, in a container say */
+    if (!sched_getaffinity(0, sizeof set, &set)) processors = CPU_COUNT(&set);
+#endif
+    threads = (int32_t)processors;
+  }
+  return threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
+}
+
+struct pool *pool_new(const pynn_context *context, int32_t threads) {
+  struct pool *pool = context_allocate(context, 1, sizeof *pool);
+  if (pool) pool->threads = how_many(threads);
+  return pool;
+}
+
+void pool_free(const pynn_context *context, struct pool *pool) {
+  if (!pool) return;
+  stop(pool);
   context_release(context, pool, 1, sizeof *pool);
+}
+
+void pool_resize(struct pool *pool, int32_t threads) {
+  pid_t process = getpid();
+  while (!acquire(&pool->owner, process)) sched_yield(); /* the job at hand ends first */
+  stop(pool);
+  pool->threads = how_many(threads);
+  atomic_store(&pool->owner, 0);
 }
 
 int32_t pool_threads(const struct pool *pool) { return pool->threads; }

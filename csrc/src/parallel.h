@@ -7,6 +7,8 @@
 struct pool *pool_new(const pynn_context *context, int32_t threads);
 void pool_free(const pynn_context *context, struct pool *pool);
 int32_t pool_threads(const struct pool *pool);
+/* Waits for the job at hand, then has `threads` threads (0: one for each processor). */
+void pool_resize(struct pool *pool, int32_t threads);
 
 /* Calls run(argument, tile) once for each tile in 0 ... tiles-1, on the caller's thread and, when `work` (floating
  * point operations in all) is worth it and no other caller has them, on the pool's. Returns when all are done.

@@ -57,7 +57,6 @@ pynn_status pynn_trainer_new(pynn_trainer **out, pynn_model *model, const pynn_t
   t->learning_rate = options->optimizer.values[0];
   t->dropout_key = stream_key(options->seed, STREAM_DROPOUT, 0);
   t->check = options->check;
-  t->uses_blas = pass_uses_blas(model, options->batch_size);
   t->chunks = (model->n_parameters + CHUNK - 1) / CHUNK;
   status = workspace_new(&t->w, model, options->batch_size, 1);
   if (!status) {
@@ -277,7 +276,7 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
   if (status) return status;
 
   const struct kernels *kernels = t->model->kernels;
-  const struct guard guard = compute_begin(t->model->context, t->uses_blas);
+  const struct guard guard = compute_begin(t->model->context, pass_uses_blas(t->model, batch_size));
   const double until = seconds > 0 ? seconds_now() + seconds : HUGE_VAL;
   pynn_step result = {0};
   if (t->slots_given)

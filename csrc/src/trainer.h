@@ -12,7 +12,7 @@ struct pynn_trainer {
   pynn_spec spec;
   double clip_norm, learning_rate;
   uint64_t dropout_key;
-  int check, uses_blas;
+  int check;
   int64_t steps;
   pynn_workspace *w;
   void *gradient;

@@ -199,6 +199,17 @@ static void test_blas(void) {
   }
   CHECK_EQUAL(threads_seen, 1);
   CHECK_EQUAL(blas_threads, 4);
+  pynn_context *context;
+  pynn_blas blas = {.struct_size = sizeof blas, .name = "half", .integer_size = 4, .sgemm = dgemm};
+  CHECK_STATUS(PYNN_OK, pynn_context_new(&context, NULL));
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_context_set_blas(context, &blas));
+  CHECK(!strcmp(pynn_context_blas(context), "none"));
+  blas.dgemm = dgemm;
+  CHECK_STATUS(PYNN_OK, pynn_context_set_blas(context, &blas));
+  CHECK(!strcmp(pynn_context_blas(context), "half"));
+  CHECK_STATUS(PYNN_OK, pynn_context_set_blas(context, NULL));
+  CHECK(!strcmp(pynn_context_blas(context), "none"));
+  pynn_context_free(context);
   free(own);
 }
 
@@ -234,6 +245,16 @@ int main(void) {
   CHECK(!memcmp(out, reference, sizeof out));
   volatile float tiny = FLT_MIN;
   CHECK(tiny / 2 > 0);
+
+  /* more and fewer threads */
+  for (int threads = 5; threads >= 0; threads--) {
+    CHECK_STATUS(PYNN_OK, pynn_context_set_threads(context, threads));
+    CHECK(threads ? pynn_context_threads(context) == threads : pynn_context_threads(context) > 0);
+    predict(model, out);
+    CHECK(!memcmp(out, reference, sizeof out));
+  }
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_context_set_threads(context, -1));
+  CHECK_STATUS(PYNN_OK, pynn_context_set_threads(context, 3));
 
   /* many threads on one context, then a fork whose child goes on */
   pthread_t threads[4];
