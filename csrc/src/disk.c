@@ -16,18 +16,14 @@
 #define MAX_NAMES 100
 #define MAX_TRANSFER ((size_t)1 << 30) /* some systems refuse more in one call */
 
-static size_t smaller(size_t a, size_t b) {
-  return a < b ? a : b;
-}
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-static int not_regular(mode_t mode) {
-  return S_ISREG(mode) ? 0 : S_ISDIR(mode) ? EISDIR : EINVAL;
-}
+static int not_regular(mode_t mode) { return S_ISREG(mode) ? 0 : S_ISDIR(mode) ? EISDIR : EINVAL; }
 
 /* ---------------------------------------------------------------- reading */
 
 int disk_open(struct disk_file *disk, const char *path, uint64_t *size) {
-  *disk = (struct disk_file){.file = -1, .directory = -1, .operation = "open as a regular file"};
+  *disk = (struct disk_file){.file = -1, .directory = -1, .operation = "open the regular file"};
   struct stat status;
   do disk->file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   while (disk->file < 0 && errno == EINTR);
@@ -111,7 +107,7 @@ int disk_create(struct disk_file *disk, const char *path) {
   code = open_directory(disk);
   if (code) return code;
 
-  disk->operation = "replace";
+  disk->operation = "replace the regular file";
   struct stat old;
   const char *name = base_name(disk->target);
   if (!*name) return *path ? EISDIR : ENOENT;

@@ -32,6 +32,9 @@ static const struct {
   const char *name, *tensor;
 } dtypes[] = {{"float32", "F32"}, {"float64", "F64"}};
 
+/* By pynn_table, for messages. */
+static const char *const table_names[] = {"activations", "losses", "optimizers", "initializers", "layers"};
+
 /* The specs that a dense layer has beside its kind. */
 static const struct {
   const char *key;
@@ -264,10 +267,11 @@ static pynn_status sort_entries(const pynn_metadata **sorted, const pynn_metadat
     if (!key || !valid_key(key))
       return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
                   "expected a metadata key of letters, digits, '.', '_' and '-', not starting with 'pynn.' and not "
-                  "'format'; received '%.80s'", key ? key : "NULL");
+                  "'format'; received '%.80s'",
+                  key ? key : "NULL");
     if (!value || json_utf8(value, strlen(value)) != strlen(value))
-      return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected UTF-8 as the value of metadata '%.80s'; received %s", key,
-                  value ? "other bytes" : "NULL");
+      return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected UTF-8 as the value of metadata '%.80s'; received %s",
+                  key, value ? "other bytes" : "NULL");
     sorted[i] = &entries[i];
   }
   if (n_entries > 0) qsort(sorted, (size_t)n_entries, sizeof *sorted, compare_entries);
@@ -333,7 +337,10 @@ pynn_status pynn_save(const pynn_model *model, const char *path, const pynn_meta
                       pynn_error *error) {
   if (!model || !path || n_entries < 0 || (n_entries > 0 && !entries))
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a model, a path and n_entries >= 0 entries; received %s",
-                !model ? "no model" : !path ? "no path" : n_entries < 0 ? "a negative number" : "no entries");
+                !model          ? "no model"
+                : !path         ? "no path"
+                : n_entries < 0 ? "a negative number"
+                                : "no entries");
   size_t count = n_entries > 0 ? (size_t)n_entries : 1;
   const pynn_metadata **sorted = context_allocate(model->context, count, sizeof *sorted);
   if (!sorted) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for %zu entries; received none", count);
@@ -353,7 +360,8 @@ struct source {
   uint64_t size, taken;
 };
 
-/* A file on its way to a model: the header is one block of memory, which ends as the model's metadata. */
+/* A file on its way to a model. The header is one block of memory, which becomes the model's metadata: nothing of the
+ * file is held twice. */
 struct draft {
   unsigned char *start; /* everything before the parameters, and a NUL */
   size_t size;          /* without the NUL */
@@ -361,12 +369,12 @@ struct draft {
   pynn_model_options options;
   int has_loss;
   pynn_spec loss;
-  pynn_layer *layers; /* MAX_LAYERS */
-  int32_t n_layers;
+  pynn_layer *layers;
+  int32_t n_layers, capacity;
 };
 
 static pynn_status fail_format(pynn_error *error, const struct json *json, const char *where) {
-  char received[40];
+  char received[25];
   json_excerpt(json, received, sizeof received);
   return fail(error, PYNN_ERROR_FILE_FORMAT, "expected %s in %s; received %s", json->expected, where, received);
 }
@@ -391,7 +399,7 @@ static void take_spec(struct json *json, const char *key, pynn_table table, pynn
   const char *name = json_string(json);
   if (json_failed(json)) return;
   if (pynn_spec_named(out, table, name) != PYNN_OK) {
-    json_fail(json, "a name that this version knows as ", key);
+    json_fail(json, "a name among this version's ", table_names[table]);
     return;
   }
   const pynn_row *row = pynn_table_row(table, out->row);
@@ -440,7 +448,7 @@ static void take_model(struct json *json, struct draft *draft) {
   json_key(json, "layers");
   json_open(json, '[');
   while (json_more(json)) {
-    if (draft->n_layers == MAX_LAYERS) json_fail(json, "no more layers than this version can have", "");
+    if (draft->n_layers == draft->capacity) json_fail(json, "no more layers than this version can have", "");
     else take_layer(json, &draft->layers[draft->n_layers++]);
   }
   json_close(json, ']');
@@ -467,7 +475,7 @@ static void take_entries(struct draft *draft) {
 }
 
 /* Takes __metadata__ and leaves the cursor before the first tensor. */
-static pynn_status take_metadata(struct draft *draft, pynn_error *error) {
+static pynn_status take_metadata(struct draft *draft, const pynn_context *context, pynn_error *error) {
   struct json *json = &draft->json;
   size_t begin = CHECKSUM_OFFSET + CHECKSUM_DIGITS;
   json_init(json, (char *)draft->start + begin, draft->size - begin);
@@ -480,10 +488,14 @@ static pynn_status take_metadata(struct draft *draft, pynn_error *error) {
 
   struct json inner;
   json_init(&inner, text, strlen(text));
+  size_t most = strlen(text) / strlen("{\"kind\":\"dropout\"}") + 1; /* layers that the text has room for */
+  draft->capacity = most < (size_t)MAX_LAYERS ? (int32_t)most : MAX_LAYERS;
+  draft->layers = context_allocate(context, (size_t)draft->capacity, sizeof *draft->layers);
+  if (!draft->layers) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for the layers; received none");
   take_model(&inner, draft);
   if (json_failed(&inner)) {
     char where[48];
-    snprintf(where, sizeof where, draft->n_layers > 0 ? "pynn.model, layer %" PRId32 " or after" : "pynn.model",
+    snprintf(where, sizeof where, draft->n_layers > 0 ? "pynn.model, at layer %" PRId32 : "pynn.model",
              draft->n_layers - 1);
     return fail_format(error, &inner, where);
   }
@@ -503,8 +515,8 @@ static pynn_status take_start(struct draft *draft, const pynn_context *context, 
   uint64_t size = load_u64(prefix);
   if (size > source->size - FILE_PREFIX || size > MAX_HEADER)
     return fail(error, PYNN_ERROR_FILE_FORMAT,
-                "expected a safetensors file of pynn, or one that is complete; received a header of %" PRIu64
-                " bytes in a file of %" PRIu64, size, source->size);
+                "expected a complete safetensors file; received a header of %" PRIu64 " bytes in a file of %" PRIu64,
+                size, source->size);
   draft->size = FILE_PREFIX + (size_t)size;
   draft->start = context_allocate(context, draft->size + 1, 1);
   if (!draft->start) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected %zu bytes; received none", draft->size + 1);
@@ -513,8 +525,9 @@ static pynn_status take_start(struct draft *draft, const pynn_context *context, 
   if (status != PYNN_OK) return status;
   if (draft->size < CHECKSUM_OFFSET + CHECKSUM_DIGITS ||
       memcmp(draft->start + FILE_PREFIX, FILE_START, sizeof FILE_START - 1) != 0)
-    return fail(error, PYNN_ERROR_FILE_FORMAT, "expected a model that pynn saved; received %s",
-                size > 0 && draft->start[FILE_PREFIX] == '{' ? "a safetensors file of another program" : "another file");
+    return fail(
+        error, PYNN_ERROR_FILE_FORMAT, "expected a model that pynn saved; received %s",
+        size > 0 && draft->start[FILE_PREFIX] == '{' ? "a safetensors file of another program" : "another file");
   if (draft->size % ALIGNMENT != 0)
     return fail(error, PYNN_ERROR_FILE_FORMAT, "expected parameters at a multiple of %d bytes; received them at %zu",
                 ALIGNMENT, draft->size);
@@ -524,7 +537,7 @@ static pynn_status take_start(struct draft *draft, const pynn_context *context, 
 /* A model of the right shape, if the source holds exactly its parameters. */
 static pynn_status make_model(pynn_model **out, const pynn_context *context, const struct draft *draft, uint64_t size,
                               pynn_error *error) {
-  uint64_t parameters = 0, width = (uint64_t)draft->options.inputs;
+  uint64_t parameters = 0, width = (uint64_t)draft->options.inputs; /* under the caps: parameters < 2^51 */
   for (int32_t i = 0; i < draft->n_layers; i++) {
     const pynn_spec *kind = &draft->layers[i].kind;
     if (kind->row != LAYER_DENSE) continue;
@@ -532,7 +545,7 @@ static pynn_status make_model(pynn_model **out, const pynn_context *context, con
     if (!(units >= 1 && units <= (double)MAX_WIDTH))
       return fail(error, PYNN_ERROR_TOO_LARGE, "layer %" PRId32 ": expected units in 1 ... %" PRId64 "; received %g", i,
                   MAX_WIDTH, units);
-    parameters += (width + (pynn_spec_get(kind, "use_bias") != 0)) * (uint64_t)units; /* at most 2^51 after all layers */
+    parameters += (width + (pynn_spec_get(kind, "use_bias") != 0)) * (uint64_t)units;
     width = (uint64_t)units;
   }
   uint64_t bytes = parameters * pynn_dtype_size(draft->options.dtype);
@@ -551,7 +564,7 @@ static void take_numbers(struct json *json, const uint64_t *expected, size_t n) 
     if (json_more(json) && json_unsigned(json, UINT64_MAX) == expected[i]) continue;
     char text[24];
     snprintf(text, sizeof text, "%" PRIu64, expected[i]);
-    json_fail(json, "as the layers say ", text);
+    json_fail(json, "the number that the layers imply, ", text);
   }
   json_close(json, ']');
 }
@@ -560,7 +573,7 @@ static void take_tensor(struct json *json, const struct entry *entry) {
   json_key(json, entry->name);
   json_open(json, '{');
   json_key(json, "dtype");
-  if (strcmp(json_string(json), entry->dtype) != 0) json_fail(json, "as the model says ", entry->dtype);
+  if (strcmp(json_string(json), entry->dtype) != 0) json_fail(json, "the dtype of the model, ", entry->dtype);
   json_key(json, "shape");
   take_numbers(json, entry->shape, entry->rank);
   json_key(json, "data_offsets");
@@ -600,8 +613,8 @@ static pynn_status take_parameters(pynn_model *model, struct source *source, str
   return PYNN_OK;
 }
 
-static pynn_status load_draft(pynn_model **out, const pynn_context *context, struct source *source,
-                              struct draft *draft, pynn_error *error) {
+static pynn_status load_draft(pynn_model **out, const pynn_context *context, struct source *source, struct draft *draft,
+                              pynn_error *error) {
   pynn_status status = take_start(draft, context, source, error);
   if (status != PYNN_OK) return status;
   char digits[CHECKSUM_DIGITS];
@@ -610,7 +623,7 @@ static pynn_status load_draft(pynn_model **out, const pynn_context *context, str
   memset(draft->start + CHECKSUM_OFFSET, '0', CHECKSUM_DIGITS);
   checksum_add(&sum, draft->start, draft->size);
 
-  status = take_metadata(draft, error);
+  status = take_metadata(draft, context, error);
   if (status == PYNN_OK) status = make_model(out, context, draft, source->size - draft->size, error);
   if (status == PYNN_OK) status = take_tensors(draft, *out, error);
   if (status == PYNN_OK) status = take_parameters(*out, source, &sum, digits, error);
@@ -620,10 +633,9 @@ static pynn_status load_draft(pynn_model **out, const pynn_context *context, str
 
 static pynn_status load(pynn_model **out, const pynn_context *context, struct source *source, pynn_error *error) {
   pynn_model *model = NULL;
-  struct draft draft = {.layers = context_allocate(context, (size_t)MAX_LAYERS, sizeof *draft.layers)};
-  pynn_status status = draft.layers ? load_draft(&model, context, source, &draft, error)
-                                    : fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory; received none");
-  context_release(context, draft.layers, (size_t)MAX_LAYERS, sizeof *draft.layers);
+  struct draft draft = {0};
+  pynn_status status = load_draft(&model, context, source, &draft, error);
+  context_release(context, draft.layers, (size_t)draft.capacity, sizeof *draft.layers);
   if (status != PYNN_OK) {
     context_release(context, draft.start, draft.size + 1, 1);
     pynn_model_free(model);
@@ -642,6 +654,10 @@ pynn_status pynn_load(pynn_model **out, const pynn_context *context, const char 
   struct source source = {.disk = &disk, .path = path};
   int code = disk_open(&disk, path, &source.size);
   pynn_status status = code ? fail_disk(error, &disk, path, code) : load(out, context, &source, error);
+  if (error && status == PYNN_ERROR_FILE_FORMAT) {
+    size_t n = strlen(error->message);
+    snprintf(error->message + n, sizeof error->message - n, " (in '%s')", path_end(path));
+  }
   disk_close(&disk);
   return status;
 }

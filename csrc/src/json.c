@@ -16,13 +16,12 @@ void json_fail(struct json *json, const char *what, const char *name) {
   if (!json_failed(json)) snprintf(json->expected, sizeof json->expected, "%s%s", what, name);
 }
 
-int json_failed(const struct json *json) {
-  return json->expected[0] != '\0';
-}
+int json_failed(const struct json *json) { return json->expected[0] != '\0'; }
 
 void json_excerpt(const struct json *json, char *out, size_t size) {
   size_t n = 0;
-  for (const char *c = json->token; n + 1 < size && c < json->end && *c; c++) out[n++] = *c >= ' ' && *c <= '~' ? *c : '?';
+  for (const char *c = json->token; n + 1 < size && c < json->end && *c; c++)
+    out[n++] = *c >= ' ' && *c <= '~' ? *c : '?';
   snprintf(out + n, size - n, "%s", n ? "" : "the end");
 }
 
@@ -186,7 +185,8 @@ char *json_string(struct json *json) {
       continue;
     }
     size_t bytes = sequence((unsigned char *)json->at, (size_t)(json->end - json->at));
-    if (bytes == 0 || (unsigned char)*json->at < ' ') json_fail(json, "a string of UTF-8 without control characters", "");
+    if (bytes == 0 || (unsigned char)*json->at < ' ')
+      json_fail(json, "a string of UTF-8 without control characters", "");
     memmove(out, json->at, bytes);
     json->at += bytes;
     out += bytes;
@@ -283,9 +283,7 @@ int json_boolean(struct json *json) {
   return 0;
 }
 
-int json_null(struct json *json) {
-  return take_word(json, "null");
-}
+int json_null(struct json *json) { return take_word(json, "null"); }
 
 /* ---------------------------------------------------------------- writer */
 

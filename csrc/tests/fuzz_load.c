@@ -1,6 +1,6 @@
-/* Fuzzes the reader of model files: clang -fsanitize=fuzzer,address,undefined. An input is a file, and also the header of
- * one after its checksum, up to a NUL, with the parameters after that; lengths and checksums are made right, since no
- * mutation would. What loads must be usable. An empty corpus starts from a sample. */
+/* Fuzzes the reader of model files: clang -fsanitize=fuzzer,address,undefined. An input is read as a file, and once
+ * more as the header after its checksum, up to a NUL, followed by the parameters; lengths and checksums are made
+ * right, since no mutation would. What loads must be usable. An empty corpus starts from a sample. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +15,14 @@
 static const char sample[] =
     ",\"pynn.version\":\"1\",\"pynn.model\":\"{" Q "dtype" Q ":" Q "float32" Q "," Q "inputs" Q ":3," Q "seed" Q
     ":18446744073709551615," Q "loss" Q ":{" Q "name" Q ":" Q "huber" Q "," Q "delta" Q ":1.5}," Q "layers" Q ":[{" Q
-    "kind" Q ":" Q "dense" Q "," Q "units" Q ":2," Q "use_bias" Q ":true," Q "activation" Q ":" NAMED("relu") "," Q
-    "kernel_initializer" Q ":" NAMED("glorot_uniform") "," Q "bias_initializer" Q ":" NAMED("zeros") "},{" Q "kind" Q
-    ":" Q "dropout" Q "," Q "rate" Q ":0.25}]}\",\"classes\":\"\\u00e9\\n\"},\"layers.0.kernel\":{\"dtype\":\"F32\","
-    "\"shape\":[3,2],\"data_offsets\":[0,24]},\"layers.0.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":"
-    "[24,32]}}\0" "32 bytes of parameters, no less."; /* the literal's own NUL is not one of them */
+    "kind" Q ":" Q "dense" Q "," Q "units" Q ":2," Q "use_bias" Q ":true," Q "activation" Q
+    ":" NAMED("relu") "," Q "kernel_initializer" Q ":" NAMED("glorot_uniform") "," Q "bias_initializer" Q ":" NAMED(
+        "zeros") "},{" Q "kind" Q ":" Q "dropout" Q "," Q "rate" Q
+                 ":0.25}]}\",\"classes\":\"\\u00e9\\n\"},\"layers.0.kernel\":{\"dtype\":\"F32\","
+                 "\"shape\":[3,2],\"data_offsets\":[0,24]},\"layers.0.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_"
+                 "offsets\":"
+                 "[24,32]}}\0"
+                 "32 bytes of parameters, no less."; /* the literal's own NUL is not one of them */
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);

@@ -116,7 +116,9 @@ static pynn_spec named(pynn_table table, const char *name) {
 }
 
 static const pynn_metadata entries[] = {
-    {"zebra", "last in the file"}, {"classes", "[\"null\",\"eins\\n\"]\n\t\x01 \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80"}, {"a-b_c.D9", ""}};
+    {"zebra", "last in the file"},
+    {"classes", "[\"null\",\"eins\\n\"]\n\t\x01 \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80"},
+    {"a-b_c.D9", ""}};
 
 /* 3 - dense 2 - dropout - dense 1 without bias, with a loss. */
 static pynn_model *sample(const pynn_context *context, pynn_dtype dtype) {
@@ -275,7 +277,8 @@ static void test_shapes(const pynn_context *context) {
 /* Writing and reading numbers: the same double in whatever locale the program has. */
 static void test_numbers(void) {
   static const char *const locales[] = {"C", "de_DE.UTF-8", "fr_FR.UTF-8", "ps_AF.UTF-8"};
-  static const double special[] = {0, -0.0, 0.1, 1e-7, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -1e22, 123456};
+  static const double special[] = {0,     -0.0,  0.1, 1e-7, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308,
+                                   -1e22, 123456};
   uint64_t state = 1;
   for (int l = 0; l < 4; l++) {
     if (!setlocale(LC_ALL, locales[l])) continue;
@@ -340,7 +343,7 @@ static void test_damage(const pynn_context *context, pynn_dtype dtype) {
   pynn_model_free(model);
 }
 
-/* A file around a header (which may contain NUL and be of any kind), with a right checksum when there is room for one. */
+/* A file around a header of any kind, with a right checksum when there is room for one. */
 static unsigned char *build(const char *header, size_t header_size, const unsigned char *data, size_t data_size,
                             size_t *size) {
   size_t padded = (FILE_PREFIX + header_size + 63) / 64 * 64 - FILE_PREFIX;
@@ -493,8 +496,8 @@ static void test_hostile(const pynn_context *context) {
   /* Too many layers; and layers of great width, whose parameters are not there. */
   static const char dropout[] = "{" E "kind" E ":" E "dropout" E "," E "rate" E ":0.5},";
   static const char wide[] = "{" E "kind" E ":" E "dense" E "," E "units" E ":1048576," E "use_bias" E ":true," E
-                             "activation" E ":{" E "name" E ":" E "relu" E "}," E "kernel_initializer" E ":{" E
-                             "name" E ":" E "zeros" E "}," E "bias_initializer" E ":{" E "name" E ":" E "zeros" E "}},";
+                             "activation" E ":{" E "name" E ":" E "relu" E "}," E "kernel_initializer" E ":{" E "name" E
+                             ":" E "zeros" E "}," E "bias_initializer" E ":{" E "name" E ":" E "zeros" E "}},";
   const char *many[] = {dropout, wide};
   for (int i = 0; i < 2; i++) {
     size_t one = strlen(many[i]), count = 1100;
@@ -511,8 +514,16 @@ static void test_hostile(const pynn_context *context) {
     free(text);
   }
   /* Lengths and headers of every bad kind. */
-  static const char *const headers[] = {"", "{}", "{", "[]", "null", "x", "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
-                                        FILE_START, FILE_START "0000000000000000", FILE_START "0000000000000000\"",
+  static const char *const headers[] = {"",
+                                        "{}",
+                                        "{",
+                                        "[]",
+                                        "null",
+                                        "x",
+                                        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+                                        FILE_START,
+                                        FILE_START "0000000000000000",
+                                        FILE_START "0000000000000000\"",
                                         FILE_START "0000000000000000\"}}"};
   for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
     changed = build(headers[i], strlen(headers[i]), (const unsigned char *)"data", 4, &new_size);
@@ -534,7 +545,7 @@ static void test_hostile(const pynn_context *context) {
 
 static void test_arguments(const pynn_model *model) {
   static const pynn_metadata bad[][2] = {
-      {{"pynn.x", ""}, {"a", ""}}, {{"format", ""}, {"a", ""}}, {{"a b", ""}, {"a", ""}}, {{"", ""}, {"a", ""}},
+      {{"pynn.x", ""}, {"a", ""}}, {{"format", ""}, {"a", ""}}, {{"a b", ""}, {"a", ""}},   {{"", ""}, {"a", ""}},
       {{NULL, ""}, {"a", ""}},     {{"b", NULL}, {"a", ""}},    {{"b", "\xFF"}, {"a", ""}}, {{"a", "1"}, {"a", "2"}}};
   const char *path = in_folder("never");
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
