@@ -1,12 +1,10 @@
-/* Activations y = f(z) and their derivatives f'(z).
+/* Activations y = f(z) and what passes back through them, delta f'(z).
  *
- * To add one: write name_value(z, a) and name_slope(t, a), name what the slope takes (z or y) in ELEMENTWISE, add a
- * row to the table. `a` is the row's first number. Rules: a finite z gives a finite value and slope; infinities give
- * the limit; NaN stays NaN; the slope keeps its relative accuracy where it is small. That is why slopes of saturating
- * functions take z: from y = sigmoid(z) the slope y (1 - y) would be lost to cancellation, and exactly 0 for z > 17. */
-
-/* f'(z) delta, where an exact 0 switches a unit off whatever delta is: 0 * infinity never occurs. */
-static inline real chain(real delta, real slope) { return slope == 0 ? 0 : delta * slope; }
+ * To add one: write name_value(z, a) and name_delta(delta, t, a), say in ELEMENTWISE whether its t is z or y, add a row
+ * to the table. `a` is the row's first number. Rules: a finite z gives a finite value and slope; infinities give the
+ * limit; NaN stays NaN; a slope that is 0 by definition selects 0 and multiplies nothing; a slope keeps its relative
+ * accuracy where it is small. That is why saturating functions go back from z: from y = sigmoid(z) the slope y (1 - y)
+ * would be lost to cancellation, and exactly 0 for z > 17. */
 
 #define ELEMENTWISE(name, from)                                                                                  \
   static void name##_forward(size_t n, const void *z_, void *y_, const double *p) {                              \
@@ -18,7 +16,7 @@ static inline real chain(real delta, real slope) { return slope == 0 ? 0 : delta
     const real *t = from, a = (real)p[0];                                                                        \
     real *delta = delta_;                                                                                        \
     (void)z, (void)y;                                                                                            \
-    INDEPENDENT for (size_t i = 0; i < n; i++) delta[i] = chain(delta[i], name##_slope(t[i], a));                \
+    INDEPENDENT for (size_t i = 0; i < n; i++) delta[i] = name##_delta(delta[i], t[i], a);                   \
   }
 
 /* z */
@@ -32,45 +30,47 @@ static void linear_backward(size_t n, const void *z, const void *y, void *delta,
 
 /* max(z, 0); slope 0 at 0 */
 static inline real relu_value(real z, real a) { return (void)a, z <= 0 ? 0 : z; }
-static inline real relu_slope(real y, real a) { return (void)a, y > 0 ? 1 : 0; }
+static inline real relu_delta(real delta, real y, real a) { return (void)a, y > 0 ? delta : 0; }
 ELEMENTWISE(relu, y)
 
 /* z for z > 0, a z otherwise */
 static inline real leaky_relu_value(real z, real a) { return z > 0 ? z : a * z; }
-static inline real leaky_relu_slope(real y, real a) { return y > 0 ? 1 : a; }
+static inline real leaky_relu_delta(real delta, real y, real a) { return y > 0 ? delta : a * delta; }
 ELEMENTWISE(leaky_relu, y)
 
 /* z for z > 0, a (e^z - 1) otherwise */
 static inline real elu_value(real z, real a) { return z > 0 ? z : a * expm1_(z); }
-static inline real elu_slope(real z, real a) { return z > 0 ? 1 : a * exp_(z); }
+static inline real elu_delta(real delta, real z, real a) { return z > 0 ? delta : a * exp_(z) * delta; }
 ELEMENTWISE(elu, z)
 
 /* scale elu(z), with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017) */
 #define SELU_SCALE R(1.0507009873554804934)
 #define SELU_ALPHA R(1.6732632423543772848)
 static inline real selu_value(real z, real a) { return (void)a, SELU_SCALE * elu_value(z, SELU_ALPHA); }
-static inline real selu_slope(real z, real a) { return (void)a, SELU_SCALE * elu_slope(z, SELU_ALPHA); }
+static inline real selu_delta(real delta, real z, real a) {
+  return (void)a, SELU_SCALE * elu_delta(delta, z, SELU_ALPHA);
+}
 ELEMENTWISE(selu, z)
 
 /* 1 / (1 + e^-z); slope s(z) s(-z) */
 static inline real sigmoid_value(real z, real a) { return (void)a, sigmoid_(z); }
-static inline real sigmoid_slope(real z, real a) {
+static inline real sigmoid_delta(real delta, real z, real a) {
   real tail = logistic_tail(absolute(z));
-  return (void)a, tail * (1 - tail);
+  return (void)a, delta * (tail * (1 - tail));
 }
 ELEMENTWISE(sigmoid, z)
 
 /* (1 - e^-2z) / (1 + e^-2z); slope 4 s(2z) s(-2z) */
 static inline real tanh_value(real z, real a) { return (void)a, tanh_(z); }
-static inline real tanh_slope(real z, real a) {
+static inline real tanh_delta(real delta, real z, real a) {
   real tail = logistic_tail(2 * absolute(z));
-  return (void)a, 4 * tail * (1 - tail);
+  return (void)a, delta * (4 * tail * (1 - tail));
 }
 ELEMENTWISE(tanh, z)
 
 /* log(1 + e^z); slope sigmoid(z) = 1 - e^-y */
 static inline real softplus_value(real z, real a) { return (void)a, softplus_(z); }
-static inline real softplus_slope(real y, real a) { return (void)a, -expm1_(-y); }
+static inline real softplus_delta(real delta, real y, real a) { return (void)a, delta * -expm1_(-y); }
 ELEMENTWISE(softplus, y)
 
 /* z / (1 + |z|); slope 1 / (1 + |z|)^2. Beyond SOFTSIGN_ONE the 1 is lost beside |z|. */
@@ -79,20 +79,20 @@ static inline real softsign_value(real z, real a) {
   real c = clamp(z, -SOFTSIGN_ONE, SOFTSIGN_ONE);
   return (void)a, c / (1 + absolute(c));
 }
-static inline real softsign_slope(real z, real a) {
+static inline real softsign_delta(real delta, real z, real a) {
   real q = 1 / (1 + absolute(z));
-  return (void)a, q * q;
+  return (void)a, delta * (q * q);
 }
 ELEMENTWISE(softsign, z)
 
 /* min(max(z + 3, 0), 6) / 6 */
 static inline real hard_sigmoid_value(real z, real a) { return (void)a, clamp(z + 3, 0, 6) / 6; }
-static inline real hard_sigmoid_slope(real y, real a) { return (void)a, y > 0 && y < 1 ? R(1.0) / 6 : 0; }
+static inline real hard_sigmoid_delta(real delta, real y, real a) { return (void)a, y > 0 && y < 1 ? delta / 6 : 0; }
 ELEMENTWISE(hard_sigmoid, y)
 
 /* e^z */
 static inline real exponential_value(real z, real a) { return (void)a, exp_(z); }
-static inline real exponential_slope(real y, real a) { return (void)a, y; }
+static inline real exponential_delta(real delta, real y, real a) { return (void)a, delta * y; }
 ELEMENTWISE(exponential, y)
 
 /* The next four are z times a gate that rises from 0 to 1. Where the gate is 0 or 1 anyway z is clamped, so that
@@ -106,8 +106,8 @@ static inline real gated_slope(real z, real tail, real inner_slope) {
 
 /* z sigmoid(z) */
 static inline real silu_value(real z, real a) { return (void)a, (z < GATE_SHUT ? GATE_SHUT : z) * sigmoid_(z); }
-static inline real silu_slope(real z, real a) {
-  return (void)a, gated_slope(clamp(z, GATE_SHUT, -GATE_SHUT), logistic_tail(absolute(z)), 1);
+static inline real silu_delta(real delta, real z, real a) {
+  return (void)a, delta * gated_slope(clamp(z, GATE_SHUT, -GATE_SHUT), logistic_tail(absolute(z)), 1);
 }
 ELEMENTWISE(silu, z)
 
@@ -116,11 +116,11 @@ static inline real gelu_value(real z, real a) {
   real exponential, tail = normal_tail(absolute(z), &exponential);
   return (void)a, (z < -TAIL_MAX ? -TAIL_MAX : z) * (z < 0 ? tail : 1 - tail);
 }
-static inline real gelu_slope(real z, real a) {
+static inline real gelu_delta(real delta, real z, real a) {
   const real density_at_0 = R(0.39894228040143267794);
   real c = absolute(clamp(z, -TAIL_MAX, TAIL_MAX)), exponential, tail = normal_tail(c, &exponential);
   real slope = tail - c * density_at_0 * exponential; /* at -|z| */
-  return (void)a, z < 0 ? slope : 1 - slope;
+  return (void)a, delta * (z < 0 ? slope : 1 - slope);
 }
 ELEMENTWISE(gelu, z)
 
@@ -131,9 +131,9 @@ static inline real gelu_tanh_value(real z, real a) {
   real c = clamp(z, -TAIL_MAX, TAIL_MAX);
   return (void)a, (z < 0 ? c : z) * sigmoid_(c * fma_(GELU_CUBIC * c, c, GELU_LINEAR));
 }
-static inline real gelu_tanh_slope(real z, real a) {
+static inline real gelu_tanh_delta(real delta, real z, real a) {
   real c = clamp(z, -TAIL_MAX, TAIL_MAX), g = c * fma_(GELU_CUBIC * c, c, GELU_LINEAR);
-  return (void)a, gated_slope(c, logistic_tail(absolute(g)), fma_(3 * GELU_CUBIC * c, c, GELU_LINEAR));
+  return (void)a, delta * gated_slope(c, logistic_tail(absolute(g)), fma_(3 * GELU_CUBIC * c, c, GELU_LINEAR));
 }
 ELEMENTWISE(gelu_tanh, z)
 
@@ -143,10 +143,10 @@ static inline real mish_value(real z, real a) {
   real q = exp_(-absolute(z)), A = z < 0 ? q * (q + 2) : 1 + 2 * q, B = A + (z < 0 ? 2 : 2 * q * q);
   return (void)a, (z < GATE_SHUT ? GATE_SHUT : z) * (A / B);
 }
-static inline real mish_slope(real z, real a) {
+static inline real mish_delta(real delta, real z, real a) {
   real c = clamp(z, GATE_SHUT, -GATE_SHUT), q = exp_(-absolute(z));
   real A = z < 0 ? q * (q + 2) : 1 + 2 * q, B = A + (z < 0 ? 2 : 2 * q * q), power = z < 0 ? q : q * q;
-  return (void)a, (A + 4 * c * (1 + q) * power / B) / B;
+  return (void)a, delta * ((A + 4 * c * (1 + q) * power / B) / B);
 }
 ELEMENTWISE(mish, z)
 

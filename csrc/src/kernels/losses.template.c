@@ -79,14 +79,23 @@ static double softmax_cross_entropy(size_t n, const void *z_, const void *target
  * y is the target, drawn by label_smoothing towards 1/2. */
 static double sigmoid_cross_entropy(size_t n, const void *z_, const void *target, int64_t label, double scale,
                                     void *delta, const double *p) {
+  enum { BLOCK = 64 };
   const real *z = z_, *t = target;
+  real tail[BLOCK], log_term[BLOCK];
   double sum = 0, share = 1 / (double)n, rest = 1 - p[0], spread = 0.5 * p[0];
   (void)label;
-  for (size_t i = 0; i < n; i++) {
-    real e = exp_(-absolute(z[i]));
-    double y = rest * (double)t[i] + spread, tail = (double)(e / (1 + e)), logit = (double)z[i];
-    sum += share * ((double)log1p_(e) + (logit > 0 ? (1 - y) * logit : -y * logit));
-    put(delta, i, scale, share * (logit > 0 ? (1 - y) - tail : tail - y));
+  for (size_t from = 0; from < n; from += BLOCK) {
+    size_t width = n - from < BLOCK ? n - from : BLOCK;
+    for (size_t i = 0; i < width; i++) {
+      real e = exp_(-absolute(z[from + i]));
+      tail[i] = e / (1 + e);
+      log_term[i] = log1p_(e);
+    }
+    for (size_t i = 0; i < width; i++) {
+      double y = rest * (double)t[from + i] + spread, logit = (double)z[from + i];
+      sum += share * ((double)log_term[i] + (logit > 0 ? (1 - y) * logit : -y * logit));
+      put(delta, from + i, scale, share * (logit > 0 ? (1 - y) - (double)tail[i] : (double)tail[i] - y));
+    }
   }
   return sum;
 }
