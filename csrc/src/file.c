@@ -537,16 +537,13 @@ static pynn_status take_start(struct draft *draft, const pynn_context *context, 
 /* A model of the right shape, if the source holds exactly its parameters. */
 static pynn_status make_model(pynn_model **out, const pynn_context *context, const struct draft *draft, uint64_t size,
                               pynn_error *error) {
-  uint64_t parameters = 0, width = (uint64_t)draft->options.inputs; /* under the caps: parameters < 2^51 */
+  uint64_t parameters = 0, width = (uint64_t)draft->options.inputs; /* the row of units has MAX_WIDTH: no overflow */
   for (int32_t i = 0; i < draft->n_layers; i++) {
     const pynn_spec *kind = &draft->layers[i].kind;
     if (kind->row != LAYER_DENSE) continue;
-    double units = pynn_spec_get(kind, "units");
-    if (!(units >= 1 && units <= (double)MAX_WIDTH))
-      return fail(error, PYNN_ERROR_TOO_LARGE, "layer %" PRId32 ": expected units in 1 ... %" PRId64 "; received %g", i,
-                  MAX_WIDTH, units);
-    parameters += (width + (pynn_spec_get(kind, "use_bias") != 0)) * (uint64_t)units;
-    width = (uint64_t)units;
+    uint64_t units = (uint64_t)pynn_spec_get(kind, "units");
+    parameters += (width + (pynn_spec_get(kind, "use_bias") != 0)) * units;
+    width = units;
   }
   uint64_t bytes = parameters * pynn_dtype_size(draft->options.dtype);
   if (parameters > (uint64_t)MAX_PARAMETERS || bytes != size)

@@ -493,6 +493,27 @@ static void test_hostile(const pynn_context *context) {
     loaded = NULL;
     free(changed);
   }
+  /* Shapes that no model has, though the parameters, none, are all there. */
+  static const char *const empty[][2] = {
+      {E "inputs" E ":1,", E "inputs" E ":0,"},
+      {"{" E "kind" E ":" E "dropout" E "," E "rate" E ":0.5}", ""},
+  };
+  pynn_layer layer;
+  pynn_model_options options;
+  pynn_model *bare = NULL;
+  CHECK_STATUS(PYNN_OK, pynn_dropout(&layer, 0.5));
+  pynn_model_options_init(&options);
+  options.inputs = 1;
+  CHECK_STATUS(PYNN_OK, pynn_model_new(&bare, context, &options, &layer, 1, NULL));
+  unsigned char *bare_bytes = saved(bare, &new_size);
+  for (int i = 0; i < 2; i++) {
+    size_t changed_size;
+    changed = rewritten(bare_bytes, new_size, empty[i][0], empty[i][1], &changed_size);
+    check_refused(context, changed, changed_size, empty[i][1]);
+    free(changed);
+  }
+  free(bare_bytes);
+  pynn_model_free(bare);
   /* Too many layers; and layers of great width, whose parameters are not there. */
   static const char dropout[] = "{" E "kind" E ":" E "dropout" E "," E "rate" E ":0.5},";
   static const char wide[] = "{" E "kind" E ":" E "dense" E "," E "units" E ":1048576," E "use_bias" E ":true," E
@@ -556,6 +577,12 @@ static void test_arguments(const pynn_model *model) {
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_save(model, path, bad[0], -1, NULL));
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_save(model, path, NULL, 1, NULL));
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_save(model, NULL, NULL, 0, NULL));
+  size_t large = (size_t)101 << 20; /* more than a header may have */
+  char *value = malloc(large + 1);
+  memset(value, 'x', large);
+  value[large] = '\0';
+  CHECK_STATUS(PYNN_ERROR_TOO_LARGE, pynn_save(model, path, &(pynn_metadata){"a", value}, 1, NULL));
+  free(value);
   CHECK(access(path, F_OK) != 0);
 }
 
@@ -606,6 +633,14 @@ static void test_paths(const pynn_context *context, const pynn_model *model) {
   }
   CHECK_STATUS(PYNN_ERROR_IO, pynn_save(model, "/dev/null", NULL, 0, &error));
   CHECK(stat("/dev/null", &status) == 0 && S_ISCHR(status.st_mode));
+
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_load(&loaded, context, NULL, &error));
+  const char *other = in_folder("sample"); /* a file of another kind: the message names it */
+  FILE *file = fopen(other, "w");
+  fputs("weights\n", file);
+  fclose(file);
+  CHECK_STATUS(PYNN_ERROR_FILE_FORMAT, pynn_load(&loaded, context, other, &error));
+  CHECK(strstr(error.message, other));
 
   /* Modes: the umask for a new file, the old one's for a replaced one. Links stay, their ends are replaced. */
   mode_t mask = umask(027);
