@@ -91,7 +91,7 @@ cdef int dtype_of(const char *format, Py_ssize_t size) noexcept:
     cdef char code
     if format == NULL:
         return PYNN_UINT8
-    while format[0] == b"@" or format[0] == b"=" or format[0] == (b"<" if LITTLE_ENDIAN else b">"):
+    while format[0] == c"@" or format[0] == c"=" or format[0] == (c"<" if LITTLE_ENDIAN else c">"):
         format += 1
     code = format[0]
     if code == 0 or format[1] != 0:
@@ -99,9 +99,9 @@ cdef int dtype_of(const char *format, Py_ssize_t size) noexcept:
     order = 0 if size == 1 else 1 if size == 2 else 2 if size == 4 else 3 if size == 8 else -1
     if order < 0:
         return -1
-    if code == b"f" or code == b"d" or code == b"e":
+    if code == c"f" or code == c"d" or code == c"e":
         return PYNN_FLOAT16 if size == 2 else PYNN_FLOAT32 if size == 4 else PYNN_FLOAT64
-    if code == b"?":
+    if code == c"?":
         return PYNN_BOOL
     if strchr(b"bhilqn", code) != NULL:
         return PYNN_INT8 + order
@@ -193,7 +193,7 @@ cdef class Vector:
 cdef Vector vector(object owner, void *data, int64_t n, pynn_dtype dtype):
     cdef Vector v = Vector.__new__(Vector)
     v.owner, v.data, v.shape, v.stride = owner, data, n, <Py_ssize_t>pynn_dtype_size(dtype)
-    v.format[0], v.format[1] = (b"f" if dtype == PYNN_FLOAT32 else b"d"), 0
+    v.format[0], v.format[1] = (c"f" if dtype == PYNN_FLOAT32 else c"d"), 0
     return v
 
 
@@ -298,6 +298,13 @@ cdef class Context:
     @property
     def threads(self):
         return pynn_context_threads(self.c)
+
+    @threads.setter
+    def threads(self, int32_t value):
+        cdef pynn_status status
+        with nogil:
+            status = pynn_context_set_threads(self.c, value)
+        check(status)
 
     @property
     def cpu(self):

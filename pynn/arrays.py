@@ -105,7 +105,7 @@ def _native(array: np.ndarray, name: str, where: str) -> np.ndarray:
 
 
 def _from_frame(frame: Any, name: str) -> np.ndarray:
-    """pandas, polars and their like: `to_numpy`; columns of several dtypes, nullable too, meet in float64."""
+    """pandas, polars and their like: `to_numpy`; columns of several dtypes meet in float64, missing values as NaN."""
     array = np.asarray(frame.to_numpy())
     if array.dtype.kind != "O":
         return _native(array, name, "")
@@ -115,10 +115,8 @@ def _from_frame(frame: Any, name: str) -> np.ndarray:
     text = [str(c) for c, kind in pairs if not str(kind).lower().startswith(("int", "uint", "float", "bool"))]
     if text:
         return _native(array, name, f" (columns {', '.join(text[:5])}{', ...' if len(text) > 5 else ''})")
-    missing = np.argwhere(np.vectorize(lambda v: v is None or v != v or type(v).__name__ == "NAType")(array))
-    if len(missing):
-        raise DtypeError(f"expected {name} without missing values; received one in row {missing[0][0]}")
-    return array.astype(np.float64)
+    number = np.vectorize(lambda v: np.nan if v is None or type(v).__name__ == "NAType" else float(v), otypes=[float])
+    return number(array)
 
 
 def as_targets(y: Any, rows: int, outputs: int, loss: Any) -> np.ndarray:

@@ -85,6 +85,7 @@ cdef extern from "pynn.h" nogil:
     pynn_status pynn_context_new(pynn_context **out, const pynn_context_options *options)
     void pynn_context_free(pynn_context *context)
     int32_t pynn_context_threads(const pynn_context *context)
+    pynn_status pynn_context_set_threads(pynn_context *context, int32_t threads)
     const char *pynn_context_cpu(const pynn_context *context)
     const char *pynn_context_blas(const pynn_context *context)
 

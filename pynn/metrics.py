@@ -44,7 +44,7 @@ class Metric:
         """
         values = np.asarray(self.values(targets, predictions), np.float64)
         w = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64).reshape(-1)
-        self._sum += float(np.sum(np.where(w > 0, w * values, 0)))
+        self._sum += float(np.sum(w * np.where(w > 0, values, 0)))
         self._weight += float(w.sum())
 
     def values(self, targets: np.ndarray, predictions: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from .errors import (
 )
 from .history import History, StepResult
 from .progress import progress
-from .training import Streamed, Training, Whole, evaluate, require_finite, rows_at_once, step
+from .training import Batches, Streamed, Training, Whole, evaluate, require_finite, step
 
 __all__ = ["BoundLayer", "Sequential", "load"]
 
@@ -306,42 +306,56 @@ class Sequential:
                                 ("validation_split", bool(validation_split))):  # fmt: skip
                 if given:
                     raise ArgumentTypeError(f"expected {name} only with arrays; received {name} and X={type(x).__name__}")
-            batches = self._whole(x) if _in_memory(x) else Streamed(x)
-            if isinstance(batches, Streamed) and not self.built:
-                self.build(arrays.as_matrix(next(iter(_peek(x)))[0]).shape[1])
+            if epochs > 1 and hasattr(x, "__next__"):
+                raise ArgumentTypeError(
+                    f"expected batches that can be iterated once for each of {epochs} epochs; received an iterator, "
+                    "which runs out: pass a pynn.DataLoader or another object whose __iter__ starts anew"
+                )
+            loader = x
         else:
             x, y, sample_weight, held = self._split(x, y, sample_weight, validation_split, validation_data)
             validation_data = held if held is not None else validation_data
             batch_size = _integer("batch_size", batch_size, 1, 2**62)
+            shuffle = _boolean("shuffle", shuffle)
             loader = DataLoader(
-                x, y, sample_weight=sample_weight, batch_size=batch_size, shuffle=_boolean("shuffle", shuffle), seed=self.seed
+                x, y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle, seed=self.seed
             )
             loader.set_epoch(self._epoch)
-            batches = self._whole(loader)
-        validation = None if validation_data is None else self._check_data(*_pair(validation_data))
+        batches = self._batches(loader)
+        validation = None
+        if validation_data is not None:
+            validation = self._check_data(*_pair(validation_data), inputs=batches.inputs)
+        if not self.built and batches.inputs is not None:
+            self.build(batches.inputs)
         history = Training(self, batches, validation, epochs, callbacks, show).run()
-        self._epoch += len(history) if not isinstance(x, DataLoader) else 0
+        self._epoch += len(history) if loader is not x else 0
         return history
 
-    def _whole(self, loader: DataLoader) -> Whole:
+    def _batches(self, loader: Any) -> Batches:
+        """What the loop trains on, checked as far as it lies in memory."""
+        if not _in_memory(loader):
+            return Streamed(loader)
         data = self._check_data(loader.X, loader.y, loader.sample_weight)
-        named = {name: part for name, part in zip(("X", "y", "sample_weight"), data, strict=True) if part is not None}
-        require_finite(named)
+        require_finite({n: part for n, part in zip(("X", "y", "sample_weight"), data, strict=True) if part is not None})
         return Whole(loader, *data)
 
-    def _check_data(self, x: Any, y: Any, weights: Any = None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Checked matrices; builds the model when all is well and it was not built."""
+    def _check_data(
+        self, x: Any, y: Any, weights: Any = None, inputs: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """X, y and weights as the core reads them."""
         self._compiled()
-        x = arrays.as_matrix(x, "X", self.inputs if self.built else None)
+        x = arrays.as_matrix(x, "X", self.inputs if self.built else inputs)
         if y is None:
             raise ArgumentTypeError("expected y, the targets; received y=None")
         y = arrays.as_targets(y, len(x), self.outputs, self.loss)
-        weights = arrays.as_weights(weights, len(x))
-        if not self.built:
-            self.build(x.shape[1])
-        return x, y, weights
+        return x, y, arrays.as_weights(weights, len(x))
 
-    check_batch = _check_data
+    def check_batch(self, x: Any, y: Any = None, weights: Any = None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """A batch as the core reads it; the first one decides the number of inputs."""
+        data = self._check_data(x, y, weights)
+        if not self.built:
+            self.build(data[0].shape[1])
+        return data
 
     @staticmethod
     def _split(x: Any, y: Any, weights: Any, share: float, validation: Any) -> tuple[Any, Any, Any, Any]:
@@ -380,7 +394,7 @@ class Sequential:
             the model is unchanged then.
         """
         rows = getattr(x, "rows", None)
-        return step(self, *self._check_data(x, y, sample_weight), rows)
+        return step(self, *self.check_batch(x, y, sample_weight), rows)
 
     # ---- using
 
@@ -552,13 +566,3 @@ def _is_batches(x: Any) -> bool:
 
 def _in_memory(x: Any) -> bool:
     return isinstance(x, DataLoader) and not any(hasattr(part, "read_rows") for part in (x.X, x.y, x.sample_weight))
-
-
-def _peek(batches: Any) -> Any:
-    """Something to take the first batch from, without moving a loader on."""
-    if iter(batches) is batches:
-        raise ArgumentTypeError(
-            "expected batches that can be iterated once for each epoch; received an iterator, which runs out: "
-            "pass a list-like object or a pynn.DataLoader, or call build(inputs) and fit one epoch at a time"
-        )
-    return batches

@@ -48,8 +48,8 @@ def _threads_wanted() -> int:
     text = os.environ.get("PYNN_NUM_THREADS", "").strip()
     if not text:
         return 0
-    if not text.isdigit() or not 1 <= int(text) <= 1024:
-        raise ArgumentValueError(f"expected PYNN_NUM_THREADS in 1 ... 1024; received PYNN_NUM_THREADS={text!r}")
+    if not text.isdigit() or not 1 <= int(text) <= 256:
+        raise ArgumentValueError(f"expected PYNN_NUM_THREADS in 1 ... 256; received PYNN_NUM_THREADS={text!r}")
     return int(text)
 
 
@@ -63,7 +63,7 @@ def set_num_threads(n: int) -> None:
 
     Parameters
     ----------
-    n : int in 1 ... 1024
+    n : int in 1 ... 256
 
     Examples
     --------
@@ -74,8 +74,8 @@ def set_num_threads(n: int) -> None:
     """
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise ArgumentTypeError(f"expected n as an integer; received n={n!r}")
-    if not 1 <= n <= 1024:
-        raise ArgumentValueError(f"expected n in 1 ... 1024; received n={n!r}")
+    if not 1 <= n <= 256:
+        raise ArgumentValueError(f"expected n in 1 ... 256; received n={n!r}")
     context().threads = int(n)
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import arrays
 from .callbacks import Callback
-from .errors import NonfiniteDataError, NumericalError, TrainingWarning
+from .errors import ArgumentTypeError, NonfiniteDataError, NumericalError, TrainingWarning
 from .history import Finding, History, Report, StepResult
 from .metrics import Metric
 from .progress import Progress
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .model import Sequential
 
 __all__ = ["Batches", "Streamed", "Training", "Whole", "evaluate", "explain"]
+
+Progressed = tuple[int, int, float, float]  # steps, rows, mean loss, gradient norm of the last step
+Begin = Callable[[], None] | None  # called before each batch; None: batches need not be told apart
 
 SECONDS = 0.05  # of steps between two turns of Python
 ROWS, BYTES = 4096, 8 << 20  # most predictions held at a time
@@ -35,11 +38,13 @@ def rows_at_once(model: Sequential, most: int = ROWS) -> int:
 
 
 class Batches:
-    """Data to train on. `run` trains one epoch and yields (steps, rows, mean loss, gradient norm) after each call."""
+    """Data to train on. `run` trains one epoch and yields after each call of the core."""
 
-    rows: int | None = None
+    inputs: int | None = None  # None: the first batch decides
+    rows: int | None = None  # in an epoch, when that is known
+    numbers: Any = None  # rows of the batch at hand in the caller's data; None: the matrices are the caller's data
 
-    def run(self, model: Sequential, metrics: Sequence[Metric], one_by_one: bool) -> Iterator[tuple[int, int, float, float]]:
+    def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
         raise NotImplementedError
 
     def matrices(self) -> dict[str, np.ndarray]:
@@ -52,23 +57,23 @@ class Whole(Batches):
 
     def __init__(self, loader: Any, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
         self.loader, self.x, self.y, self.weights = loader, x, y, weights
-        self.batch_size = min(loader.batch_size, len(x))
+        self.inputs, self.batch_size = x.shape[1], min(loader.batch_size, len(x))
         self.rows = min(len(loader) * self.batch_size, len(x))
 
-    def run(self, model: Sequential, metrics: Sequence[Metric], one_by_one: bool) -> Iterator[tuple[int, int, float, float]]:
+    def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
         epoch = self.loader.epoch
         order = self.loader.order(epoch) if self.loader.shuffle else None
         self.loader.set_epoch(epoch + 1)
         trainer = model.trainer(self.batch_size)
-        most = self.batch_size if one_by_one else rows_at_once(model) if metrics else 1 << 16
+        most = self.batch_size if begin else rows_at_once(model) if metrics else 1 << 16
         most = max(1, most // self.batch_size) * self.batch_size
         out = np.empty((min(most, self.rows), model.outputs), model.dtype) if metrics else None
         first = 0
         while first < self.rows:
+            if begin:
+                begin()
             count = min(most, self.rows - first)
-            done = trainer.train(
-                self.x, self.y, self.weights, order, first, count, self.batch_size, 0 if one_by_one else SECONDS, out
-            )
+            done = trainer.train(self.x, self.y, self.weights, order, first, count, self.batch_size, SECONDS, out)
             rows = slice(first, first + done[1]) if order is None else order[first : first + done[1]]
             for metric in metrics:
                 metric.update(self.y[rows], out[: done[1]], None if self.weights is None else self.weights[rows])
@@ -87,11 +92,16 @@ class Streamed(Batches):
         self.batches = batches
         self.current: dict[str, np.ndarray] = {}
 
-    def run(self, model: Sequential, metrics: Sequence[Metric], one_by_one: bool) -> Iterator[tuple[int, int, float, float]]:
+    def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
         for batch in self.batches:
+            if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+                raise ArgumentTypeError(f"expected batches (xb, yb) or (xb, yb, wb); received {type(batch).__name__}")
             x, y, weights = model.check_batch(*batch)
+            self.numbers = getattr(batch[0], "rows", None)
             self.current = {"X": x, "y": y} | ({} if weights is None else {"sample_weight": weights})
             out = np.empty((len(x), model.outputs), model.dtype) if metrics else None
+            if begin:
+                begin()
             done = model.trainer(len(x)).train(x, y, weights, None, 0, len(x), len(x), 0, out)
             for metric in metrics:
                 metric.update(y, out, weights)
@@ -161,16 +171,15 @@ class Training:
         for metric in metrics:
             metric.reset()
         loss, rows, batch = 0.0, 0, 0
-        calls = self.batches.run(model, metrics, self.one_by_one)
+        begin = (lambda: self.call("on_batch_begin", batch, {})) if self.one_by_one else None
+        calls = self.batches.run(model, metrics, begin)
         while not model.stop_training:
-            if self.one_by_one:
-                self.call("on_batch_begin", batch, {})
             try:
                 steps, count, mean, norm = next(calls)
             except StopIteration:
                 break
             except NumericalError as error:
-                raise explain(error, model, self.batches.matrices()) from None
+                raise explain(error, model, self.batches.matrices(), self.batches.numbers) from None
             loss, rows, batch = loss + mean * count, rows + count, batch + steps
             self.progress.advance(count, {"loss": loss / rows})
             if self.one_by_one:

@@ -1,0 +1,31 @@
+"""What all tests share: small data, and a fresh process when one is needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def points():
+    """600 points in the plane and the side of a circle that each is on."""
+    x = np.random.default_rng(0).normal(size=(600, 2)).astype(np.float32)
+    return x, (np.hypot(*x.T) > 1.2).astype(np.int64)
+
+
+@pytest.fixture
+def python():
+    """Runs code in a fresh interpreter and returns what it printed."""
+
+    def run(code: str, **environment: str) -> str:
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment, timeout=300
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout.strip()
+
+    return run

@@ -1,0 +1,128 @@
+"""Step-by-step agreement with PyTorch in float64: activations, losses, optimizers."""
+
+import numpy as np
+import pytest
+
+import pynn
+from pynn import activations, losses, optimizers
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+ROWS, INPUTS, HIDDEN, OUTPUTS, STEPS = 16, 6, 8, 3, 20
+
+ACTIVATIONS = {
+    "linear": lambda z: z,
+    "relu": torch.relu,
+    "leaky_relu": lambda z: F.leaky_relu(z, 0.01),
+    "elu": F.elu,
+    "selu": F.selu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
+    "silu": F.silu,
+    "mish": F.mish,
+    "softplus": F.softplus,
+    "softsign": F.softsign,
+    "sigmoid": torch.sigmoid,
+    "hard_sigmoid": lambda z: torch.clamp(z / 6 + 0.5, 0, 1),  # F.hardsigmoid's derivative has a 1/6 in float32
+    "tanh": torch.tanh,
+    "exponential": torch.exp,
+    "softmax": lambda z: torch.softmax(z, 1),
+}
+LOSSES = {
+    "mean_squared_error": F.mse_loss,
+    "mean_absolute_error": F.l1_loss,
+    "huber": F.huber_loss,
+    "softmax_cross_entropy": F.cross_entropy,
+    "sigmoid_cross_entropy": F.binary_cross_entropy_with_logits,
+}
+OPTIMIZERS = {
+    "sgd": [
+        (pynn.SGD(0.05), lambda p: torch.optim.SGD(p, 0.05)),
+        (pynn.SGD(0.05, momentum=0.9), lambda p: torch.optim.SGD(p, 0.05, momentum=0.9)),
+        (pynn.SGD(0.05, 0.9, True), lambda p: torch.optim.SGD(p, 0.05, momentum=0.9, nesterov=True)),
+    ],
+    "adam": [(pynn.Adam(0.01, epsilon=1e-8), lambda p: torch.optim.Adam(p, 0.01))],
+    "adamw": [
+        (pynn.AdamW(0.01, epsilon=1e-8, weight_decay=0.1), lambda p: torch.optim.AdamW(p, 0.01, weight_decay=0.1))
+    ],
+    "rmsprop": [
+        (pynn.RMSprop(0.01, epsilon=1e-8), lambda p: torch.optim.RMSprop(p, 0.01, alpha=0.9)),
+        (
+            pynn.RMSprop(0.01, momentum=0.9, epsilon=1e-8),
+            lambda p: torch.optim.RMSprop(p, 0.01, alpha=0.9, momentum=0.9),
+        ),
+    ],
+    "adagrad": [
+        (
+            pynn.Adagrad(0.05, initial_accumulator_value=0.1, epsilon=1e-10),
+            lambda p: torch.optim.Adagrad(p, 0.05, initial_accumulator_value=0.1, eps=1e-10),
+        )
+    ],
+}
+
+
+def train_both(activation, loss, optimizer, torch_optimizer, clip=None):
+    """(pynn's parameters, PyTorch's) after 20 steps from the same start."""
+    rng = np.random.default_rng(5)
+    model = pynn.Sequential([pynn.Dense(HIDDEN, activation=activation), pynn.Dense(OUTPUTS)], seed=1, dtype="float64")
+    model.build(INPUTS)
+    model.compile(loss=loss, optimizer=optimizer)
+    tensors = [torch.tensor(np.array(t)) for layer in model.layers for t in (layer.kernel, layer.bias)]
+    parameters = [t.requires_grad_() for t in tensors]
+    other = torch_optimizer(parameters)
+    w1, b1, w2, b2 = parameters
+    for _ in range(STEPS):
+        x = rng.normal(size=(ROWS, INPUTS))
+        if loss == "softmax_cross_entropy":
+            y = rng.integers(0, OUTPUTS, ROWS)
+        elif losses.get(loss).row["probabilities"]:
+            y = rng.integers(0, 2, (ROWS, OUTPUTS)).astype(float)
+        else:
+            y = rng.normal(size=(ROWS, OUTPUTS))
+        result = model.train_step(x, y)
+        other.zero_grad()
+        value = LOSSES[loss](ACTIVATIONS[activation](torch.tensor(x) @ w1 + b1) @ w2 + b2, torch.tensor(y))
+        value.backward()
+        norm = torch.sqrt(sum((p.grad**2).sum() for p in parameters))
+        for p in parameters:
+            p.grad *= min(1.0, clip / norm.item()) if clip else 1.0
+        other.step()
+        assert result.applied
+        assert result.loss == pytest.approx(value.item(), rel=1e-9)
+        assert result.grad_norm == pytest.approx(norm.item(), rel=1e-9)
+    return np.array(model.parameters), np.concatenate([p.detach().numpy().ravel() for p in parameters])
+
+
+def assert_agree(ours, theirs):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", activations.table.rows)
+def test_every_activation(name):
+    if name not in ACTIVATIONS:
+        pytest.skip(f"PyTorch has no {name}")
+    assert_agree(*train_both(name, "mean_squared_error", *OPTIMIZERS["sgd"][0]))
+
+
+@pytest.mark.parametrize("loss", losses.table.rows)
+@pytest.mark.parametrize("name", optimizers.table.rows)
+def test_every_loss_with_every_optimizer(name, loss):
+    if name not in OPTIMIZERS or loss not in LOSSES:
+        pytest.skip("PyTorch has no such thing")
+    for ours, theirs in OPTIMIZERS[name]:
+        assert_agree(*train_both("tanh", loss, ours, theirs))
+
+
+def test_clipping_by_global_norm():
+    ours = pynn.SGD(0.5, global_clipnorm=0.05)
+    assert_agree(*train_both("tanh", "mean_squared_error", ours, lambda p: torch.optim.SGD(p, 0.5), clip=0.05))
+
+
+def test_label_smoothing():
+    z, y = np.random.default_rng(0).normal(size=(9, 4)), np.arange(9) % 4
+    model = pynn.Sequential([pynn.Dense(4, use_bias=False)], dtype="float64").build(4)
+    model.layers[0].kernel = np.eye(4)
+    model.compile(losses.SoftmaxCrossEntropy(label_smoothing=0.2))
+    theirs = F.cross_entropy(torch.tensor(z), torch.tensor(y), label_smoothing=0.2).item()
+    assert model.evaluate(z, y)["loss"] == pytest.approx(theirs, rel=1e-12)

@@ -1,0 +1,257 @@
+"""Bad input: an error that says what was expected, what came and where; and nothing half changed."""
+
+import inspect
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pynn
+from pynn import _core, errors
+
+X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+Y = np.arange(20) % 2
+
+
+def make(outputs=2, loss="softmax_cross_entropy", **options):
+    model = pynn.Sequential([pynn.Dense(4, activation="relu"), pynn.Dense(outputs)], **options)
+    model.compile(loss=loss, optimizer="sgd")
+    return model
+
+
+def test_every_status_is_an_exception_of_its_own():
+    found = _core.statuses()
+    assert found[0] == ("success", None)
+    classes = [cls for number, (_, cls) in found.items() if number]
+    assert len(set(classes)) == len(classes)
+    assert all(issubclass(cls, pynn.PynnError) for cls in classes)
+    assert len({text for text, _ in found.values()}) == len(found)
+
+
+def test_bad_arguments_are_also_what_python_calls_them():
+    for name in errors.__all__:
+        cls = getattr(errors, name)
+        assert getattr(pynn, name) is cls
+        assert inspect.getdoc(cls)
+    for cls in (errors.ShapeError, errors.LabelError, errors.UnknownNameError, errors.NonfiniteDataError):
+        assert issubclass(cls, ValueError)
+    assert issubclass(errors.DtypeError, TypeError)
+    assert issubclass(errors.FileError, OSError)
+
+
+BAD_X = {
+    "empty": (np.empty((0, 3)), pynn.ShapeError, "at least one row"),
+    "no columns": (np.empty((20, 0)), pynn.ShapeError, "column"),
+    "three dimensions": (np.zeros((20, 3, 2)), pynn.ShapeError, "reshape"),
+    "a number": (3.0, pynn.ShapeError, "single value"),
+    "text": ([["a", "b"]] * 20, pynn.DtypeError, "numbers"),
+    "objects": (np.array([[None, 1, 2]] * 20), pynn.DtypeError, "object"),
+    "ragged": ([[1, 2], [1, 2, 3]], pynn.ShapeError, "one length"),
+    "complex": (np.zeros((20, 3), complex), pynn.DtypeError, "complex"),
+    "dates": (np.zeros((20, 3), "M8[s]"), pynn.DtypeError, "datetime"),
+    "None": (None, pynn.PynnError, "X"),
+    "a text column": (pd.DataFrame({"a": [1] * 20, "name": ["x"] * 20}), pynn.DtypeError, "name"),
+    "masked": (np.ma.masked_less(X, 0), pynn.DtypeError, "masked"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_X)
+def test_bad_inputs(case):
+    x, error, text = BAD_X[case]
+    model = make()
+    with pytest.raises(error, match=text):
+        model.fit(x, Y)
+    assert not model.built
+    model.build(3)
+    before = model.parameters.copy()
+    for call in (lambda: model.fit(x, Y), lambda: model.evaluate(x, Y), lambda: model.train_step(x, Y)):
+        with pytest.raises(error, match=text):
+            call()
+    assert np.array_equal(before, model.parameters)
+
+
+def test_wrong_number_of_columns():
+    model = make().build(3)
+    for call in (model.predict, lambda x: model.fit(x, Y), lambda x: model.evaluate(x, Y)):
+        with pytest.raises(pynn.ShapeError, match=r"3 columns.*\(20, 5\)"):
+            call(np.zeros((20, 5)))
+    with pytest.raises(pynn.ShapeError, match=r"X\[None, :\]"):
+        model.predict(np.zeros(3))
+
+
+BAD_Y = {
+    "too few": (Y[:-1], pynn.ShapeError, "20 rows.*19 rows"),
+    "text": (np.array(["a", "b"] * 10), pynn.DtypeError, "unique"),
+    "a class too many": (np.where(np.arange(20) == 7, 2, Y), pynn.LabelError, r"0 \.\.\. 1.*y\[7\]=2"),
+    "negative": (np.where(np.arange(20) == 5, -1, Y), pynn.LabelError, r"y\[5\]=-1"),
+    "fraction": (Y + 0.25, pynn.LabelError, r"y\[0\]=0.25"),
+    "three columns": (np.zeros((20, 3)), pynn.ShapeError, r"1 column of class labels or 2 columns.*\(20, 3\)"),
+    "improbable": (np.full((20, 2), 1.5), pynn.LabelError, r"\[0, 1\].*1\.5"),
+    "None": (None, pynn.ArgumentTypeError, "y"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_Y)
+def test_bad_targets(case):
+    y, error, text = BAD_Y[case]
+    model = make()
+    with pytest.raises(error, match=text) as caught:
+        model.fit(X, y)
+    assert not model.built
+    if error is pynn.LabelError:
+        assert caught.value.row is not None
+    model.build(3)
+    for call in (model.evaluate, model.train_step):
+        with pytest.raises(error, match=text):
+            call(X, y)
+
+
+def test_labels_where_numbers_are_wanted():
+    with pytest.raises(pynn.ShapeError, match=r"numpy\.eye"):
+        make(3, "mse").fit(X, Y)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_cell_that_is_not_finite_is_named(value):
+    for name in ("X", "y"):
+        x, y = X.copy(), np.zeros((20, 2))
+        (x if name == "X" else y)[13, 1] = value
+        model = make(loss="mse")
+        with pytest.raises(pynn.NonfiniteDataError):
+            model.fit(x, y)
+        assert not model.built
+        model.build(3)
+        before = model.parameters.copy()
+        with pytest.raises(pynn.NumericalError, match=rf"{name}\[13, 1\]") as caught:
+            model.fit(x, y, epochs=2)
+        assert isinstance(caught.value, ValueError)
+        (finding,) = caught.value.report.findings
+        assert (finding.rows, finding.columns) == ([13], [1])
+        assert finding.code == {"X": "nonfinite_input", "y": "nonfinite_target"}[name]
+        assert np.array_equal(before, model.parameters)
+
+
+def test_a_missing_value_of_a_frame_is_named():
+    for dtype in ("boolean", "Int64", "Float32"):
+        frame = pd.DataFrame({"a": 1.5, "b": pd.array([1, 0, None, 1] * 5, dtype)})
+        with pytest.raises(pynn.NonfiniteDataError, match=r"X\[2, 1\]") as caught:
+            make().fit(frame, Y)
+        assert caught.value.report.findings[0].rows == [2, 6, 10, 14, 18]
+
+
+def test_a_memory_mapped_cell_is_named_too(tmp_path):
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (20, 3))
+    x[:] = X
+    x[17, 2] = np.nan
+    with pytest.raises(pynn.NumericalError, match=r"X\[17, 2\]=nan"):
+        make().fit(x, Y, batch_size=4)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"epochs": 0}, "epochs=0"),
+        ({"epochs": -1}, "epochs=-1"),
+        ({"epochs": 1.5}, "epochs=1.5"),
+        ({"epochs": True}, "epochs=True"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": -8}, "batch_size=-8"),
+        ({"batch_size": 2.0}, "batch_size=2.0"),
+        ({"batch_size": None}, "batch_size=None"),
+        ({"shuffle": "yes"}, "shuffle='yes'"),
+        ({"verbose": 3}, "verbose=3"),
+        ({"verbose": "loud"}, "verbose='loud'"),
+        ({"validation_split": 1.0}, "validation_split=1.0"),
+        ({"validation_split": -0.1}, "validation_split=-0.1"),
+        ({"validation_split": 0.01}, "validation_split=0.01"),
+        ({"validation_data": X}, "validation_data"),
+        ({"validation_data": (X, Y), "validation_split": 0.5}, "both"),
+        ({"validation_data": (X[:, :2], Y)}, "3 columns"),
+        ({"callbacks": [print]}, r"callbacks\[0\]"),
+        ({"sample_weight": np.ones(19)}, "sample_weight"),
+        ({"sample_weight": -np.ones(20)}, r"sample_weight\[0\]=-1"),
+        ({"sample_weight": np.full(20, np.nan)}, "sample_weight"),
+        ({"sample_weight": np.ones((20, 2))}, "sample_weight"),
+    ],
+)
+def test_bad_arguments_of_fit(options, text):
+    model = make()
+    with pytest.raises((ValueError, TypeError), match=text) as caught:
+        model.fit(X, Y, **options)
+    assert isinstance(caught.value, pynn.PynnError)
+    assert model.history is None
+
+
+def test_what_must_come_first():
+    model = pynn.Sequential([pynn.Dense(2)])
+    for call in (lambda: model.predict(X), lambda: model.parameters, lambda: model.layers[0].kernel,
+                 lambda: model.save("never.safetensors"), lambda: model.evaluate(X, Y)):  # fmt: skip
+        with pytest.raises(pynn.NotReadyError, match="build"):
+            call()
+    for call in (lambda: model.fit(X, Y), lambda: model.train_step(X, Y), lambda: model.learning_rate):
+        with pytest.raises(pynn.NotReadyError, match="compile"):
+            call()
+    model.build(3)
+    with pytest.raises(pynn.NotReadyError, match="compile"):
+        model.evaluate(X, Y)
+
+
+@pytest.mark.parametrize("bad", [[], [pynn.Dropout(0.5)], ["relu"], [pynn.Dense], 3])
+def test_bad_layers(bad):
+    with pytest.raises((ValueError, TypeError)):
+        pynn.Sequential(bad)
+
+
+@pytest.mark.parametrize("bad", [-1, 2**64, 1.0, "0", None, True])
+def test_bad_seeds(bad):
+    with pytest.raises((ValueError, TypeError), match="seed"):
+        make(seed=bad)
+
+
+@pytest.mark.parametrize("bad", ["float16", "int32", "nonsense", None, 3])
+def test_bad_dtypes(bad):
+    with pytest.raises(pynn.DtypeError, match="dtype"):
+        make(dtype=bad)
+
+
+@pytest.mark.parametrize("bad", [0, -3, 2.0, "3", True])
+def test_bad_builds(bad):
+    with pytest.raises((ValueError, TypeError), match="inputs"):
+        make().build(bad)
+
+
+def test_a_failed_compile_changes_nothing(points):
+    x, y = points
+    model = make()
+    model.fit(x, y)
+    before = model.to_dict(), model.predict(x)
+    for arguments in ({"loss": "no"}, {"loss": "mse", "optimizer": "no"}, {"loss": "mse", "metrics": ["no"]}):
+        with pytest.raises(pynn.UnknownNameError):
+            model.compile(**arguments)
+    assert model.to_dict() == before[0]
+    assert np.array_equal(model.predict(x), before[1])
+
+
+def test_files_that_are_no_models(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        pynn.load(tmp_path / "nothing")
+    for content in (b"", b"\0" * 100, b"hello" * 100, bytes(range(256))):
+        (tmp_path / "bad").write_bytes(content)
+        with pytest.raises(pynn.FileFormatError):
+            pynn.load(tmp_path / "bad")
+    with pytest.raises(OSError, match="."):
+        pynn.load(tmp_path)
+    model = make().build(3)
+    with pytest.raises(OSError, match="."):
+        model.save(tmp_path / "no" / "such" / "folder")
+    for bad in (3.5, None, "a\0b"):
+        with pytest.raises((ValueError, TypeError)):
+            model.save(bad)
+
+
+def test_writing_to_a_layer_checks_the_shape():
+    model = make().build(3)
+    with pytest.raises(pynn.ShapeError, match=r"\(3, 4\).*\(4, 3\)"):
+        model.layers[0].kernel = np.zeros((4, 3))
+    with pytest.raises(AttributeError, match="kernel"):
+        pynn.Sequential([pynn.Dropout(0.1), pynn.Dense(1)]).build(1).layers[0].kernel  # noqa: B018
