@@ -77,7 +77,7 @@ ELEMENTWISE(softplus, y)
 #define SOFTSIGN_ONE (4 * (real)((real_bits)1 << MANTISSA_BITS))
 static inline real softsign_value(real z, real a) {
   real c = clamp(z, -SOFTSIGN_ONE, SOFTSIGN_ONE);
-  return (void)a, c / (1 + absolute(c));
+  return (void)a, quotient((struct pair){c, 0}, two_sum(1, absolute(c)));
 }
 static inline real softsign_delta(real delta, real z, real a) {
   real q = 1 / (1 + absolute(z));
@@ -113,13 +113,14 @@ ELEMENTWISE(silu, z)
 
 /* z Phi(z), Phi the normal distribution; slope Phi(z) + z Phi'(z) */
 static inline real gelu_value(real z, real a) {
-  real exponential, tail = normal_tail(absolute(z), &exponential);
+  struct normal_tail t = normal_tail(absolute(z));
+  real tail = t.exponential * t.ratio;
   return (void)a, (z < -TAIL_MAX ? -TAIL_MAX : z) * (z < 0 ? tail : 1 - tail);
 }
 static inline real gelu_delta(real delta, real z, real a) {
-  const real density_at_0 = R(0.39894228040143267794);
-  real c = absolute(clamp(z, -TAIL_MAX, TAIL_MAX)), exponential, tail = normal_tail(c, &exponential);
-  real slope = tail - c * density_at_0 * exponential; /* at -|z| */
+  real c = absolute(clamp(z, -TAIL_MAX, TAIL_MAX));
+  struct normal_tail t = normal_tail(c);
+  real slope = t.exponential * fma_(c, R(-0.39894228040143267794), t.ratio); /* at -|z| */
   return (void)a, delta * (z < 0 ? slope : 1 - slope);
 }
 ELEMENTWISE(gelu, z)

@@ -1,0 +1,209 @@
+/* exhaustive [stride [name]]: every float32 activation and its derivative, on every target that this processor has, over
+ * all 2^32 inputs (or each stride-th), against the C library in double. Prints the largest error in units in the last
+ * place of the exact result and where it is; fails when a stated limit is exceeded, when NaN comes from a number or a
+ * number from NaN, or when a monotone or odd function is not.
+ *
+ * A subnormal input counts as zero. A result that is exactly below REAL_FLUSH may be anything smaller than that. Near
+ * their zero, slopes of functions with a minimum are differences of numbers near 1/2: for |x| < 2 their error is counted
+ * in units of 1/16 at least. */
+#include "pynn.h"
+
+#define PYNN_REAL_BITS 32
+#include "numerics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static double identity(double x) { return x; }
+static double one(double x) { return x != x ? x : 1; }
+static double relu(double x) { return x <= 0 ? 0 : x; }
+static double step(double x) { return x > 0; }
+static double leaky(double x) { return x > 0 ? x : (double)0.01f * x; }
+static double leaky_slope(double x) { return x > 0 ? 1 : (double)0.01f; }
+static double elu(double x) { return x > 0 ? x : expm1(x); }
+static double elu_slope(double x) { return x > 0 ? 1 : exp(x); }
+static double selu(double x) { return 1.0507009873554804934 * (x > 0 ? x : 1.6732632423543772848 * expm1(x)); }
+static double selu_slope(double x) { return 1.0507009873554804934 * (x > 0 ? 1 : 1.6732632423543772848 * exp(x)); }
+static double logistic(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
+static double logistic_slope(double x) { return logistic(x) * logistic(-x); }
+static double tanh_slope(double x) { return 4 * logistic_slope(2 * x); }
+static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
+static double softsign(double x) { return isinf(x) ? copysign(1, x) : x / (1 + fabs(x)); }
+static double softsign_slope(double x) { return 1 / (1 + fabs(x)) / (1 + fabs(x)); }
+static double hard_sigmoid(double x) { return x < -3 ? 0 : x > 3 ? 1 : (x + 3) / 6; }
+static double hard_sigmoid_slope(double x) { /* 0 where x + 3 rounds to 6 */
+  return x != x ? 0 : (float)(x + 3) > 0 && (float)(x + 3) < 6 ? 1. / 6 : 0;
+}
+static double limited(double x) { return x > 1e4 ? 1e4 : x < -1e4 ? -1e4 : x; } /* of gates: no infinity * 0 */
+static double gate(double x, double value) { return (x < 0 ? limited(x) : x) * value; }
+static double silu(double x) { return gate(x, logistic(x)); }
+static double silu_slope(double x) { return logistic(x) * (1 + limited(x) * logistic(-x)); }
+static double normal(double x) { return 0.5 * erfc(-x * 0.70710678118654752440); }
+static double gelu(double x) { return gate(x, normal(x)); }
+static double gelu_slope(double x) {
+  x = limited(x);
+  return normal(x) + x * 0.39894228040143267794 * exp(-0.5 * x * x);
+}
+static double inner(double x) { return 1.5957691216057307118 * (x + 0.044715 * x * x * x); }
+static double gelu_tanh(double x) { return gate(x, logistic(inner(x))); }
+static double gelu_tanh_slope(double x) {
+  double c = limited(x), g = inner(c);
+  return logistic(g) * (1 + c * logistic(-g) * 1.5957691216057307118 * (1 + 3 * 0.044715 * c * c));
+}
+static double mish(double x) { return gate(x, tanh(softplus(x))); }
+static double mish_slope(double x) {
+  double c = limited(x), s = softplus(c), sech = 1 / cosh(s);
+  return tanh(s) + c * sech * sech * logistic(c);
+}
+
+enum { MONOTONE = 1, ODD = 2, HAS_MINIMUM = 4 };
+static const struct function {
+  const char *name;
+  double (*value)(double), (*slope)(double);
+  double value_limit, slope_limit; /* in units in the last place */
+  int flags;
+} functions[] = {
+    {"linear", identity, one, 0, 0, MONOTONE | ODD},
+    {"relu", relu, step, 0, 0, MONOTONE},
+    {"leaky_relu", leaky, leaky_slope, 0, 0, MONOTONE},
+    {"elu", elu, elu_slope, 2, 1, MONOTONE},
+    {"selu", selu, selu_slope, 4, 4, MONOTONE},
+    {"gelu", gelu, gelu_slope, 7, 14, HAS_MINIMUM},
+    {"gelu_tanh", gelu_tanh, gelu_tanh_slope, 192, 256, HAS_MINIMUM},
+    {"silu", silu, silu_slope, 3, 5, HAS_MINIMUM},
+    {"mish", mish, mish_slope, 4, 10, HAS_MINIMUM},
+    {"softplus", softplus, logistic, 1, 3, MONOTONE},
+    {"softsign", softsign, softsign_slope, 1, 4, MONOTONE | ODD},
+    {"sigmoid", logistic, logistic_slope, 1, 3, MONOTONE},
+    {"hard_sigmoid", hard_sigmoid, hard_sigmoid_slope, 1, 1, MONOTONE},
+    {"tanh", tanh, tanh_slope, 1, 3, MONOTONE | ODD},
+    {"exponential", exp, exp, 1, 1, MONOTONE},
+};
+
+/* The library's scalars that no activation shows over their whole domain, as compiled into this program. */
+static const struct scalar {
+  const char *name;
+  float (*got)(float);
+  double (*exact)(double);
+  double limit;
+} scalars[] = {{"expm1_", expm1_, expm1, 2}, {"log1p_", log1p_, log1p, 1}, {"log_", log_, log, 1}};
+
+static double ulps(float x, float got, double exact, int has_minimum) {
+  double size = fabs(exact), off;
+  int power;
+  if (isnan(exact) || isnan(got)) return isnan(exact) && isnan(got) ? 0 : INFINITY;
+  if (size < (double)REAL_FLUSH) return fabs((double)got) <= (double)REAL_FLUSH ? 0 : INFINITY;
+  if (size > 0x1p128) exact = copysign(0x1p128, exact);
+  off = fabs((isinf(got) ? copysign(0x1p128, (double)got) : (double)got) - exact);
+  if (has_minimum && fabs((double)x) < 2 && size < 1. / 16) size = 1. / 16;
+  frexp(size, &power);
+  return ldexp(off, 24 - (power > 128 ? 128 : power));
+}
+
+struct result {
+  double most; /* 0: every result is the exact one, correctly rounded */
+  float where;
+  uint64_t nan, order, odd; /* violations */
+};
+
+static int report(const char *name, const char *what, const char *target, const struct result *r, double limit) {
+  int bad = !(r->most <= limit) || r->nan || r->order || r->odd;
+  printf("%-13s %-6s %-9s %8.4f ULP (limit %g) at %-15a nan %llu order %llu odd %llu%s\n", name, what, target, r->most,
+         limit, (double)r->where, (unsigned long long)r->nan, (unsigned long long)r->order,
+         (unsigned long long)r->odd, bad ? "  FAILED" : "");
+  fflush(stdout);
+  return bad;
+}
+
+static void compare(struct result *r, float x, float got, double exact, int has_minimum) {
+  if (got == (float)exact) return; /* correctly rounded: at most 0.5 */
+  double error = ulps(x, got, exact, has_minimum);
+  if (isnan(exact) != isnan(got)) r->nan++;
+  if (error > r->most) r->most = error, r->where = x;
+}
+
+enum { BLOCK = 1 << 14, TARGETS = 4 };
+static float x[BLOCK], y[BLOCK], delta[BLOCK], opposite[BLOCK];
+static double exact[BLOCK], exact_slope[BLOCK];
+
+static float from_bits(uint32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return fabsf(value) < FLT_MIN ? copysignf(0, value) : value;
+}
+
+/* One activation over inputs of one sign, in the order of their size. */
+static void sweep(const struct function *f, pynn_context *const *contexts, int n_contexts, uint32_t sign,
+                  uint64_t stride, struct result (*results)[2]) {
+  const uint64_t end = 0x80000000u;
+  float last[TARGETS] = {0};
+  pynn_spec spec;
+  pynn_spec_named(&spec, PYNN_ACTIVATION, f->name);
+  for (uint64_t from = 0; from < end; from += BLOCK * stride) {
+    int n = 0;
+    for (uint64_t bits = from; n < BLOCK && bits < end; bits += stride, n++) {
+      x[n] = from_bits((uint32_t)bits | sign);
+      exact[n] = f->value((double)x[n]);
+      exact_slope[n] = f->slope((double)x[n]);
+    }
+    for (int c = 0; c < n_contexts; c++) {
+      struct result *value = &results[c][0], *slope = &results[c][1];
+      memcpy(y, x, sizeof x);
+      for (int i = 0; i < n; i++) delta[i] = 1, opposite[i] = -x[i];
+      pynn_activation_forward(contexts[c], PYNN_FLOAT32, &spec, 1, n, y);
+      pynn_activation_backward(contexts[c], PYNN_FLOAT32, &spec, 1, n, x, y, delta);
+      if (f->flags & ODD) pynn_activation_forward(contexts[c], PYNN_FLOAT32, &spec, 1, n, opposite);
+      for (int i = 0; i < n; i++) {
+        compare(value, x[i], y[i], exact[i], 0);
+        if (!isnan(x[i])) compare(slope, x[i], delta[i], exact_slope[i], f->flags & HAS_MINIMUM);
+        if (f->flags & MONOTONE && from + (uint64_t)i) value->order += sign ? y[i] > last[c] : y[i] < last[c];
+        if (f->flags & ODD && !isnan(x[i])) value->odd += opposite[i] != -y[i];
+        last[c] = y[i];
+      }
+    }
+  }
+}
+
+int main(int argc, char **argv) {
+  static const char *const names[TARGETS] = {"baseline", "avx2", "avx512", "neon"};
+  const uint64_t stride = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+  pynn_context *contexts[TARGETS];
+  int n_contexts = 0, failed = 0;
+  for (int i = 0; i < TARGETS; i++) {
+    pynn_context_options options;
+    pynn_context_options_init(&options);
+    options.threads = 1;
+    options.cpu = names[i];
+    if (pynn_context_new(&contexts[n_contexts], &options) == PYNN_OK) n_contexts++;
+  }
+  for (int32_t i = 0; i < pynn_table_size(PYNN_ACTIVATION); i++) {
+    const pynn_row *row = pynn_table_row(PYNN_ACTIVATION, i);
+    const struct function *f = NULL;
+    struct result results[TARGETS][2] = {{{0}}};
+    for (size_t k = 0; k < sizeof functions / sizeof *functions; k++)
+      if (!strcmp(functions[k].name, row->name)) f = &functions[k];
+    if (row->flags & PYNN_ROW_ROWWISE || (argc > 2 && strcmp(argv[2], row->name))) continue;
+    if (!f) {
+      printf("%s has no reference\n", row->name);
+      failed = 1;
+      continue;
+    }
+    sweep(f, contexts, n_contexts, 0, stride, results);
+    sweep(f, contexts, n_contexts, 0x80000000u, stride, results);
+    for (int c = 0; c < n_contexts; c++) {
+      failed |= report(f->name, "value", pynn_context_cpu(contexts[c]), &results[c][0], f->value_limit);
+      failed |= report(f->name, "slope", pynn_context_cpu(contexts[c]), &results[c][1], f->slope_limit);
+    }
+  }
+  for (size_t k = 0; k < sizeof scalars / sizeof *scalars; k++) {
+    struct result result = {0};
+    if (argc > 2 && strcmp(argv[2], scalars[k].name)) continue;
+    for (uint64_t bits = 0; bits < 0x100000000u; bits += stride) {
+      float input = from_bits((uint32_t)bits);
+      compare(&result, input, scalars[k].got(input), scalars[k].exact((double)input), 0);
+    }
+    failed |= report(scalars[k].name, "value", "scalar", &result, scalars[k].limit);
+  }
+  for (int c = 0; c < n_contexts; c++) pynn_context_free(contexts[c]);
+  return failed;
+}
