@@ -454,12 +454,13 @@ PYNN_API pynn_status pynn_trainer_blame(const pynn_trainer *trainer, const pynn_
 
 /* A text entry of a model file beside the model itself: names of classes, for instance. */
 typedef struct pynn_metadata {
-  const char *key;   /* letters, digits, '.', '_', '-'; not starting with "pynn." */
+  const char *key;   /* letters, digits, '.', '_', '-'; not "format", not starting with "pynn." */
   const char *value; /* UTF-8 */
 } pynn_metadata;
 
 /* Writes the model (layers, parameters, loss) as a safetensors file at `path` (UTF-8): to a temporary file beside it,
- * synchronised, then renamed over it, so that a failure or a crash leaves the old file as it was. IO, OUT_OF_MEMORY. */
+ * synchronised, then renamed over it, so that a failure or a crash leaves the old file as it was. IO, OUT_OF_MEMORY, INVALID_ARGUMENT for an entry that is
+ * not as above, TOO_LARGE for more than 100 MB of entries. */
 PYNN_API pynn_status pynn_save(const pynn_model *model, const char *path, const pynn_metadata *entries,
                                int32_t n_entries, pynn_error *error);
 /* Reads a model that pynn_save wrote. Nothing of the file is believed unchecked: memory stays below the file's size plus a
