@@ -118,7 +118,7 @@ static inline real gelu_value(real z, real a) {
   return (void)a, (z < -TAIL_MAX ? -TAIL_MAX : z) * (z < 0 ? tail : 1 - tail);
 }
 static inline real gelu_delta(real delta, real z, real a) {
-  real c = absolute(clamp(z, -TAIL_MAX, TAIL_MAX));
+  real size = absolute(z), c = size > TAIL_MAX ? TAIL_MAX : size;
   struct normal_tail t = normal_tail(c);
   real slope = t.exponential * fma_(c, R(-0.39894228040143267794), t.ratio); /* at -|z| */
   return (void)a, delta * (z < 0 ? slope : 1 - slope);
@@ -168,7 +168,7 @@ static void softmax_backward(size_t n, const void *z, const void *y_, void *delt
 }
 
 #define NAMED(name_, aliases_, initializer_) .name = name_, .aliases = aliases_, .initializer = initializer_
-#define ONE_FIELD(name_, value_) .n_fields = 1, .fields = {{name_, value_, 0, FLT_MAX, 0}}
+#define ONE_FIELD(name_, value_) .n_fields = 1, .fields = {{name_, value_, 0, (double)FLT_MAX, 0}}
 
 static const struct activation activations[] = {
     {{NAMED("linear", "", "glorot_uniform")}, linear_forward, linear_backward, 0},
