@@ -106,7 +106,7 @@ static const struct loss losses[] = {
     {{.name = "mean_squared_error", .aliases = "mse", .link = "linear"}, mean_squared_error},
     {{.name = "mean_absolute_error", .aliases = "mae", .link = "linear"}, mean_absolute_error},
     {{.name = "huber", .aliases = "", .link = "linear",
-      .n_fields = 1, .fields = {{"delta", 1, 0, FLT_MAX, PYNN_FIELD_OPEN_MINIMUM}}},
+      .n_fields = 1, .fields = {{"delta", 1, 0, (double)FLT_MAX, PYNN_FIELD_OPEN_MINIMUM}}},
      huber},
     {{.name = "softmax_cross_entropy",
       .aliases = "cross_entropy categorical_crossentropy sparse_categorical_crossentropy",

@@ -19,8 +19,8 @@ static void sgd_coefficients(const double *p, double learning_rate, int64_t step
   (void)step;
   c[SGD_RATE] = learning_rate;
   c[SGD_MOMENTUM] = momentum;
-  c[SGD_GRADIENT_SHARE] = nesterov ? 1 : 0;
-  c[SGD_VELOCITY_SHARE] = nesterov ? momentum : 1;
+  c[SGD_GRADIENT_SHARE] = nesterov != 0 ? 1 : 0;
+  c[SGD_VELOCITY_SHARE] = nesterov != 0 ? momentum : 1;
 }
 static void sgd_update(size_t n, void *w_, const void *g_, double scale, void *const *slots, const double *c,
                        struct update_health *health) {
@@ -169,7 +169,7 @@ static const struct optimizer optimizers[] = {
                  POSITIVE("epsilon", 1e-7)}},
      2, -1, rmsprop_coefficients, rmsprop_update, rmsprop_bound},
     {{.name = "adagrad", .aliases = "", .n_fields = 3,
-      .fields = {POSITIVE("learning_rate", 0.001), NUMBER("initial_accumulator_value", 0.1, FLT_MAX),
+      .fields = {POSITIVE("learning_rate", 0.001), NUMBER("initial_accumulator_value", 0.1, (double)FLT_MAX),
                  POSITIVE("epsilon", 1e-7)}},
      1, 1, adagrad_coefficients, adagrad_update, adagrad_bound},
     {{.name = "adam", .aliases = "", .n_fields = 4, .fields = {ADAM_FIELDS}},
