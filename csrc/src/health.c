@@ -52,7 +52,7 @@ static pynn_status search(const pynn_workspace *w, const struct batch *batch, do
                           const int64_t *order, int64_t first, pynn_error *error) {
   const pynn_model *model = w->model;
   const struct kernels *kernels = model->kernels;
-  struct cell cell = {-1, -1, NAN};
+  struct cell cell = {-1, -1, (double)NAN};
 #define DATA_ROW(i) (order ? order[first + (i)] : first + (i))
 #define SEARCH(values, columns, ldx, what, layer)                      \
   if (find(kernels, values, batch->rows, columns, ldx, &cell)) {       \
@@ -78,7 +78,7 @@ static pynn_status search(const pynn_workspace *w, const struct batch *batch, do
   }
 #undef SEARCH
 #undef DATA_ROW
-  cell = (struct cell){-1, -1, NAN};
+  cell = (struct cell){-1, -1, (double)NAN};
   if (!isfinite(loss)) return found(error, "the loss", -1, (struct cell){-1, -1, loss});
   for (int32_t i = model->n_layers - 1; i >= 0; i--)
     if (!finite_(w, w->sums[i].delta_max))
