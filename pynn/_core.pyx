@@ -6,6 +6,7 @@ buffer protocol; anything that exports a buffer will do. Decisions and kind mess
 """
 from _thread import allocate_lock
 
+cimport cython
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
@@ -166,6 +167,7 @@ cdef View indices(object order):
     return v
 
 
+@cython.no_gc_clear  # what it refers to must outlive it
 cdef class Vector:
     """Reals in C memory as a writable buffer: `numpy.asarray(vector)` is a view that keeps their owner alive."""
     cdef object owner
@@ -261,6 +263,7 @@ def signature(capsule):
     return text(PyCapsule_GetName(capsule))
 
 
+@cython.no_gc_clear  # what it refers to must outlive it
 cdef class Context:
     """Processor target, BLAS and threads.
 
@@ -317,6 +320,7 @@ cdef class Context:
 
 # ---------------------------------------------------------------- model
 
+@cython.no_gc_clear  # what it refers to must outlive it
 cdef class Model:
     """Layers and their parameters.
 
@@ -531,6 +535,7 @@ cdef tuple write_layer(const pynn_layer *layer):
 
 # ---------------------------------------------------------------- training
 
+@cython.no_gc_clear  # what it refers to must outlive it
 cdef class Trainer:
     """An optimizer at work on a model. Keeps its model alive; excludes predictions while it computes."""
 

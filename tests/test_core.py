@@ -95,6 +95,24 @@ def test_a_trainer_keeps_its_model_alive():
     assert all(np.isfinite(s).all() for s in slots)
 
 
+def test_the_garbage_collector_takes_models_and_trainers_in_any_order(python):
+    for _ in range(20):
+        model = make()
+        model.compile("mse", "adam")
+        cycle = [model.trainer(4), model.core.parameters, model.core, model.trainer(8), model.core.context, model]
+        cycle.append(cycle)
+        model.predict(np.zeros((4, 4)))
+        del model, cycle
+        gc.collect()
+    code = (
+        "import numpy as np, pynn\n"
+        "m = pynn.Sequential([pynn.Dense(2)]).build(2); m.compile('mse', 'adam'); t = m.trainer(1); c = m.core\n"
+        "m.fit(np.zeros((9, 2)), np.zeros((9, 2))); m.cycle = [t, c, m.core.parameters, t.slots]; f = lambda: (t, m, f)\n"
+        "print('well')"
+    )
+    assert python(code) == "well"
+
+
 def test_gather_refuses_rows_that_are_not_there():
     for bad in (4, -1, 2**40):
         with pytest.raises(pynn.ArgumentValueError, match=str(bad)):
