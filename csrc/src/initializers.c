@@ -52,7 +52,7 @@ static void scaled_uniform(int64_t n, uint64_t key, double fan, double *out) {
 FILL(zeros) { UNUSED, fill_constant(rows * columns, 0, out); }
 FILL(ones) { UNUSED, fill_constant(rows * columns, 1, out); }
 FILL(constant) { UNUSED, fill_constant(rows * columns, p[0], out); }
-FILL(random_normal) { UNUSED, fill_normal(rows * columns, key, p[0], p[1], INFINITY, out); }
+FILL(random_normal) { UNUSED, fill_normal(rows * columns, key, p[0], p[1], (double)INFINITY, out); }
 FILL(truncated_normal) { UNUSED, fill_normal(rows * columns, key, p[0], p[1], 2, out); }
 FILL(random_uniform) { UNUSED, fill_uniform(rows * columns, key, p[0], p[1], out); }
 FILL(glorot_normal) { UNUSED, scaled_normal(rows * columns, key, 0.5 * (double)(rows + columns), out); }
@@ -79,7 +79,7 @@ FILL(orthogonal) {
   int tall = rows > columns;
   int64_t count = tall ? columns : rows, length = tall ? rows : columns;
   double *q = tall ? scratch : out;
-  fill_normal(rows * columns, key, 0, 1, INFINITY, q);
+  fill_normal(rows * columns, key, 0, 1, (double)INFINITY, q);
   for (int64_t i = 0; i < count; i++) {
     double *vector = q + i * length;
     for (int pass = 0; pass < 2; pass++)
