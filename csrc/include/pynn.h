@@ -49,19 +49,19 @@ PYNN_API const char *pynn_version(void);
 /* ---------------------------------------------------------------- statuses */
 
 /* One list makes the enum and the texts of pynn_strerror. */
-#define PYNN_STATUS_LIST(X)                                                                              \
-  X(PYNN_OK, 0, "success")                                                                               \
-  X(PYNN_ERROR_OUT_OF_MEMORY, 1, "the allocator returned no memory")                                     \
-  X(PYNN_ERROR_INVALID_ARGUMENT, 2, "an argument is outside what the function accepts")                  \
-  X(PYNN_ERROR_UNKNOWN_NAME, 3, "no activation, loss, optimizer, initializer or layer has this name")    \
-  X(PYNN_ERROR_SHAPE, 4, "shapes do not fit together")                                                   \
-  X(PYNN_ERROR_DTYPE, 5, "the element type is not accepted here")                                        \
-  X(PYNN_ERROR_LABEL, 6, "a label is not an integer in 0 ... classes-1")                                 \
-  X(PYNN_ERROR_NUMERIC, 7, "a value is NaN or infinite; nothing was updated")                            \
-  X(PYNN_ERROR_TOO_LARGE, 8, "a size exceeds what can be addressed or what this object was made for")    \
-  X(PYNN_ERROR_IO, 9, "a file could not be opened, read, written, synchronised or renamed")              \
-  X(PYNN_ERROR_FILE_FORMAT, 10, "the file is no valid pynn model")                                       \
-  X(PYNN_ERROR_UNSUPPORTED, 11, "this build, processor or model does not support the request")           \
+#define PYNN_STATUS_LIST(X)                                                                           \
+  X(PYNN_OK, 0, "success")                                                                            \
+  X(PYNN_ERROR_OUT_OF_MEMORY, 1, "the allocator returned no memory")                                  \
+  X(PYNN_ERROR_INVALID_ARGUMENT, 2, "an argument is outside what the function accepts")               \
+  X(PYNN_ERROR_UNKNOWN_NAME, 3, "no activation, loss, optimizer, initializer or layer has this name") \
+  X(PYNN_ERROR_SHAPE, 4, "shapes do not fit together")                                                \
+  X(PYNN_ERROR_DTYPE, 5, "the element type is not accepted here")                                     \
+  X(PYNN_ERROR_LABEL, 6, "a label is not an integer in 0 ... classes-1")                              \
+  X(PYNN_ERROR_NUMERIC, 7, "a value is NaN or infinite; nothing was updated")                         \
+  X(PYNN_ERROR_TOO_LARGE, 8, "a size exceeds what can be addressed or what this object was made for") \
+  X(PYNN_ERROR_IO, 9, "a file could not be opened, read, written, synchronised or renamed")           \
+  X(PYNN_ERROR_FILE_FORMAT, 10, "the file is no valid pynn model")                                    \
+  X(PYNN_ERROR_UNSUPPORTED, 11, "this build, processor or model does not support the request")        \
   X(PYNN_ERROR_THREAD, 12, "a thread could not be started")
 
 typedef enum pynn_status {
@@ -87,10 +87,18 @@ typedef struct pynn_error {
 /* ---------------------------------------------------------------- arrays */
 
 typedef enum pynn_dtype {
-  PYNN_FLOAT32 = 0, PYNN_FLOAT64 = 1, /* also the dtypes of models */
-  PYNN_FLOAT16 = 2, PYNN_BOOL = 3,
-  PYNN_INT8 = 4, PYNN_INT16 = 5, PYNN_INT32 = 6, PYNN_INT64 = 7,
-  PYNN_UINT8 = 8, PYNN_UINT16 = 9, PYNN_UINT32 = 10, PYNN_UINT64 = 11
+  PYNN_FLOAT32 = 0,
+  PYNN_FLOAT64 = 1, /* also the dtypes of models */
+  PYNN_FLOAT16 = 2,
+  PYNN_BOOL = 3,
+  PYNN_INT8 = 4,
+  PYNN_INT16 = 5,
+  PYNN_INT32 = 6,
+  PYNN_INT64 = 7,
+  PYNN_UINT8 = 8,
+  PYNN_UINT16 = 9,
+  PYNN_UINT32 = 10,
+  PYNN_UINT64 = 11
 } pynn_dtype;
 
 /* Bytes of one element; 0 for a number that is no dtype. Thread-safe. */
@@ -315,8 +323,8 @@ PYNN_API pynn_status pynn_predict(const pynn_model *model, pynn_workspace *works
 
 /* Mean loss over the rows of x and their targets (see pynn_step), weighted by `weights` (rows x 1, NULL: all 1), as a
  * trainer without dropout would see it: sum of weight x loss / rows. `out` (rows x outputs, may be NULL) receives the
- * predictions. INVALID_ARGUMENT when the model has no loss; SHAPE, DTYPE, LABEL. A loss that is not finite is a result, not an
- * error. */
+ * predictions. INVALID_ARGUMENT when the model has no loss; SHAPE, DTYPE, LABEL. A loss that is not finite is a result,
+ * not an error. */
 PYNN_API pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x,
                                    const pynn_array *targets, const pynn_array *weights, void *out, double *loss,
                                    pynn_error *error);
@@ -365,10 +373,10 @@ typedef struct pynn_step {
  * NUMERIC, with the layer, row and column in `error`. SHAPE, DTYPE, LABEL, TOO_LARGE likewise change nothing. */
 PYNN_API pynn_status pynn_train_step(pynn_trainer *trainer, const pynn_data *data, pynn_step *step, pynn_error *error);
 
-/* Steps over batches of `data`: batch j has the rows order[first + j*batch_size ...] (the last may be shorter), until `count`
- * indices are used or `seconds` (<= 0: no limit) have passed between steps. `order` has int64 row numbers, NULL: in order.
- * `predictions` (may be NULL; reals, count x outputs) receives each used row's prediction before its update, in
- * order. Stops at the first refused step, which is not counted. `step->rows` says how far it got. */
+/* Steps over batches of `data`: batch j has the rows order[first + j*batch_size ...] (the last may be shorter), until
+ * `count` indices are used or `seconds` (<= 0: no limit) have passed between steps. `order` has int64 row numbers,
+ * NULL: in order. `predictions` (may be NULL; reals, count x outputs) receives each used row's prediction before its
+ * update, in order. Stops at the first refused step, which is not counted. `step->rows` says how far it got. */
 PYNN_API pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *data, const int64_t *order,
                                         int64_t first, int64_t count, int64_t batch_size, double seconds,
                                         void *predictions, pynn_step *step, pynn_error *error);
@@ -400,20 +408,20 @@ PYNN_API pynn_status pynn_trainer_health(const pynn_trainer *trainer, int32_t la
 /* What a step does, in the order in which it is done, with the names that reports use. */
 #define PYNN_OPERATION_LIST(X)                                                                            \
   X(PYNN_OPERATION_NONE, "none")                                                                          \
-  X(PYNN_OPERATION_INPUT, "input")                 /* a cell of x, in the model's dtype */                 \
-  X(PYNN_OPERATION_TARGET, "target")               /* a cell of targets */                                 \
-  X(PYNN_OPERATION_SAMPLE_WEIGHT, "sample_weight")                                                         \
-  X(PYNN_OPERATION_PARAMETER, "parameter")         /* a weight or bias, before the step */                 \
-  X(PYNN_OPERATION_STATE, "optimizer_state")       /* a state vector of the optimizer, before the step */   \
-  X(PYNN_OPERATION_GEMM, "gemm")                   /* X W */                                               \
-  X(PYNN_OPERATION_BIAS, "bias")                   /* X W + b */                                           \
-  X(PYNN_OPERATION_ACTIVATION, "activation")       /* f(Z) */                                              \
-  X(PYNN_OPERATION_LOSS, "loss")                   /* a row's loss or its gradient, or their sum */         \
-  X(PYNN_OPERATION_DACTIVATION, "dactivation")     /* dL/dZ = dL/dY * f'(Z) */                              \
-  X(PYNN_OPERATION_DW, "dW")                       /* X^T dZ */                                            \
-  X(PYNN_OPERATION_DB, "db")                       /* column sums of dZ */                                  \
-  X(PYNN_OPERATION_DX, "dX")                       /* dZ W^T */                                            \
-  X(PYNN_OPERATION_CLIP, "clip")                   /* the global norm */                                   \
+  X(PYNN_OPERATION_INPUT, "input")                 /* a cell of x, in the model's dtype */                \
+  X(PYNN_OPERATION_TARGET, "target")               /* a cell of targets */                                \
+  X(PYNN_OPERATION_SAMPLE_WEIGHT, "sample_weight")                                                        \
+  X(PYNN_OPERATION_PARAMETER, "parameter")         /* a weight or bias, before the step */                \
+  X(PYNN_OPERATION_STATE, "optimizer_state")       /* a state vector of the optimizer, before the step */ \
+  X(PYNN_OPERATION_GEMM, "gemm")                   /* X W */                                              \
+  X(PYNN_OPERATION_BIAS, "bias")                   /* X W + b */                                          \
+  X(PYNN_OPERATION_ACTIVATION, "activation")       /* f(Z) */                                             \
+  X(PYNN_OPERATION_LOSS, "loss")                   /* a row's loss or its gradient, or their sum */       \
+  X(PYNN_OPERATION_DACTIVATION, "dactivation")     /* dL/dZ = dL/dY * f'(Z) */                            \
+  X(PYNN_OPERATION_DW, "dW")                       /* X^T dZ */                                           \
+  X(PYNN_OPERATION_DB, "db")                       /* column sums of dZ */                                \
+  X(PYNN_OPERATION_DX, "dX")                       /* dZ W^T */                                           \
+  X(PYNN_OPERATION_CLIP, "clip")                   /* the global norm */                                  \
   X(PYNN_OPERATION_UPDATE, "update")               /* new parameters and optimizer state */
 
 typedef enum pynn_operation {
@@ -459,12 +467,13 @@ typedef struct pynn_metadata {
 } pynn_metadata;
 
 /* Writes the model (layers, parameters, loss) as a safetensors file at `path` (UTF-8): to a temporary file beside it,
- * synchronised, then renamed over it, so that a failure or a crash leaves the old file as it was. IO, OUT_OF_MEMORY, INVALID_ARGUMENT for an entry that is
- * not as above, TOO_LARGE for more than 100 MB of entries. */
+ * synchronised, then renamed over it, so that a failure or a crash leaves the old file as it was. IO, OUT_OF_MEMORY,
+ * INVALID_ARGUMENT for an entry that is not as above, TOO_LARGE for more than 100 MB of entries. */
 PYNN_API pynn_status pynn_save(const pynn_model *model, const char *path, const pynn_metadata *entries,
                                int32_t n_entries, pynn_error *error);
-/* Reads a model that pynn_save wrote. Nothing of the file is believed unchecked: memory stays below the file's size plus a
- * megabyte, and a file with any byte changed or missing is refused. IO, FILE_FORMAT, OUT_OF_MEMORY, TOO_LARGE. */
+/* Reads a model that pynn_save wrote. Nothing of the file is believed unchecked: memory stays below the file's size
+ * plus a megabyte, and a file with any byte changed or missing is refused. IO, FILE_FORMAT, OUT_OF_MEMORY, TOO_LARGE.
+ */
 PYNN_API pynn_status pynn_load(pynn_model **out, const pynn_context *context, const char *path, pynn_error *error);
 /* The same from `size` bytes of memory. */
 PYNN_API pynn_status pynn_load_memory(pynn_model **out, const pynn_context *context, const void *bytes, size_t size,

@@ -4,14 +4,11 @@
 #include <string.h>
 
 static const size_t sizes[] = {
-    [PYNN_FLOAT32] = 4, [PYNN_FLOAT64] = 8, [PYNN_FLOAT16] = 2, [PYNN_BOOL] = 1,
-    [PYNN_INT8] = 1,    [PYNN_INT16] = 2,   [PYNN_INT32] = 4,   [PYNN_INT64] = 8,
-    [PYNN_UINT8] = 1,   [PYNN_UINT16] = 2,  [PYNN_UINT32] = 4,  [PYNN_UINT64] = 8,
+    [PYNN_FLOAT32] = 4, [PYNN_FLOAT64] = 8, [PYNN_FLOAT16] = 2, [PYNN_BOOL] = 1,   [PYNN_INT8] = 1,   [PYNN_INT16] = 2,
+    [PYNN_INT32] = 4,   [PYNN_INT64] = 8,   [PYNN_UINT8] = 1,   [PYNN_UINT16] = 2, [PYNN_UINT32] = 4, [PYNN_UINT64] = 8,
 };
 
-size_t pynn_dtype_size(pynn_dtype dtype) {
-  return (unsigned)dtype < sizeof sizes / sizeof *sizes ? sizes[dtype] : 0;
-}
+size_t pynn_dtype_size(pynn_dtype dtype) { return (unsigned)dtype < sizeof sizes / sizeof *sizes ? sizes[dtype] : 0; }
 
 pynn_array pynn_matrix(const void *data, pynn_dtype dtype, int64_t rows, int64_t columns) {
   int64_t size = (int64_t)pynn_dtype_size(dtype);
@@ -29,8 +26,7 @@ pynn_status array_check(const pynn_array *x, const char *name, int64_t rows, int
   if (x->columns != columns)
     return fail(error, PYNN_ERROR_SHAPE, "expected %lld columns in %s; received %lld", (long long)columns, name,
                 (long long)x->columns);
-  if (x->rows && !x->data)
-    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected data in %s; received NULL", name);
+  if (x->rows && !x->data) return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected data in %s; received NULL", name);
   return PYNN_OK;
 }
 
@@ -42,10 +38,8 @@ void array_gather(const struct kernels *kernels, const pynn_array *x, const int6
   for (int64_t i = 0; i < count; i++) {
     const char *source = array_row(x, order ? order[first + i] : first + i);
     void *to = (char *)out + (size_t)i * bytes;
-    if (dense)
-      memcpy(to, source, bytes);
-    else
-      kernels->from_array(columns, source, x->column_stride, x->dtype, to);
+    if (dense) memcpy(to, source, bytes);
+    else kernels->from_array(columns, source, x->column_stride, x->dtype, to);
   }
 }
 
@@ -58,12 +52,35 @@ int array_label(const pynn_array *x, int64_t row, int64_t classes, int64_t *labe
   switch (x->dtype) {
     case PYNN_INT8: v = *(const int8_t *)p; break;
     case PYNN_UINT8: v = *(const uint8_t *)p; break;
-    case PYNN_INT16: { int16_t t; memcpy(&t, p, sizeof t); v = t; break; }
-    case PYNN_UINT16: { uint16_t t; memcpy(&t, p, sizeof t); v = t; break; }
-    case PYNN_INT32: { int32_t t; memcpy(&t, p, sizeof t); v = t; break; }
-    case PYNN_UINT32: { uint32_t t; memcpy(&t, p, sizeof t); v = t; break; }
+    case PYNN_INT16: {
+      int16_t t;
+      memcpy(&t, p, sizeof t);
+      v = t;
+      break;
+    }
+    case PYNN_UINT16: {
+      uint16_t t;
+      memcpy(&t, p, sizeof t);
+      v = t;
+      break;
+    }
+    case PYNN_INT32: {
+      int32_t t;
+      memcpy(&t, p, sizeof t);
+      v = t;
+      break;
+    }
+    case PYNN_UINT32: {
+      uint32_t t;
+      memcpy(&t, p, sizeof t);
+      v = t;
+      break;
+    }
     case PYNN_INT64: memcpy(&v, p, sizeof v); break;
-    case PYNN_UINT64: memcpy(&u, p, sizeof u); v = u <= INT64_MAX ? (int64_t)u : INT64_MAX; break;
+    case PYNN_UINT64:
+      memcpy(&u, p, sizeof u);
+      v = u <= INT64_MAX ? (int64_t)u : INT64_MAX;
+      break;
     default: break;
   }
   *label = v;

@@ -56,8 +56,8 @@ static double largest_finite(const struct replay *r, const void *x, int64_t n) {
   return most;
 }
 
-/* Looks for numbers that are not finite in a matrix; fills the report with them. Rows are of the batch when `data_rows`,
- * else of a tensor. `left` and `right` are what the operation was given. */
+/* Looks for numbers that are not finite in a matrix; fills the report with them. Rows are of the batch when
+ * `data_rows`, else of a tensor. `left` and `right` are what the operation was given. */
 static int at_fault(struct replay *r, pynn_operation operation, int32_t layer, const void *x, int64_t rows,
                     int64_t columns, int data_rows) {
   pynn_blame *out = r->out;
@@ -94,8 +94,13 @@ static int what_goes_in(struct replay *r, const struct batch *batch) {
   for (int64_t i = 0; i < r->rows; i++) { /* a row of weight 0 is not there: its target may hold anything */
     const int64_t row = r->order ? r->order[r->first + i] : r->first + i;
     if (batch->has_weights && !isfinite(r->w->weights[i])) {
-      *r->out = (pynn_blame){.operation = PYNN_OPERATION_SAMPLE_WEIGHT, .layer = -1, .n_cells = 1, .n_rows = 1,
-                             .rows = {row}, .tensor_row = -1, .value = r->w->weights[i]};
+      *r->out = (pynn_blame){.operation = PYNN_OPERATION_SAMPLE_WEIGHT,
+                             .layer = -1,
+                             .n_cells = 1,
+                             .n_rows = 1,
+                             .rows = {row},
+                             .tensor_row = -1,
+                             .value = r->w->weights[i]};
       return 1;
     }
     if (batch->has_weights && r->w->weights[i] == 0)
@@ -121,8 +126,7 @@ static void each_row(const struct replay *r, const struct layer *layer, void *z,
     const int64_t from = i * layer->units;
     if (delta)
       layer->activation->backward((size_t)layer->units, part(r, z, from), part(r, y, from), part(r, delta, from), p);
-    else
-      layer->activation->forward((size_t)layer->units, part(r, z, from), part(r, y, from), p);
+    else layer->activation->forward((size_t)layer->units, part(r, z, from), part(r, y, from), p);
   }
 }
 
@@ -166,9 +170,9 @@ static int loss(struct replay *r, const struct batch *batch) {
   for (int64_t i = 0; i < r->rows; i++) {
     const double weight = batch->has_weights ? r->w->weights[i] : 1;
     const void *target = batch->has_labels ? NULL : part(r, r->w->targets, i * n);
-    const double value = model->loss->row_loss((size_t)n, logits + (size_t)(i * n) * r->kernels->size, target,
-                                               r->w->labels[i], weight / (double)r->rows, part(r, r->delta, i * n),
-                                               model->loss_spec.values);
+    const double value =
+        model->loss->row_loss((size_t)n, logits + (size_t)(i * n) * r->kernels->size, target, r->w->labels[i],
+                              weight / (double)r->rows, part(r, r->delta, i * n), model->loss_spec.values);
     if (weight == 0) continue;
     sum += weight * value;
     if (isfinite(weight * value) && r->kernels->largest((size_t)n, part(r, r->delta, i * n)) <= r->kernels->maximum)
@@ -253,19 +257,24 @@ static int update(struct replay *r) {
   }
   norm = most * sqrt(norm);
   if (!isfinite(norm)) {
-    *r->out = (pynn_blame){.operation = PYNN_OPERATION_CLIP, .layer = -1, .tensor_row = -1, .value = norm, .n_cells = 1,
+    *r->out = (pynn_blame){.operation = PYNN_OPERATION_CLIP,
+                           .layer = -1,
+                           .tensor_row = -1,
+                           .value = norm,
+                           .n_cells = 1,
                            .largest_left = most};
     return 1;
   }
   optimizer->coefficients(t->spec.values, t->learning_rate, t->steps + 1, c);
-  optimizer->update(n, model->parameters, r->gradient, t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1,
-                    (void *const *)r->slots, c, &health);
+  optimizer->update(n, model->parameters, r->gradient,
+                    t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1, (void *const *)r->slots, c,
+                    &health);
   for (int32_t i = 0; i < model->n_tensors; i++)
     for (int s = -1; s < optimizer->n_slots; s++) {
       const pynn_tensor *tensor = &model->tensors[i];
       const void *vector = s < 0 ? model->parameters : r->slots[s];
-      if (!at_fault(r, PYNN_OPERATION_UPDATE, tensor->layer, (const char *)vector + (size_t)tensor->offset * r->kernels->size,
-                    tensor->rows, tensor->columns, 0))
+      if (!at_fault(r, PYNN_OPERATION_UPDATE, tensor->layer,
+                    (const char *)vector + (size_t)tensor->offset * r->kernels->size, tensor->rows, tensor->columns, 0))
         continue;
       r->out->largest_left = most;
       r->out->largest_right = before;
@@ -330,8 +339,7 @@ static pynn_status replay(const pynn_trainer *t, const pynn_data *data, const in
     const struct guard guard = compute_begin(t->model->context, 0);
     array_gather(r.kernels, &data->x, order, first, rows, r.w->input);
     status = pass_targets(r.w, &data->targets, &data->weights, order, first, &batch, error);
-    if (!status)
-      (void)(what_goes_in(&r, &batch) || forward(&r) || loss(&r, &batch) || backward(&r) || update(&r));
+    if (!status) (void)(what_goes_in(&r, &batch) || forward(&r) || loss(&r, &batch) || backward(&r) || update(&r));
     compute_end(t->model->context, guard);
   }
   release(&r);

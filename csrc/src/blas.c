@@ -11,8 +11,8 @@ extern void openblas_set_num_threads(int) WEAK, MKL_Set_Num_Threads(int) WEAK;
 
 pynn_status pynn_blas_linked(pynn_blas *out) {
 #if defined(PYNN_LINKED_BLAS)
-  *out = (pynn_blas){.struct_size = sizeof *out, .name = PYNN_LINKED_BLAS, .integer_size = 4, .sgemm = sgemm_,
-                     .dgemm = dgemm_};
+  *out = (pynn_blas){
+      .struct_size = sizeof *out, .name = PYNN_LINKED_BLAS, .integer_size = 4, .sgemm = sgemm_, .dgemm = dgemm_};
   out->get_threads = openblas_get_num_threads ? openblas_get_num_threads : MKL_Get_Max_Threads;
   out->set_threads = openblas_set_num_threads ? openblas_set_num_threads : MKL_Set_Num_Threads;
   return PYNN_OK;
@@ -51,12 +51,9 @@ void blas_gemm(const pynn_context *context, pynn_dtype dtype, int transpose_a, i
   if (blas->integer_size == 4) {
     int32_t m4 = (int32_t)m, n4 = (int32_t)n, k4 = (int32_t)k;
     int32_t a4 = (int32_t)lda, b4 = (int32_t)ldb, c4 = (int32_t)ldc;
-    if (dtype == PYNN_FLOAT32)
-      ((sgemm32 *)blas->sgemm)(tb, ta, &n4, &m4, &k4, &one, b, &b4, a, &a4, &zero, c, &c4);
-    else
-      ((dgemm32 *)blas->dgemm)(tb, ta, &n4, &m4, &k4, &one_d, b, &b4, a, &a4, &zero_d, c, &c4);
+    if (dtype == PYNN_FLOAT32) ((sgemm32 *)blas->sgemm)(tb, ta, &n4, &m4, &k4, &one, b, &b4, a, &a4, &zero, c, &c4);
+    else ((dgemm32 *)blas->dgemm)(tb, ta, &n4, &m4, &k4, &one_d, b, &b4, a, &a4, &zero_d, c, &c4);
   } else if (dtype == PYNN_FLOAT32)
     ((sgemm64 *)blas->sgemm)(tb, ta, &n, &m, &k, &one, b, &ldb, a, &lda, &zero, c, &ldc);
-  else
-    ((dgemm64 *)blas->dgemm)(tb, ta, &n, &m, &k, &one_d, b, &ldb, a, &lda, &zero_d, c, &ldc);
+  else ((dgemm64 *)blas->dgemm)(tb, ta, &n, &m, &k, &one_d, b, &ldb, a, &lda, &zero_d, c, &ldc);
 }

@@ -26,8 +26,7 @@ static int find(const struct kernels *kernels, const void *x, int64_t rows, int6
       if (kernels->size == sizeof single) {
         memcpy(&single, number, sizeof single);
         cell->value = (double)single;
-      } else
-        memcpy(&cell->value, number, sizeof cell->value);
+      } else memcpy(&cell->value, number, sizeof cell->value);
       return 1;
     }
   }
@@ -54,10 +53,10 @@ static pynn_status search(const pynn_workspace *w, const struct batch *batch, do
   const struct kernels *kernels = model->kernels;
   struct cell cell = {-1, -1, (double)NAN};
 #define DATA_ROW(i) (order ? order[first + (i)] : first + (i))
-#define SEARCH(values, columns, ldx, what, layer)                      \
-  if (find(kernels, values, batch->rows, columns, ldx, &cell)) {       \
-    cell.row = DATA_ROW(cell.row);                                     \
-    return found(error, what, layer, cell);                            \
+#define SEARCH(values, columns, ldx, what, layer)                \
+  if (find(kernels, values, batch->rows, columns, ldx, &cell)) { \
+    cell.row = DATA_ROW(cell.row);                               \
+    return found(error, what, layer, cell);                      \
   }
   SEARCH(batch->x, model->inputs, batch->ldx, "an input", -1)
   if (!batch->has_labels) SEARCH(w->targets, model->outputs, model->outputs, "a target", -1)
@@ -87,8 +86,8 @@ static pynn_status search(const pynn_workspace *w, const struct batch *batch, do
     const pynn_tensor *tensor = &model->tensors[i];
     if (find(kernels, (const char *)gradient + (size_t)tensor->offset * kernels->size, tensor->rows, tensor->columns,
              tensor->columns, &cell))
-      return found(error, tensor->name[0] == 'k' ? "a gradient of the kernel" : "a gradient of the bias",
-                   tensor->layer, cell);
+      return found(error, tensor->name[0] == 'k' ? "a gradient of the kernel" : "a gradient of the bias", tensor->layer,
+                   cell);
   }
   return found(error, "a value", -1, cell);
 }

@@ -8,7 +8,8 @@
 #include "numerics.h"
 #include "rng.h"
 
-/* A standard normal number (Marsaglia's polar method) within +-limit: attempts are numbered, the first that fits counts. */
+/* A standard normal number (Marsaglia's polar method) within +-limit: attempts are numbered, the first that fits
+ * counts. */
 static double normal(uint64_t key, uint64_t index, double limit) {
   for (uint64_t attempt = 0;; attempt++) {
     struct philox d = philox(key, attempt, index);

@@ -34,16 +34,11 @@ pynn_status pynn_dropout(pynn_layer *out, double rate) {
 
 static pynn_status check_layer(const pynn_layer *layer, int32_t index, pynn_error *error) {
   const char *what = NULL;
-  if (layer->struct_size != sizeof *layer || !spec_valid(&layer->kind, PYNN_LAYER))
-    what = "kind";
-  else if (layer->kind.row != LAYER_DENSE)
-    return PYNN_OK;
-  else if (!spec_valid(&layer->activation, PYNN_ACTIVATION))
-    what = "activation";
-  else if (!spec_valid(&layer->kernel_initializer, PYNN_INITIALIZER))
-    what = "kernel_initializer";
-  else if (!spec_valid(&layer->bias_initializer, PYNN_INITIALIZER))
-    what = "bias_initializer";
+  if (layer->struct_size != sizeof *layer || !spec_valid(&layer->kind, PYNN_LAYER)) what = "kind";
+  else if (layer->kind.row != LAYER_DENSE) return PYNN_OK;
+  else if (!spec_valid(&layer->activation, PYNN_ACTIVATION)) what = "activation";
+  else if (!spec_valid(&layer->kernel_initializer, PYNN_INITIALIZER)) what = "kernel_initializer";
+  else if (!spec_valid(&layer->bias_initializer, PYNN_INITIALIZER)) what = "bias_initializer";
   if (!what) return PYNN_OK;
   fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a valid %s in layer %d, made by pynn_spec_named and _set", what,
        (int)index);

@@ -37,16 +37,16 @@ typedef uint32_t real_bits; /* for shifts of real_int */
 #  define TAIL_CENTRE 4
 
 /* (e^r - 1 - r) / r^2, |r| <= ln 2 / 2 */
-static const real exp_polynomial[] = {0x1p-1f,         0x1.555556p-3f,  0x1.555496p-5f,
-                                      0x1.111082p-7f,  0x1.6d88a2p-10f, 0x1.a1b214p-13f};
+static const real exp_polynomial[] = {0x1p-1f,        0x1.555556p-3f,  0x1.555496p-5f,
+                                      0x1.111082p-7f, 0x1.6d88a2p-10f, 0x1.a1b214p-13f};
 /* (2 atanh(s) - 2s) / s^3 in s^2, |s| <= 0.172 */
 static const real log_polynomial[] = {0x1.555556p-1f, 0x1.999a54p-2f, 0x1.244128p-2f, 0x1.e1e06ap-3f};
 /* (tanh(x)/x - 1) / x^2 in x^2, |x| <= 0.55 */
 static const real tanh_polynomial[] = {-0x1.55554ep-2f, 0x1.110ddcp-3f, -0x1.b94266p-5f, 0x1.59fd02p-6f,
                                        -0x1.9f1476p-8f};
 /* e^(a^2/2) Phi(-a) (a + 4) in (a - 4)/(a + 4), 0 <= a <= 14.5 */
-static const real tail_polynomial[] = {0x1.82b4bcp-1f,  -0x1.373e38p-1f, 0x1.8c6d9ep-2f,   -0x1.7e0000p-3f,
-                                       0x1.eed404p-5f,  -0x1.ed2d1cp-8f, -0x1.cc65cap-9f,  0x1.9b8bd6p-10f,
+static const real tail_polynomial[] = {0x1.82b4bcp-1f,  -0x1.373e38p-1f, 0x1.8c6d9ep-2f,  -0x1.7e0000p-3f,
+                                       0x1.eed404p-5f,  -0x1.ed2d1cp-8f, -0x1.cc65cap-9f, 0x1.9b8bd6p-10f,
                                        0x1.78232ap-13f, -0x1.14c36cp-13f};
 #else
 typedef uint64_t real_bits;
@@ -62,25 +62,32 @@ typedef uint64_t real_bits;
 #  define TAIL_MAX 39.0
 #  define TAIL_CENTRE 5
 
-static const real exp_polynomial[] = {
-    0x1p-1,                 0x1.555555555555ap-3,   0x1.555555555555cp-5,  0x1.111111110f0f5p-7,
-    0x1.6c16c16c13d98p-10,  0x1.a01a01b21e334p-13,  0x1.a01a01b29d771p-16, 0x1.71ddf2d87a3e8p-19,
-    0x1.27e4c1e4be7c7p-22,  0x1.af681ca2de6cep-26,  0x1.1f9abd0675c91p-29};
+static const real exp_polynomial[] = {0x1p-1,
+                                      0x1.555555555555ap-3,
+                                      0x1.555555555555cp-5,
+                                      0x1.111111110f0f5p-7,
+                                      0x1.6c16c16c13d98p-10,
+                                      0x1.a01a01b21e334p-13,
+                                      0x1.a01a01b29d771p-16,
+                                      0x1.71ddf2d87a3e8p-19,
+                                      0x1.27e4c1e4be7c7p-22,
+                                      0x1.af681ca2de6cep-26,
+                                      0x1.1f9abd0675c91p-29};
 static const real log_polynomial[] = {0x1.5555555555568p-1, 0x1.999999998bd63p-2, 0x1.2492493886a62p-2,
                                       0x1.c71c58ff55dedp-3, 0x1.7464ecfb67529p-3, 0x1.39c1931475d1dp-3,
                                       0x1.2dd6c7bf1dfb4p-3};
-static const real tanh_polynomial[] = {
-    -0x1.5555555555554p-2,  0x1.1111111110d13p-3, -0x1.ba1ba1b9c2b44p-5,  0x1.664f48674a916p-6,
-    -0x1.226e30b23daedp-7,  0x1.d6d2d7eab860bp-9, -0x1.7d92a8ce7ece4p-10, 0x1.34999d731c42dp-11,
-    -0x1.ea433aa6c28b9p-13, 0x1.5fb5af4c72f5cp-14, -0x1.4c65137e84d2bp-16};
+static const real tanh_polynomial[] = {-0x1.5555555555554p-2,  0x1.1111111110d13p-3,  -0x1.ba1ba1b9c2b44p-5,
+                                       0x1.664f48674a916p-6,   -0x1.226e30b23daedp-7, 0x1.d6d2d7eab860bp-9,
+                                       -0x1.7d92a8ce7ece4p-10, 0x1.34999d731c42dp-11, -0x1.ea433aa6c28b9p-13,
+                                       0x1.5fb5af4c72f5cp-14,  -0x1.4c65137e84d2bp-16};
 /* as above with centre 5, to 39 */
 static const real tail_polynomial[] = {
-    0x1.89d3abe1f95aep-1,    -0x1.54ad03f27ca17p-1,   0x1.fb31653876f9fp-2,    -0x1.410ed5f8759e4p-2,
-    0x1.51f6329f011d4p-3,    -0x1.1b1c254c9ec0ap-4,   0x1.54b4d4f4f991fp-6,    -0x1.88590ea29d490p-9,
-    -0x1.a250381c6b0d5p-11,  0x1.1daf1c3966be5p-11,   -0x1.f2144a6c57268p-15,  -0x1.a1707cd8ccabcp-15,
-    0x1.17dc86cd17ddbp-16,   0x1.0b1e7cecb4cafp-18,   -0x1.73a47bc4fa25bp-19,  -0x1.6847be64d49ddp-22,
-    0x1.d0ce489776407p-22,   0x1.5f28f49b45f06p-25,   -0x1.1b847915fccb2p-24,  -0x1.1d016022239d5p-27,
-    0x1.10e457f1c3487p-27,   0x1.899d0a853c1a5p-30,   -0x1.4d0c35c954ba7p-32};
+    0x1.89d3abe1f95aep-1,   -0x1.54ad03f27ca17p-1, 0x1.fb31653876f9fp-2,   -0x1.410ed5f8759e4p-2,
+    0x1.51f6329f011d4p-3,   -0x1.1b1c254c9ec0ap-4, 0x1.54b4d4f4f991fp-6,   -0x1.88590ea29d490p-9,
+    -0x1.a250381c6b0d5p-11, 0x1.1daf1c3966be5p-11, -0x1.f2144a6c57268p-15, -0x1.a1707cd8ccabcp-15,
+    0x1.17dc86cd17ddbp-16,  0x1.0b1e7cecb4cafp-18, -0x1.73a47bc4fa25bp-19, -0x1.6847be64d49ddp-22,
+    0x1.d0ce489776407p-22,  0x1.5f28f49b45f06p-25, -0x1.1b847915fccb2p-24, -0x1.1d016022239d5p-27,
+    0x1.10e457f1c3487p-27,  0x1.899d0a853c1a5p-30, -0x1.4d0c35c954ba7p-32};
 #endif
 
 /* A number as the unevaluated sum of two. */

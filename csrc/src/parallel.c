@@ -242,9 +242,7 @@ void parallel_for(const pynn_context *context, int64_t tiles, double work_, void
   }
   work(pool, (uint32_t)generation);
   for (int i = 0; atomic_load(&pool->finished) < tiles; i++)
-    if (i < SPIN)
-      pause_();
-    else
-      sched_yield();
+    if (i < SPIN) pause_();
+    else sched_yield();
   atomic_store(&pool->owner, 0);
 }

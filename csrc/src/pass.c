@@ -118,7 +118,8 @@ pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t
   CUT(rows * (size_t)model->inputs);
   CUT(rows * (size_t)model->outputs);
   if (keeps) {
-    for (int32_t i = 0; i < model->n_layers; i++) CUT(rows * (size_t)model->layers[i].units), CUT(rows * (size_t)model->layers[i].units);
+    for (int32_t i = 0; i < model->n_layers; i++)
+      CUT(rows * (size_t)model->layers[i].units), CUT(rows * (size_t)model->layers[i].units);
     CUT((rows + kernels->gemm_columns) * (size_t)shape.widest);
   }
   CUT(wide), CUT(wide);
@@ -300,15 +301,16 @@ static void dropout_job(struct job *job, const void *in, void *out) {
 
 int pass_uses_blas(const pynn_model *model, int64_t rows) {
   for (int32_t i = 0; i < model->n_layers; i++)
-    if (model->layers[i].activation && blas_takes(model->context, rows, model->layers[i].units, model->layers[i].inputs))
+    if (model->layers[i].activation &&
+        blas_takes(model->context, rows, model->layers[i].units, model->layers[i].inputs))
       return 1;
   return 0;
 }
 
 const void *pass_forward(pynn_workspace *w, const struct batch *batch, int training, uint64_t dropout_key,
                          uint64_t step) {
-  struct job job = {.w = w, .rows = batch->rows, .x = batch->x, .ldx = batch->ldx, .dropout_key = dropout_key,
-                    .step = step};
+  struct job job = {
+      .w = w, .rows = batch->rows, .x = batch->x, .ldx = batch->ldx, .dropout_key = dropout_key, .step = step};
   for (job.index = 0; job.index < w->model->n_layers; job.index++) {
     job.layer = &w->model->layers[job.index];
     if (job.layer->activation) {
@@ -467,8 +469,12 @@ static int lowest_with_parameters(const pynn_model *model) {
 }
 
 void pass_backward(pynn_workspace *w, const struct batch *batch, void *gradient, uint64_t dropout_key, uint64_t step) {
-  struct job job = {.w = w, .rows = batch->rows, .delta_out = w->delta[0], .gradient = gradient,
-                    .dropout_key = dropout_key, .step = step};
+  struct job job = {.w = w,
+                    .rows = batch->rows,
+                    .delta_out = w->delta[0],
+                    .gradient = gradient,
+                    .dropout_key = dropout_key,
+                    .step = step};
   const int lowest = lowest_with_parameters(w->model);
   int differentiated = 0;
   for (job.index = w->model->n_layers - 1; job.index >= lowest; job.index--) {

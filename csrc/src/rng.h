@@ -17,8 +17,8 @@ static inline struct philox philox(uint64_t key, uint64_t high, uint64_t low) {
   struct philox c = {{(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32)}};
   for (int round = 0; round < 10; round++) {
     uint64_t p0 = (uint64_t)0xD2511F53u * c.word[0], p1 = (uint64_t)0xCD9E8D57u * c.word[2];
-    c = (struct philox){{(uint32_t)(p1 >> 32) ^ c.word[1] ^ k0, (uint32_t)p1,
-                         (uint32_t)(p0 >> 32) ^ c.word[3] ^ k1, (uint32_t)p0}};
+    c = (struct philox){
+        {(uint32_t)(p1 >> 32) ^ c.word[1] ^ k0, (uint32_t)p1, (uint32_t)(p0 >> 32) ^ c.word[3] ^ k1, (uint32_t)p0}};
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }

@@ -1,7 +1,7 @@
 /* One step: pass, health, clip, refuse or update; and steps over data in memory.
  *
- * A step is a transaction. Gradients are complete before a parameter changes; whatever is not finite by then refuses the
- * step. That the update itself stays finite is proved from the largest magnitudes that go into it, which costs
+ * A step is a transaction. Gradients are complete before a parameter changes; whatever is not finite by then refuses
+ * the step. That the update itself stays finite is proved from the largest magnitudes that go into it, which costs
  * nothing; where the proof fails, the update is first tried on copies. */
 #include "trainer.h"
 
@@ -191,8 +191,7 @@ static pynn_status update(pynn_trainer *t, double norm, pynn_error *error) {
     double g_max = 0;
     for (int32_t i = 0; i < t->model->n_layers; i++) g_max = larger(g_max, t->w->sums[i].gradient_max);
     /* Changes below an ulp of the largest number cannot overflow a finite parameter. */
-    const double bound =
-        t->optimizer->bound(u.c, t->largest.parameter_max, g_max * u.scale, t->largest.slot_max);
+    const double bound = t->optimizer->bound(u.c, t->largest.parameter_max, g_max * u.scale, t->largest.slot_max);
     if (!(bound <= kernels->maximum * 0x1p-54) && !update_survives(&u))
       return fail(error, PYNN_ERROR_NUMERIC,
                   "expected finite parameters; received an update that would overflow (learning rate %g, gradient norm "
@@ -269,7 +268,8 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
   if (!t || !data || !step)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a trainer, data and step; received NULL");
   if (batch_size < 1 || batch_size > t->w->capacity)
-    return fail(error, PYNN_ERROR_TOO_LARGE, "expected batches of 1 ... %lld rows, as the trainer was made for; received %lld",
+    return fail(error, PYNN_ERROR_TOO_LARGE,
+                "expected batches of 1 ... %lld rows, as the trainer was made for; received %lld",
                 (long long)t->w->capacity, (long long)batch_size);
   pynn_status status = pass_check_targets(t->model, &data->x, &data->targets, &data->weights, error);
   if (!status) status = check_order(data, order, first, count, error);

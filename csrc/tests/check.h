@@ -18,30 +18,28 @@ static inline int check_(int holds, const char *file, int line, const char *what
 
 #define CHECK(condition) check_((condition) != 0, __FILE__, __LINE__, #condition)
 
-#define CHECK_EQUAL(a, b)                                                                                  \
-  do {                                                                                                     \
-    long long a_ = (long long)(a), b_ = (long long)(b);                                                    \
-    if (!check_(a_ == b_, __FILE__, __LINE__, #a " == " #b)) fprintf(stderr, "  %lld != %lld\n", a_, b_);   \
+#define CHECK_EQUAL(a, b)                                                                                 \
+  do {                                                                                                    \
+    long long a_ = (long long)(a), b_ = (long long)(b);                                                   \
+    if (!check_(a_ == b_, __FILE__, __LINE__, #a " == " #b)) fprintf(stderr, "  %lld != %lld\n", a_, b_); \
   } while (0)
 
 /* |a - b| <= relative * max(|a|, |b|), or both the same. */
-#define CHECK_CLOSE(a, b, relative)                                                                        \
-  do {                                                                                                     \
-    double a_ = (double)(a), b_ = (double)(b);                                                             \
-    if (!check_(a_ == b_ || fabs(a_ - b_) <= (relative) * fmax(fabs(a_), fabs(b_)), __FILE__, __LINE__,     \
-                #a " ~ " #b))                                                                              \
-      fprintf(stderr, "  %.17g, %.17g\n", a_, b_);                                                          \
+#define CHECK_CLOSE(a, b, relative)                                                                                   \
+  do {                                                                                                                \
+    double a_ = (double)(a), b_ = (double)(b);                                                                        \
+    if (!check_(a_ == b_ || fabs(a_ - b_) <= (relative) * fmax(fabs(a_), fabs(b_)), __FILE__, __LINE__, #a " ~ " #b)) \
+      fprintf(stderr, "  %.17g, %.17g\n", a_, b_);                                                                    \
   } while (0)
 
-#define CHECK_STATUS(expected, call)                                                                       \
-  do {                                                                                                     \
-    pynn_status status_ = (call);                                                                          \
-    if (!check_(status_ == (expected), __FILE__, __LINE__, #call " gives " #expected))                     \
-      fprintf(stderr, "  gave %d: %s\n", (int)status_, pynn_strerror(status_));                            \
+#define CHECK_STATUS(expected, call)                                                   \
+  do {                                                                                 \
+    pynn_status status_ = (call);                                                      \
+    if (!check_(status_ == (expected), __FILE__, __LINE__, #call " gives " #expected)) \
+      fprintf(stderr, "  gave %d: %s\n", (int)status_, pynn_strerror(status_));        \
   } while (0)
 
 /* The last line of main. */
-#define CHECK_REPORT()                                                                   \
-  return printf("%d checks, %d failed\n", check_count, check_failures), check_failures != 0
+#define CHECK_REPORT() return printf("%d checks, %d failed\n", check_count, check_failures), check_failures != 0
 
 #endif

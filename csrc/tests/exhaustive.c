@@ -1,11 +1,11 @@
-/* exhaustive [stride [name]]: every float32 activation and its derivative, on every target that this processor has, over
- * all 2^32 inputs (or each stride-th), against the C library in double. Prints the largest error in units in the last
- * place of the exact result and where it is; fails when a stated limit is exceeded, when NaN comes from a number or a
- * number from NaN, or when a monotone or odd function is not.
+/* exhaustive [stride [name]]: every float32 activation and its derivative, on every target that this processor has,
+ * over all 2^32 inputs (or each stride-th), against the C library in double. Prints the largest error in units in the
+ * last place of the exact result and where it is; fails when a stated limit is exceeded, when NaN comes from a number
+ * or a number from NaN, or when a monotone or odd function is not.
  *
  * A subnormal input counts as zero. A result that is exactly below REAL_FLUSH may be anything smaller than that. Near
- * their zero, slopes of functions with a minimum are differences of numbers near 1/2: for |x| < 2 their error is counted
- * in units of 1/16 at least. */
+ * their zero, slopes of functions with a minimum are differences of numbers near 1/2: for |x| < 2 their error is
+ * counted in units of 1/16 at least. */
 #include "pynn.h"
 
 #define PYNN_REAL_BITS 32
@@ -109,8 +109,8 @@ struct result {
 static int report(const char *name, const char *what, const char *target, const struct result *r, double limit) {
   int bad = !(r->most <= limit) || r->nan || r->order || r->odd;
   printf("%-13s %-6s %-9s %8.4f ULP (limit %g) at %-15a nan %llu order %llu odd %llu%s\n", name, what, target, r->most,
-         limit, (double)r->where, (unsigned long long)r->nan, (unsigned long long)r->order,
-         (unsigned long long)r->odd, bad ? "  FAILED" : "");
+         limit, (double)r->where, (unsigned long long)r->nan, (unsigned long long)r->order, (unsigned long long)r->odd,
+         bad ? "  FAILED" : "");
   fflush(stdout);
   return bad;
 }

@@ -100,7 +100,8 @@ static void test(const pynn_context *context, pynn_dtype dtype) {
   const int64_t at = tensor.offset + 2 * HIDDEN + 3;
   set_parameter(&run, at, NAN);
   found = blame(&run);
-  CHECK(found.operation == PYNN_OPERATION_PARAMETER && found.layer == 1 && found.tensor_row == 2 && found.columns[0] == 3);
+  CHECK(found.operation == PYNN_OPERATION_PARAMETER && found.layer == 1 && found.tensor_row == 2 &&
+        found.columns[0] == 3);
   set_parameter(&run, at, 0.1);
   done(&run);
 

@@ -14,7 +14,9 @@ static double uniform(void) {
 static double get(const struct kernels *kernels, const void *x, size_t i) {
   return kernels->size == 4 ? (double)((const float *)x)[i] : ((const double *)x)[i];
 }
-static void set(const struct kernels *kernels, void *x, size_t i, double value) { kernels->from_double(1, &value, (char *)x + i * kernels->size); }
+static void set(const struct kernels *kernels, void *x, size_t i, double value) {
+  kernels->from_double(1, &value, (char *)x + i * kernels->size);
+}
 
 static void *matrix(const struct kernels *kernels, size_t n) {
   char *x = malloc((n + 1) * kernels->size);

@@ -49,8 +49,8 @@ static void orthogonal(int64_t rows, int64_t columns, double gain) {
     for (int64_t j = 0; j <= i; j++) {
       double dot = 0;
       for (int64_t k = 0; k < length; k++)
-        dot += rows < columns ? out[i * columns + k] * out[j * columns + k]
-                              : out[k * columns + i] * out[k * columns + j];
+        dot +=
+            rows < columns ? out[i * columns + k] * out[j * columns + k] : out[k * columns + i] * out[k * columns + j];
       worst = fmax(worst, fabs(dot - (i == j ? gain * gain : 0)));
     }
   CHECK(worst < 1e-13 * gain * gain);

@@ -64,7 +64,11 @@ static int reference(const char *name, wide x, wide *value, wide *slope) {
       {"softplus", softplus(x), s},
       {"softsign", x / (1 + fabsl(x)), 1 / ((1 + fabsl(x)) * (1 + fabsl(x)))},
       {"sigmoid", s, s * rest},
-      {"hard_sigmoid", x < -3 ? 0 : x > 3 ? 1 : (x + 3) / 6, fabsl(x) < 3 ? 1 / 6.0L : 0},
+      {"hard_sigmoid",
+       x < -3  ? 0
+       : x > 3 ? 1
+               : (x + 3) / 6,
+       fabsl(x) < 3 ? 1 / 6.0L : 0},
       {"tanh", tanhl(x), 4 * logistic(2 * x) * logistic(-2 * x)},
       {"exponential", expl(x), expl(x)},
   };
@@ -82,7 +86,8 @@ static void defaults(const pynn_row *row, double *p) {
 }
 
 /* Within 16 units of the last place, counted in units of 1/16 at least where |x| < 2: some slopes have zeros there.
- * gelu_tanh's exponent, up to x^2, carries its rounding into the tail. What is below REAL_FLUSH may be anything there. */
+ * gelu_tanh's exponent, up to x^2, carries its rounding into the tail. What is below REAL_FLUSH may be anything there.
+ */
 static int near(const char *name, double x, double got, wide exact) {
   wide allowed = 16 * (wide)tiny * (strcmp(name, "gelu_tanh") ? 1 : 1 + (wide)(x * x));
   wide size = fabsl(x) < 2 ? fmaxl(fabsl(exact), 1 / 16.0L) : fabsl(exact);
@@ -224,7 +229,8 @@ static void check_loss(const struct loss *l) {
       z[n - 1] = NAN;
       CHECK(isnan(loss_of(l, n, z, t, 0, 1, delta, p)));
     }
-  if (labels) { /* a label is a one-hot target, to the bit; a sure and right answer has a loss near 0, a wrong one its margin */
+  if (labels) { /* a label is a one-hot target, to the bit; a sure and right answer has a loss near 0, a wrong one its
+                   margin */
     for (size_t i = 0; i < 10; i++) z[i] = uniform(-3, 3), t[i] = i == 4;
     CHECK_CLOSE(loss_of(l, 10, z, NULL, 4, 1, NULL, p), loss_of(l, 10, z, t, 4, 1, NULL, p), 1e-15);
     p[0] = 0;
@@ -299,7 +305,8 @@ static void bounds(const struct optimizer *o, const double *p) {
       }
       put(s == -2 ? w : s == -1 ? g : slot[s], 16, values);
       if (s >= 0 && !strcmp(o->row.name, "adagrad"))
-        for (int i = 0; i < 16; i++) values[i] = fabs(values[i]), put((char *)slot[s] + i * (int)k->size, 1, &values[i]);
+        for (int i = 0; i < 16; i++)
+          values[i] = fabs(values[i]), put((char *)slot[s] + i * (int)k->size, 1, &values[i]);
       if (s >= 0) slot_max[s] = k->largest(16, slot[s]);
     }
     o->coefficients(p, p[0], 1 + repeat, c);

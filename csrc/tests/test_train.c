@@ -115,7 +115,8 @@ static void test_gradients(pynn_context *context) {
         if (fabs((up - down) / (2 * h) - gradient[i]) > 1e-6 * (scale + fabs(gradient[i]))) kinks++;
       }
       if (!CHECK(kinks <= 1)) /* a kink may lie within h of one parameter's values */
-        fprintf(stderr, "  %s, %s: %d\n", pynn_table_row(PYNN_LOSS, l)->name, pynn_table_row(PYNN_ACTIVATION, a)->name, kinks);
+        fprintf(stderr, "  %s, %s: %d\n", pynn_table_row(PYNN_LOSS, l)->name, pynn_table_row(PYNN_ACTIVATION, a)->name,
+                kinks);
       free(before);
       pynn_trainer_free(trainer);
       pynn_model_free(model);
@@ -212,7 +213,8 @@ static void train(int threads, const char *cpu, pynn_dtype source, float *out, i
   pynn_model *model = model_of(context, PYNN_FLOAT32, IN, UNITS, 10, "relu", 0.3, "softmax_cross_entropy");
   pynn_trainer *trainer = trainer_of(model, "adam", batch);
   pynn_data data = {source == PYNN_FLOAT32 ? pynn_matrix(xf, source, N, IN) : pynn_matrix(xd, source, N, IN),
-                    pynn_matrix(label, PYNN_INT32, N, 1), {0}};
+                    pynn_matrix(label, PYNN_INT32, N, 1),
+                    {0}};
   pynn_step step;
   for (uint64_t epoch = 0; epoch < 3; epoch++) {
     pynn_shuffle(7, epoch, N, order);

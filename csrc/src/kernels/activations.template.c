@@ -6,17 +6,17 @@
  * accuracy where it is small. That is why saturating functions go back from z: from y = sigmoid(z) the slope y (1 - y)
  * would be lost to cancellation, and exactly 0 for z > 17. */
 
-#define ELEMENTWISE(name, from)                                                                                  \
-  static void name##_forward(size_t n, const void *z_, void *y_, const double *p) {                              \
-    const real *z = z_, a = (real)p[0];                                                                          \
-    real *y = y_;                                                                                                \
-    INDEPENDENT for (size_t i = 0; i < n; i++) y[i] = name##_value(z[i], a);                                     \
-  }                                                                                                              \
-  static void name##_backward(size_t n, const void *z, const void *y, void *delta_, const double *p) {           \
-    const real *t = from, a = (real)p[0];                                                                        \
-    real *delta = delta_;                                                                                        \
-    (void)z, (void)y;                                                                                            \
-    INDEPENDENT for (size_t i = 0; i < n; i++) delta[i] = name##_delta(delta[i], t[i], a);                   \
+#define ELEMENTWISE(name, from)                                                                        \
+  static void name##_forward(size_t n, const void *z_, void *y_, const double *p) {                    \
+    const real *z = z_, a = (real)p[0];                                                                \
+    real *y = y_;                                                                                      \
+    INDEPENDENT for (size_t i = 0; i < n; i++) y[i] = name##_value(z[i], a);                           \
+  }                                                                                                    \
+  static void name##_backward(size_t n, const void *z, const void *y, void *delta_, const double *p) { \
+    const real *t = from, a = (real)p[0];                                                              \
+    real *delta = delta_;                                                                              \
+    (void)z, (void)y;                                                                                  \
+    INDEPENDENT for (size_t i = 0; i < n; i++) delta[i] = name##_delta(delta[i], t[i], a);             \
   }
 
 /* z */
@@ -174,7 +174,9 @@ static const struct activation activations[] = {
     {{NAMED("linear", "", "glorot_uniform")}, linear_forward, linear_backward, 0},
     {{NAMED("relu", "", "he_normal")}, relu_forward, relu_backward, 0},
     {{NAMED("leaky_relu", "", "he_normal"), ONE_FIELD("negative_slope", 0.01)},
-     leaky_relu_forward, leaky_relu_backward, 0},
+     leaky_relu_forward,
+     leaky_relu_backward,
+     0},
     {{NAMED("elu", "", "he_normal"), ONE_FIELD("alpha", 1)}, elu_forward, elu_backward, 1},
     {{NAMED("selu", "", "lecun_normal")}, selu_forward, selu_backward, 1},
     {{NAMED("gelu", "", "he_normal")}, gelu_forward, gelu_backward, 1},

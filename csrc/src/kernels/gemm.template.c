@@ -2,9 +2,10 @@
  *
  *   C[i][j] = fma(A[i][k-1], B[k-1][j], ... fma(A[i][0], B[0][j], 0))
  *
- * Every element is one chain in the order of k, so bits depend neither on tiles nor on the rows and columns around. A is
- * read through two strides, which makes X W and X^T dZ the same code; only B is packed, a panel of NR columns at a time. For
- * batches of up to some hundred rows this beats a BLAS, which packs both operands (docs/architecture.md has numbers).
+ * Every element is one chain in the order of k, so bits depend neither on tiles nor on the rows and columns around. A
+ * is read through two strides, which makes X W and X^T dZ the same code; only B is packed, a panel of NR columns at a
+ * time. For batches of up to some hundred rows this beats a BLAS, which packs both operands (docs/architecture.md has
+ * numbers).
  */
 typedef real vector __attribute__((vector_size(VECTOR_BYTES)));
 
@@ -65,19 +66,20 @@ static inline __attribute__((always_inline)) void micro(int rows, size_t k, cons
 
 typedef void micro_rows(size_t k, const real *a, size_t a_row, size_t a_column, const real *b, size_t ldb,
                         int accumulate, real *c, size_t ldc);
-#define MICRO(rows)                                                                                             \
-  static void micro_##rows(size_t k, const real *a, size_t a_row, size_t a_column, const real *b, size_t ldb,   \
-                           int accumulate, real *c, size_t ldc) {                                               \
-    micro(rows, k, a, a_row, a_column, b, ldb, accumulate, c, ldc);                                             \
+#define MICRO(rows)                                                                                           \
+  static void micro_##rows(size_t k, const real *a, size_t a_row, size_t a_column, const real *b, size_t ldb, \
+                           int accumulate, real *c, size_t ldc) {                                             \
+    micro(rows, k, a, a_row, a_column, b, ldb, accumulate, c, ldc);                                           \
   }
-MICRO(1) MICRO(2) MICRO(3) MICRO(4) MICRO(5) MICRO(6)
+MICRO(1)
+MICRO(2) MICRO(3) MICRO(4) MICRO(5) MICRO(6)
 #if VECTOR_BYTES == 64
-MICRO(7) MICRO(8) MICRO(9) MICRO(10) MICRO(11) MICRO(12)
+    MICRO(7) MICRO(8) MICRO(9) MICRO(10) MICRO(11) MICRO(12)
 #endif
-static micro_rows *const micro_table[MR + 1] = {
-    NULL, micro_1, micro_2, micro_3, micro_4, micro_5, micro_6,
+        static micro_rows *const micro_table[MR + 1] = {
+            NULL,    micro_1, micro_2, micro_3,  micro_4,  micro_5,  micro_6,
 #if VECTOR_BYTES == 64
-    micro_7, micro_8, micro_9, micro_10, micro_11, micro_12,
+            micro_7, micro_8, micro_9, micro_10, micro_11, micro_12,
 #endif
 };
 #undef MICRO

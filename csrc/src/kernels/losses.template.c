@@ -10,8 +10,8 @@ static inline void put(real *delta, size_t i, double scale, double gradient) {
 }
 
 /* mean (z - t)^2;  2 (z - t) / n */
-static double mean_squared_error(size_t n, const void *z_, const void *target, int64_t label, double scale,
-                                 void *delta, const double *p) {
+static double mean_squared_error(size_t n, const void *z_, const void *target, int64_t label, double scale, void *delta,
+                                 const double *p) {
   const real *z = z_, *t = target;
   double sum = 0, share = 1 / (double)n;
   (void)label, (void)p;
@@ -66,8 +66,7 @@ static double softmax_cross_entropy(size_t n, const void *z_, const void *target
       total += y;
       loss += y == 0 ? 0 : y * (log_sum + ((double)max - (double)z[i]));
     }
-  } else
-    loss = log_sum + ((double)max - (double)z[label]);
+  } else loss = log_sum + ((double)max - (double)z[label]);
   for (size_t i = 0; delta && i < n; i++) {
     double y = rest * (t ? (double)t[i] : (int64_t)i == label) + spread;
     put(delta, i, scale, total * inverse * (double)delta[i] - y);
@@ -105,14 +104,22 @@ static double sigmoid_cross_entropy(size_t n, const void *z_, const void *target
 static const struct loss losses[] = {
     {{.name = "mean_squared_error", .aliases = "mse", .link = "linear"}, mean_squared_error},
     {{.name = "mean_absolute_error", .aliases = "mae", .link = "linear"}, mean_absolute_error},
-    {{.name = "huber", .aliases = "", .link = "linear",
-      .n_fields = 1, .fields = {{"delta", 1, 0, (double)FLT_MAX, PYNN_FIELD_OPEN_MINIMUM}}},
+    {{.name = "huber",
+      .aliases = "",
+      .link = "linear",
+      .n_fields = 1,
+      .fields = {{"delta", 1, 0, (double)FLT_MAX, PYNN_FIELD_OPEN_MINIMUM}}},
      huber},
     {{.name = "softmax_cross_entropy",
       .aliases = "cross_entropy categorical_crossentropy sparse_categorical_crossentropy",
-      .link = "softmax", LABEL_SMOOTHING, .flags = PYNN_ROW_LABELS | PYNN_ROW_PROBABILITIES},
+      .link = "softmax",
+      LABEL_SMOOTHING,
+      .flags = PYNN_ROW_LABELS | PYNN_ROW_PROBABILITIES},
      softmax_cross_entropy},
-    {{.name = "sigmoid_cross_entropy", .aliases = "binary_crossentropy",
-      .link = "sigmoid", LABEL_SMOOTHING, .flags = PYNN_ROW_PROBABILITIES},
+    {{.name = "sigmoid_cross_entropy",
+      .aliases = "binary_crossentropy",
+      .link = "sigmoid",
+      LABEL_SMOOTHING,
+      .flags = PYNN_ROW_PROBABILITIES},
      sigmoid_cross_entropy},
 };

@@ -2,8 +2,8 @@
  *
  * To add one: write name_coefficients, name_update, name_bound and add a row to the table. Rules: the algebra is
  * PyTorch's; what does not depend on the element is computed once, in double; epsilon stands beside the root and is at
- * least EPSILON_FLOOR. As no smaller root exists but that of an underflown square, a finite gradient then gives a finite
- * step. A bound is a sum of magnitudes (so that nothing hides a NaN), with room for rounding. */
+ * least EPSILON_FLOOR. As no smaller root exists but that of an underflown square, a finite gradient then gives a
+ * finite step. A bound is a sum of magnitudes (so that nothing hides a NaN), with room for rounding. */
 #define ROUNDING (1 + 16 * (double)REAL_EPSILON)
 
 static inline real_int greater(real_int most, real x) { return magnitude(x) > most ? magnitude(x) : most; }
@@ -149,8 +149,8 @@ static void adam_update(size_t n, void *w_, const void *g_, double scale, void *
 }
 static double adam_bound(const double *c, double w, double g, const double *slots) {
   double m = g + slots[0], v = c[ADAM_BETA_2] * slots[1] + c[ADAM_NEW_2] * g * g, direction = m / c[ADAM_EPSILON];
-  return ROUNDING * (m + (v + 1) * c[ADAM_ROOT_SCALE] + direction + fabs(c[ADAM_KEEP]) * (1 + w) +
-                     c[ADAM_RATE] * (1 + direction));
+  return ROUNDING *
+         (m + (v + 1) * c[ADAM_ROOT_SCALE] + direction + fabs(c[ADAM_KEEP]) * (1 + w) + c[ADAM_RATE] * (1 + direction));
 }
 
 #define NUMBER(name, value, maximum) {name, value, 0, maximum, 0}
@@ -161,19 +161,44 @@ static double adam_bound(const double *c, double w, double g, const double *slot
   POSITIVE("learning_rate", 0.001), DECAY("beta_1", 0.9), DECAY("beta_2", 0.999), POSITIVE("epsilon", 1e-7)
 
 static const struct optimizer optimizers[] = {
-    {{.name = "sgd", .aliases = "", .n_fields = 3,
+    {{.name = "sgd",
+      .aliases = "",
+      .n_fields = 3,
       .fields = {POSITIVE("learning_rate", 0.01), DECAY("momentum", 0), SWITCH("nesterov")}},
-     1, -1, sgd_coefficients, sgd_update, sgd_bound},
-    {{.name = "rmsprop", .aliases = "", .n_fields = 4,
-      .fields = {POSITIVE("learning_rate", 0.001), DECAY("rho", 0.9), DECAY("momentum", 0),
-                 POSITIVE("epsilon", 1e-7)}},
-     2, -1, rmsprop_coefficients, rmsprop_update, rmsprop_bound},
-    {{.name = "adagrad", .aliases = "", .n_fields = 3,
+     1,
+     -1,
+     sgd_coefficients,
+     sgd_update,
+     sgd_bound},
+    {{.name = "rmsprop",
+      .aliases = "",
+      .n_fields = 4,
+      .fields = {POSITIVE("learning_rate", 0.001), DECAY("rho", 0.9), DECAY("momentum", 0), POSITIVE("epsilon", 1e-7)}},
+     2,
+     -1,
+     rmsprop_coefficients,
+     rmsprop_update,
+     rmsprop_bound},
+    {{.name = "adagrad",
+      .aliases = "",
+      .n_fields = 3,
       .fields = {POSITIVE("learning_rate", 0.001), NUMBER("initial_accumulator_value", 0.1, (double)FLT_MAX),
                  POSITIVE("epsilon", 1e-7)}},
-     1, 1, adagrad_coefficients, adagrad_update, adagrad_bound},
+     1,
+     1,
+     adagrad_coefficients,
+     adagrad_update,
+     adagrad_bound},
     {{.name = "adam", .aliases = "", .n_fields = 4, .fields = {ADAM_FIELDS}},
-     2, -1, adam_coefficients, adam_update, adam_bound},
+     2,
+     -1,
+     adam_coefficients,
+     adam_update,
+     adam_bound},
     {{.name = "adamw", .aliases = "", .n_fields = 5, .fields = {ADAM_FIELDS, NUMBER("weight_decay", 0.004, DBL_MAX)}},
-     2, -1, adamw_coefficients, adam_update, adam_bound},
+     2,
+     -1,
+     adamw_coefficients,
+     adam_update,
+     adam_bound},
 };

@@ -83,10 +83,8 @@ static void dropout(size_t n, const void *x_, void *y_, double rate, uint64_t ke
 static float half_to_float(uint16_t h) {
   uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = (h >> 10) & 31u, fraction = h & 1023u, bits;
   float value;
-  if (exponent == 31)
-    bits = 0x7f800000u | fraction << 13;
-  else if (exponent)
-    bits = (exponent + 112) << 23 | fraction << 13;
+  if (exponent == 31) bits = 0x7f800000u | fraction << 13;
+  else if (exponent) bits = (exponent + 112) << 23 | fraction << 13;
   else {
     value = (float)fraction * 0x1p-24f;
     memcpy(&bits, &value, sizeof bits);
@@ -96,12 +94,12 @@ static float half_to_float(uint16_t h) {
   return value;
 }
 
-#define CONVERT(type, expression)                                     \
-  for (size_t i = 0; i < n; i++) {                                    \
-    type value;                                                       \
-    memcpy(&value, source + (int64_t)i * stride, sizeof value);       \
-    out[i] = (real)(expression);                                      \
-  }                                                                   \
+#define CONVERT(type, expression)                               \
+  for (size_t i = 0; i < n; i++) {                              \
+    type value;                                                 \
+    memcpy(&value, source + (int64_t)i * stride, sizeof value); \
+    out[i] = (real)(expression);                                \
+  }                                                             \
   break
 static void from_array(size_t n, const void *source_, int64_t stride, pynn_dtype dtype, void *out_) {
   const char *source = source_;
