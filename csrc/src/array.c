@@ -45,46 +45,11 @@ void array_gather(const struct kernels *kernels, const pynn_array *x, const int6
 
 int array_is_integer(const pynn_array *x) { return x->dtype >= PYNN_INT8 && x->dtype <= PYNN_UINT64; }
 
-int array_label(const pynn_array *x, int64_t row, int64_t classes, int64_t *label) {
-  const char *p = array_row(x, row);
-  int64_t v = -1;
-  uint64_t u;
-  switch (x->dtype) {
-    case PYNN_INT8: v = *(const int8_t *)p; break;
-    case PYNN_UINT8: v = *(const uint8_t *)p; break;
-    case PYNN_INT16: {
-      int16_t t;
-      memcpy(&t, p, sizeof t);
-      v = t;
-      break;
-    }
-    case PYNN_UINT16: {
-      uint16_t t;
-      memcpy(&t, p, sizeof t);
-      v = t;
-      break;
-    }
-    case PYNN_INT32: {
-      int32_t t;
-      memcpy(&t, p, sizeof t);
-      v = t;
-      break;
-    }
-    case PYNN_UINT32: {
-      uint32_t t;
-      memcpy(&t, p, sizeof t);
-      v = t;
-      break;
-    }
-    case PYNN_INT64: memcpy(&v, p, sizeof v); break;
-    case PYNN_UINT64:
-      memcpy(&u, p, sizeof u);
-      v = u <= INT64_MAX ? (int64_t)u : INT64_MAX;
-      break;
-    default: break;
-  }
-  *label = v;
-  return v >= 0 && v < classes;
+int array_label(const struct kernels *doubles, const pynn_array *x, int64_t row, int64_t classes, int64_t *label) {
+  double value; /* exact up to 2^53, far beyond any number of classes */
+  doubles->from_array(1, array_row(x, row), 0, x->dtype, &value);
+  *label = value > -0x1p62 && value < 0x1p62 ? (int64_t)value : INT64_MAX;
+  return *label >= 0 && *label < classes;
 }
 
 pynn_status pynn_gather(const pynn_array *x, const int64_t *order, int64_t count, void *out, pynn_error *error) {

@@ -11,7 +11,7 @@ pynn_status array_check(const pynn_array *x, const char *name, int64_t rows, int
 void array_gather(const struct kernels *kernels, const pynn_array *x, const int64_t *order, int64_t first,
                   int64_t count, void *out);
 int array_is_integer(const pynn_array *x);
-/* The integer at (row, 0); whether it is in 0 ... classes-1. */
-int array_label(const pynn_array *x, int64_t row, int64_t classes, int64_t *label);
+/* The integer at (row, 0), by way of the double kernels; whether it is in 0 ... classes-1. */
+int array_label(const struct kernels *doubles, const pynn_array *x, int64_t row, int64_t classes, int64_t *label);
 
 #endif

@@ -528,18 +528,18 @@ pynn_status pass_check_targets(const pynn_model *model, const pynn_array *x, con
 pynn_status pass_targets(pynn_workspace *w, const pynn_array *targets, const pynn_array *weights, const int64_t *order,
                          int64_t first, struct batch *batch, pynn_error *error) {
   const pynn_model *model = w->model;
+  const struct kernels *doubles = model->context->kernels[PYNN_FLOAT64];
   batch->has_labels = takes_labels(model, targets);
   batch->has_weights = weights && weights->data;
   if (!batch->has_labels) array_gather(model->kernels, targets, order, first, batch->rows, w->targets);
   for (int64_t i = 0; batch->has_labels && i < batch->rows; i++) {
     int64_t row = order ? order[first + i] : first + i;
-    if (array_label(targets, row, model->outputs, &w->labels[i])) continue;
+    if (array_label(doubles, targets, row, model->outputs, &w->labels[i])) continue;
     fail(error, PYNN_ERROR_LABEL, "expected labels in 0 ... %lld; received %lld in row %lld",
          (long long)model->outputs - 1, (long long)w->labels[i], (long long)row);
     if (error) error->row = row, error->column = 0, error->value = (double)w->labels[i];
     return PYNN_ERROR_LABEL;
   }
-  const struct kernels *doubles = model->context->kernels[PYNN_FLOAT64];
   if (batch->has_weights) array_gather(doubles, weights, order, first, batch->rows, w->weights);
   return PYNN_OK;
 }
