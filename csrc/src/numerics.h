@@ -90,6 +90,20 @@ static const real tail_polynomial[] = {
     0x1.10e457f1c3487p-27,  0x1.899d0a853c1a5p-30, -0x1.4d0c35c954ba7p-32};
 #endif
 
+/* INDEPENDENT: the iterations of the next loop are; y may be z itself, but they do not overlap otherwise.
+ * UNROLLED: the next loop is short and constant, and goes away before the one around it is vectorised. */
+#if defined(__clang__)
+#  define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#  define UNROLLED _Pragma("clang loop unroll(full)")
+#  pragma clang diagnostic ignored "-Wpass-failed" /* hints, not demands */
+#elif defined(__GNUC__)
+#  define INDEPENDENT _Pragma("GCC ivdep")
+#  define UNROLLED _Pragma("GCC unroll 32")
+#else
+#  define INDEPENDENT
+#  define UNROLLED
+#endif
+
 /* A number as the unevaluated sum of two. */
 struct pair {
   real hi, lo;
@@ -124,8 +138,7 @@ static inline real quotient(struct pair n, struct pair d) {
 
 static inline real polynomial(const real *c, int n, real x) {
   real sum = c[n - 1];
-#pragma GCC unroll 32
-  for (int i = n - 2; i >= 0; i--) sum = fma_(sum, x, c[i]);
+  UNROLLED for (int i = n - 2; i >= 0; i--) sum = fma_(sum, x, c[i]);
   return sum;
 }
 #define POLYNOMIAL(name, x) polynomial(name##_polynomial, sizeof name##_polynomial / sizeof(real), x)
@@ -267,15 +280,6 @@ static inline struct normal_tail normal_tail(real a) {
   return (struct normal_tail){exp_less(-half_square, -residual(half_square, half, a)),
                               q * POLYNOMIAL(tail, (a - TAIL_CENTRE) * q)};
 }
-
-/* Says that the iterations of the loop that follows are independent: y may be z itself, but is no other overlap. */
-#if defined(__clang__)
-#  define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
-#elif defined(__GNUC__)
-#  define INDEPENDENT _Pragma("GCC ivdep")
-#else
-#  define INDEPENDENT
-#endif
 
 /* Rows are taken ROW_LANES at a time: maxima and sums vectorise, in the same order on every target. */
 enum { ROW_LANES = 8 };
