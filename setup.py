@@ -51,7 +51,10 @@ class BuildWithTargets(build_ext):
             inputs = max(os.path.getmtime(source), newest_header)
             if self.force or not os.path.exists(target) or os.path.getmtime(target) < inputs:
                 self.compiler.compile(
-                    [source], output_dir=str(folder), macros=DEFINES, include_dirs=["csrc/include", "csrc/src"],
+                    [source],
+                    output_dir=str(folder),
+                    macros=DEFINES,
+                    include_dirs=["csrc/include", "csrc/src"],
                     extra_postargs=COMMON + WARNINGS + flags,
                 )
         return objects
@@ -63,7 +66,8 @@ def version() -> str:
 
 
 core = Extension(
-    "pynn._core", ["pynn/_core.pyx"],
+    "pynn._core",
+    ["pynn/_core.pyx"],
     include_dirs=["csrc/include"],
     depends=[*HEADERS, *glob("csrc/src/*.c"), "pynn/_core.pxd", "pynn/libpynn.pxd"],
     define_macros=[("Py_LIMITED_API", "0x030B0000")] * STABLE_ABI,

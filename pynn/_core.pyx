@@ -10,8 +10,7 @@ cimport cython
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
-from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_IsValid
-from libc.math cimport isfinite
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset, strchr
 from pynn.libpynn cimport *
@@ -123,7 +122,7 @@ cdef extern from *:
 
 
 cdef View view(object x, str name, bint writable=False):
-    """The one way from a Python object to a pynn_array: one dimension counts as a column; writable is contiguous too."""
+    """The one way from a Python object to a pynn_array: one dimension is a column; writable means contiguous too."""
     cdef View v = View.__new__(View)
     cdef Py_buffer *b = &v.buffer
     cdef int flags = PyBUF_FORMAT | (PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS if writable else PyBUF_STRIDES)
@@ -324,8 +323,9 @@ cdef class Context:
 cdef class Model:
     """Layers and their parameters.
 
-    `layers` is a list of (kind, activation, kernel initializer, bias initializer), each a (name, numbers) pair; the last
-    three are None but for dense layers. Any number of threads predict at once; training and changes exclude all else.
+    `layers` is a list of (kind, activation, kernel initializer, bias initializer), each a (name, numbers) pair; the
+    last three are None but for dense layers. Any number of threads predict at once; training and changes exclude all
+    else.
     """
 
     def __cinit__(self):
@@ -535,6 +535,28 @@ cdef tuple write_layer(const pynn_layer *layer):
 
 # ---------------------------------------------------------------- training
 
+cdef class Data:
+    """Views of what a step reads."""
+    cdef View x, targets, weights, numbers
+    cdef pynn_data c
+    cdef const int64_t *order
+
+
+cdef Data data(x, targets, weights, order, int64_t first, int64_t count):
+    cdef Data d = Data.__new__(Data)
+    d.x, d.targets = view(x, "X"), view(targets, "y")
+    d.c.x, d.c.targets = d.x.array, d.targets.array
+    if weights is not None:
+        d.weights = view(weights, "sample_weight")
+        d.c.weights = d.weights.array
+    if order is not None:
+        d.numbers = indices(order)
+        if first < 0 or count < 0 or count > d.numbers.array.rows - first:
+            raise errors.ArgumentValueError("expected first and count within order")
+        d.order = <const int64_t *>d.numbers.array.data
+    return d
+
+
 @cython.no_gc_clear  # what it refers to must outlive it
 cdef class Trainer:
     """An optimizer at work on a model. Keeps its model alive; excludes predictions while it computes."""
@@ -565,37 +587,47 @@ cdef class Trainer:
         Returns (steps, rows, mean loss, last gradient norm). A refused step raises; the exception's `progress` says in
         the same form what was done before it.
         """
-        cdef View vx = view(x, "X"), vt = view(targets, "y"), vw = None, vo = None, vp = None
-        cdef const int64_t *c_order = NULL
+        cdef Data d = data(x, targets, weights, order, first, count)
+        cdef View vp = None
         cdef void *out = NULL
-        cdef pynn_data data
         cdef pynn_step step
         cdef pynn_error error
         cdef pynn_status status
-        memset(&data, 0, sizeof(data))
         memset(&step, 0, sizeof(step))
-        data.x, data.targets = vx.array, vt.array
-        if weights is not None:
-            vw = view(weights, "sample_weight")
-            data.weights = vw.array
-        if order is not None:
-            vo = indices(order)
-            if first < 0 or count < 0 or first + count > vo.array.rows:
-                raise errors.ArgumentValueError("expected first and count within order")
-            c_order = <const int64_t *>vo.array.data
         if predictions is not None:
             vp = output(predictions, "predictions", pynn_model_dtype(self.model.c),
                         count * pynn_model_outputs(self.model.c))
             out = vp.buffer.buf
         error.status = PYNN_OK
         with self.model.exclusive, nogil:
-            status = pynn_train_batches(self.c, &data, c_order, first, count, batch_size, seconds, out, &step, &error)
+            status = pynn_train_batches(self.c, &d.c, d.order, first, count, batch_size, seconds, out, &step, &error)
         progress = (step.steps, step.rows, step.loss, step.gradient_norm)
         if status != PYNN_OK:
             exception = failure(status, &error)
             exception.progress = progress
             raise exception
         return progress
+
+    def blame(self, x, targets, weights, order, int64_t first, int64_t count):
+        """Where a step on rows order[first : first+count] first goes wrong: the fields of pynn_blame, None: nowhere."""
+        cdef Data d = data(x, targets, weights, order, first, count)
+        cdef pynn_blame b
+        cdef pynn_error error
+        cdef pynn_status status
+        error.status = PYNN_OK
+        with self.model.exclusive, nogil:
+            status = pynn_trainer_blame(self.c, &d.c, d.order, first, count, &b, &error)
+        check(status, &error)
+        if b.operation == PYNN_OPERATION_NONE:
+            return None
+        return {
+            "operation": text(pynn_operation_name(b.operation)), "layer": b.layer if b.layer >= 0 else None,
+            "rows": [b.rows[i] for i in range(min(b.n_rows, PYNN_BLAME_CELLS))], "n_rows": b.n_rows,
+            "columns": [b.columns[i] for i in range(min(b.n_columns, PYNN_BLAME_CELLS))], "n_columns": b.n_columns,
+            "n_cells": b.n_cells, "tensor_row": b.tensor_row if b.tensor_row >= 0 else None, "value": b.value,
+            "largest_left": b.largest_left, "largest_right": b.largest_right,
+            "fails_in_float64": bool(b.fails_in_float64),
+        }
 
     @property
     def learning_rate(self):

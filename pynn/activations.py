@@ -16,7 +16,7 @@ table = Table(
         "relu": "f(z) = max(z, 0); the derivative at 0 is 0. Nair and Hinton, ICML 2010.",
         "leaky_relu": "f(z) = z for z > 0, negative_slope z otherwise. Maas, Hannun and Ng, ICML 2013.",
         "elu": "f(z) = z for z > 0, alpha (e^z - 1) otherwise. Clevert, Unterthiner and Hochreiter, ICLR 2016.",
-        "selu": "f(z) = s z for z > 0, s a (e^z - 1) otherwise, with the fixed s and a that keep mean 0 and variance 1. "
+        "selu": "f(z) = s z for z > 0, s a (e^z - 1) otherwise; s and a are such that mean 0 and variance 1 stay. "
         "Klambauer et al., NeurIPS 2017.",
         "gelu": "f(z) = z Phi(z) with the normal distribution's Phi. Hendrycks and Gimpel, 2016.",
         "gelu_tanh": "f(z) = z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))), an approximation of GELU.",

@@ -1,7 +1,7 @@
 """From anything like an array to what the compiled core reads, without a copy where none is needed.
 
-Any memory order, strides and numeric dtype pass as they are, read-only and memory-mapped arrays too; data frames, lists,
-byte-swapped and extended numbers are converted. Everything else is refused with the reason.
+Any memory order, strides and numeric dtype pass as they are, read-only and memory-mapped arrays too; data frames,
+lists, byte-swapped and extended numbers are converted. Everything else is refused with the reason.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def _as_numeric(x: Any, name: str) -> np.ndarray:
     if hasattr(x, "to_numpy"):
         return _from_frame(x, name)
     if hasattr(x, "toarray") and hasattr(x, "nnz"):
-        raise ArgumentTypeError(f"expected {name} as a dense array; received a sparse {type(x).__name__}: {name}.toarray()")
+        raise ArgumentTypeError(
+            f"expected {name} as a dense array; received a sparse {type(x).__name__}: {name}.toarray()"
+        )
     if type(x).__name__ == "MaskedArray" and np.any(x.mask):
         raise DtypeError(f"expected {name} without masked values; received {int(np.sum(x.mask))} of them")
     try:
@@ -83,7 +85,9 @@ def _as_numeric(x: Any, name: str) -> np.ndarray:
     except (ValueError, TypeError) as error:
         if "inhomogeneous" in str(error):
             raise ShapeError(f"expected {name} with rows of one length; received rows of several") from None
-        raise ArgumentTypeError(f"expected {name} as an array of numbers; received {type(x).__name__} ({error})") from None
+        raise ArgumentTypeError(
+            f"expected {name} as an array of numbers; received {type(x).__name__} ({error})"
+        ) from None
     return _native(array, name, "")
 
 
@@ -109,9 +113,8 @@ def _from_frame(frame: Any, name: str) -> np.ndarray:
     array = np.asarray(frame.to_numpy())
     if array.dtype.kind != "O":
         return _native(array, name, "")
-    kinds = getattr(frame, "dtypes", None)
     labels = getattr(frame, "columns", None)
-    pairs = zip(labels, kinds, strict=True) if labels is not None else [(name, getattr(frame, "dtype", kinds))]
+    pairs = [(name, frame.dtype)] if labels is None else list(zip(labels, frame.dtypes, strict=True))
     text = [str(c) for c, kind in pairs if not str(kind).lower().startswith(("int", "uint", "float", "bool"))]
     if text:
         return _native(array, name, f" (columns {', '.join(text[:5])}{', ...' if len(text) > 5 else ''})")
@@ -143,10 +146,8 @@ def as_targets(y: Any, rows: int, outputs: int, loss: Any) -> np.ndarray:
         return _as_labels(y, outputs)
     if loss.row["probabilities"] and y.dtype.kind != "b" and (y.min() < 0 or y.max() > 1):
         row, column = (int(i) for i in np.argwhere((y < 0) | (y > 1))[0])
-        raise _labelled(
-            LabelError(f"expected y in [0, 1] with the loss {loss.name!r}; received y[{row}, {column}]={y[row, column]}"),
-            row, column, y[row, column],
-        )  # fmt: skip
+        message = f"expected y in [0, 1] with the loss {loss.name!r}; received y[{row}, {column}]={y[row, column]}"
+        raise _located(LabelError(message), row, column, y[row, column])
     return y
 
 
@@ -160,17 +161,12 @@ def _as_labels(y: np.ndarray, classes: int) -> np.ndarray:
         bad |= y != np.floor(y)
     if bad.any():
         row = int(np.argmax(bad))
-        raise _labelled(
-            LabelError(
-                f"expected labels in 0 ... {classes - 1}, as the last layer has units={classes}; "
-                f"received y[{row}]={y[row, 0]}"
-            ),
-            row, 0, y[row, 0],
-        )  # fmt: skip
+        rule = f"labels in 0 ... {classes - 1}, as the last layer has units={classes}"
+        raise _located(LabelError(f"expected {rule}; received y[{row}]={y[row, 0]}"), row, 0, y[row, 0])
     return y.astype(np.int64) if y.dtype.kind == "f" else y
 
 
-def _labelled(error: Any, row: int, column: int, value: Any) -> Any:
+def _located(error: Any, row: int, column: int, value: Any) -> Any:
     error.row, error.column, error.value = row, column, float(value)
     return error
 
@@ -185,10 +181,8 @@ def as_weights(weights: Any, rows: int) -> np.ndarray | None:
     require_finite(weights, "sample_weight")
     if weights.min() < 0:
         row = int(np.argmin(weights))
-        raise _labelled(
-            ArgumentValueError(f"expected sample_weight >= 0; received sample_weight[{row}]={weights[row, 0]}"),
-            row, 0, weights[row, 0],
-        )  # fmt: skip
+        message = f"expected sample_weight >= 0; received sample_weight[{row}]={weights[row, 0]}"
+        raise _located(ArgumentValueError(message), row, 0, weights[row, 0])
     return weights
 
 
@@ -201,7 +195,7 @@ def find_nonfinite(x: np.ndarray) -> np.ndarray:
     for first in range(0, len(x), step):
         finite = np.isfinite(x[first : first + step])
         if not finite.all():
-            found.append(np.argwhere(~finite) + (first, 0))
+            found.append(np.argwhere(~finite) + np.array([first, 0]))
     return np.concatenate(found) if found else np.empty((0, 2), np.int64)
 
 
@@ -211,7 +205,5 @@ def require_finite(x: np.ndarray, name: str) -> None:
     if len(cells):
         row, column = (int(i) for i in cells[0])
         more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
-        raise _labelled(
-            NonfiniteDataError(f"expected {name} of finite numbers; received {name}[{row}, {column}]={x[row, column]}{more}"),
-            row, column, x[row, column],
-        )  # fmt: skip
+        message = f"expected {name} of finite numbers; received {name}[{row}, {column}]={x[row, column]}{more}"
+        raise _located(NonfiniteDataError(message), row, column, x[row, column])

@@ -22,8 +22,8 @@ class Callback:
 
     ``self.model`` is the model in training; ``self.model.stop_training = True`` ends training after the batch or epoch
     at hand, and ``self.model.learning_rate = x`` holds from the next step on.
-    `logs` is a dict of floats. Batches are reported one by one only when a callback overrides `on_batch_begin` or `on_batch_end`, since
-    that means Python between the steps.
+    `logs` is a dict of floats. Batches are reported one by one only when a callback overrides `on_batch_begin` or
+    `on_batch_end`, since that means Python between the steps.
     """
 
     model: Sequential
@@ -84,11 +84,13 @@ class EarlyStopping(Callback):
         self.monitor, self.min_delta, self.patience = monitor, min_delta, patience
         self.restore_best_weights = restore_best_weights
         self._sign = -1 if up else 1
+        self._parameters: np.ndarray | None = None
 
     def on_train_begin(self, logs: Logs) -> None:
-        self.best, self.best_epoch = self._sign * float("inf"), None
+        self.best = self._sign * float("inf")
+        self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
-        self._parameters: np.ndarray | None = None
+        self._parameters = None
         self._waited = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:

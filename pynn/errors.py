@@ -58,7 +58,7 @@ class ArgumentTypeError(PynnError, TypeError):
 
 
 class UnknownNameError(ArgumentValueError):
-    """No activation, loss, optimizer, initializer, layer or metric has this name; the message lists those that exist."""
+    """Nothing of the kind has this name; the message lists the names that exist."""
 
 
 class ShapeError(ArgumentValueError):

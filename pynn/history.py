@@ -62,7 +62,7 @@ class StepResult:
 
 @dataclass
 class History:
-    """Epochs of a run, each a dict of floats: ``loss``, the metrics, the same with ``val_``, ``learning_rate``, ``seconds``.
+    """Epochs of a run: dicts of ``loss``, the metrics, the same with ``val_``, ``learning_rate`` and ``seconds``.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
 """Initializers: what fills a kernel or bias before training, as classes such as ``RandomNormal(stddev=0.05)``.
 
-The draws depend on the model's seed and the place in the model alone. ``dir(pynn.initializers)`` lists them. Below, `fan_in` and `fan_out`
-are a kernel's inputs and units.
+The draws depend on the model's seed and the place in the model alone. ``dir(pynn.initializers)`` lists them. Below,
+`fan_in` and `fan_out` are a kernel's inputs and units.
 """
 
 from __future__ import annotations

@@ -122,7 +122,9 @@ def from_dict(values: Mapping[str, Any]) -> Layer:
     except TypeError as error:
         if isinstance(error, ArgumentTypeError):
             raise
-        raise UnknownNameError(f"expected arguments of {kinds[kind].__name__}; received {dict(values)} ({error})") from None
+        raise UnknownNameError(
+            f"expected arguments of {kinds[kind].__name__}; received {dict(values)} ({error})"
+        ) from None
 
 
 def from_core(layer: tuple[Any, ...]) -> Layer:

@@ -86,6 +86,7 @@ cdef extern from "pynn.h" nogil:
     void pynn_context_free(pynn_context *context)
     int32_t pynn_context_threads(const pynn_context *context)
     pynn_status pynn_context_set_threads(pynn_context *context, int32_t threads)
+    pynn_status pynn_context_set_blas(pynn_context *context, const pynn_blas *blas)
     const char *pynn_context_cpu(const pynn_context *context)
     const char *pynn_context_blas(const pynn_context *context)
 
@@ -240,6 +241,31 @@ cdef extern from "pynn.h" nogil:
         double gradient_norm
 
     pynn_status pynn_trainer_health(const pynn_trainer *trainer, int32_t layer, pynn_layer_health *out)
+
+    # blame
+    ctypedef enum pynn_operation:
+        PYNN_OPERATION_NONE
+
+    const char *pynn_operation_name(pynn_operation operation)
+
+    enum: PYNN_BLAME_CELLS
+
+    ctypedef struct pynn_blame:
+        pynn_operation operation
+        int32_t layer
+        int64_t n_cells
+        int64_t n_rows
+        int64_t n_columns
+        int64_t rows[20]
+        int64_t columns[20]
+        int64_t tensor_row
+        double value
+        double largest_left
+        double largest_right
+        int fails_in_float64
+
+    pynn_status pynn_trainer_blame(const pynn_trainer *trainer, const pynn_data *data, const int64_t *order,
+                                   int64_t first, int64_t rows, pynn_blame *out, pynn_error *error)
 
     # files
     ctypedef struct pynn_metadata:

@@ -18,7 +18,7 @@ table = Table(
         "huber": "Mean of h(z - y), h(e) = e^2/2 where |e| <= delta, else delta (|e| - delta/2). Huber, 1964.",
         "softmax_cross_entropy": "-sum_j y_j log softmax(z)_j, mean over rows; y is a class label or a row of "
         "probabilities, mixed with `label_smoothing` of the uniform distribution. Predictions are softmax(z).",
-        "sigmoid_cross_entropy": "-(y log p + (1 - y) log(1 - p)) with p = sigmoid(z), mean over rows and outputs; y is in "
+        "sigmoid_cross_entropy": "-(y log p + (1 - y) log(1 - p)), p = sigmoid(z), mean over rows and outputs; y is in "
         "[0, 1] and drawn by `label_smoothing` towards 1/2. Predictions are sigmoid(z).",
     },
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from .errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
 
-__all__ = ["Accuracy", "BinaryAccuracy", "MeanAbsoluteError", "MeanSquaredError", "Metric", "R2", "TopKAccuracy", "get"]
+__all__ = ["R2", "Accuracy", "BinaryAccuracy", "MeanAbsoluteError", "MeanSquaredError", "Metric", "TopKAccuracy", "get"]
 
 
 class Metric:

@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, arrays, callbacks as callbacks_, layers as layers_, losses, metrics as metrics_, optimizers, runtime
+from . import _core, arrays, losses, optimizers, runtime
+from . import callbacks as callbacks_
+from . import layers as layers_
+from . import metrics as metrics_
 from .data import DataLoader
 from .errors import (
     ArgumentTypeError,
@@ -177,8 +180,8 @@ class Sequential:
     def summary(self) -> None:
         """Print the layers with their outputs and numbers of parameters."""
         counts: dict[int, int] = {}
-        for _, layer, _, rows, columns in self._core.tensors if self._core is not None else []:
-            counts[layer] = counts.get(layer, 0) + rows * columns
+        for _, index, _, rows, columns in self._core.tensors if self._core is not None else []:
+            counts[index] = counts.get(index, 0) + rows * columns
         width: Any = self.inputs if self.built else "?"
         table = [("layer", "outputs", "activation", "parameters"), ("input", str(width), "", "")]
         for layer in self.layers:
@@ -189,7 +192,10 @@ class Sequential:
             table.append((kind, str(width), activation.name if activation is not None else "", count))
         widths = [max(len(row[i]) for row in table) for i in range(4)]
         for row in table:
-            cells = [cell.ljust(w) if i in (0, 2) else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+            cells = [
+                cell.ljust(w) if i in (0, 2) else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            ]
             print("  ".join(cells).rstrip())
         total = f"{len(self.parameters):,} parameters" if self.built else "not built yet"
         print(f"{total}, {self.dtype.name}, seed {self.seed}")
@@ -305,7 +311,9 @@ class Sequential:
             for name, given in (("y", y is not None), ("sample_weight", sample_weight is not None),
                                 ("validation_split", bool(validation_split))):  # fmt: skip
                 if given:
-                    raise ArgumentTypeError(f"expected {name} only with arrays; received {name} and X={type(x).__name__}")
+                    raise ArgumentTypeError(
+                        f"expected {name} only with arrays; received {name} and X={type(x).__name__}"
+                    )
             if epochs > 1 and hasattr(x, "__next__"):
                 raise ArgumentTypeError(
                     f"expected batches that can be iterated once for each of {epochs} epochs; received an iterator, "
@@ -324,7 +332,8 @@ class Sequential:
         batches = self._batches(loader)
         validation = None
         if validation_data is not None:
-            validation = self._check_data(*_pair(validation_data), inputs=batches.inputs)
+            x_val, y_val, w_val = _triple(validation_data)
+            validation = self._check_data(x_val, y_val, w_val, batches.inputs)
         if not self.built and batches.inputs is not None:
             self.build(batches.inputs)
         history = Training(self, batches, validation, epochs, callbacks, show).run()
@@ -350,7 +359,9 @@ class Sequential:
         y = arrays.as_targets(y, len(x), self.outputs, self.loss)
         return x, y, arrays.as_weights(weights, len(x))
 
-    def check_batch(self, x: Any, y: Any = None, weights: Any = None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def check_batch(
+        self, x: Any, y: Any = None, weights: Any = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """A batch as the core reads it; the first one decides the number of inputs."""
         data = self._check_data(x, y, weights)
         if not self.built:
@@ -461,7 +472,12 @@ class Sequential:
         self.core.save(_path(path), {"python": json.dumps(known)})
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {"config": self.to_dict(), "metrics": self.metrics, "history": self.history, "epoch": self._epoch}
+        state: dict[str, Any] = {
+            "config": self.to_dict(),
+            "metrics": self.metrics,
+            "history": self.history,
+            "epoch": self._epoch,
+        }
         if self._core is not None:
             state |= {"inputs": self.inputs, "parameters": self.parameters.copy()}
         if self._trainer is not None:
@@ -552,12 +568,14 @@ def _callbacks(callbacks: Any) -> list[callbacks_.Callback]:
     return found
 
 
-def _pair(data: Any) -> tuple[Any, ...]:
+def _triple(data: Any) -> tuple[Any, Any, Any]:
     if isinstance(data, DataLoader):
         return data.X, data.y, data.sample_weight
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-        raise ArgumentTypeError(f"expected validation_data as (X, y) or (X, y, sample_weight); received {type(data).__name__}")
-    return tuple(data)
+        raise ArgumentTypeError(
+            f"expected validation_data as (X, y) or (X, y, sample_weight); received {type(data).__name__}"
+        )
+    return data[0], data[1], data[2] if len(data) == 3 else None
 
 
 def _is_batches(x: Any) -> bool:

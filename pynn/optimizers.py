@@ -38,7 +38,7 @@ table = Table(
     texts={
         "sgd": "w <- w - learning_rate v, with v = g, or v <- momentum v + g; `nesterov` looks ahead: g + momentum v. "
         "Sutskever et al., ICML 2013.",
-        "rmsprop": "Gradients divided by the root of a moving mean (`rho`) of their squares. Tieleman and Hinton, 2012.",
+        "rmsprop": "Gradients over the root of a moving mean (`rho`) of their squares. Tieleman and Hinton, 2012.",
         "adagrad": "Gradients divided by the root of the sum of their squares. Duchi, Hazan and Singer, JMLR 2011.",
         "adam": "Moving means of g (`beta_1`) and g^2 (`beta_2`), corrected for their start: "
         "w <- w - learning_rate m / (sqrt(v) + epsilon). Kingma and Ba, ICLR 2015.",

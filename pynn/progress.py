@@ -48,7 +48,8 @@ class Bar(Progress):
     """tqdm's bar, one for each epoch."""
 
     def __init__(self, tqdm: Any) -> None:
-        self._tqdm, self._bar = tqdm, None
+        self._tqdm = tqdm
+        self._bar: Any = None
 
     def begin(self, epoch: int, epochs: int, rows: int | None) -> None:
         self._bar = self._tqdm(total=rows, desc=f"epoch {epoch + 1}/{epochs}", unit="row", unit_scale=True)

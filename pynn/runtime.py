@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 
 from . import _core
-from .errors import ArgumentTypeError, ArgumentValueError
+from .errors import ArgumentTypeError, ArgumentValueError, UnsupportedError
 
 __all__ = ["blas_note", "context", "get_num_threads", "set_num_threads"]
 
@@ -37,8 +37,8 @@ def context() -> _core.Context:
             cpu = os.environ.get("PYNN_CPU") or None
             try:
                 _context = _core.Context(blas=blas, cpu=cpu, threads=_threads_wanted(), keep=module)
-            except _core.errors.UnsupportedError:
-                raise _core.errors.UnsupportedError(
+            except UnsupportedError:
+                raise UnsupportedError(
                     f"expected PYNN_CPU as baseline, avx2 or avx512 and supported by this processor; received {cpu!r}"
                 ) from None
         return _context

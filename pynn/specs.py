@@ -133,9 +133,7 @@ class Table:
         return self._classes[name]
 
     def _make(self, row: Mapping[str, Any]) -> type:
-        members = [
-            (rule["name"], rule["type"], field(default=rule["type"](rule["default"]))) for rule in row["fields"]
-        ]
+        members = [(rule["name"], rule["type"], field(default=rule["type"](rule["default"]))) for rule in row["fields"]]
         name = class_name(row["name"])
         namespace = {
             "kind": self.kind, "name": row["name"], "row": row, "__doc__": self._document(row),
@@ -177,7 +175,9 @@ class Table:
                 if isinstance(error, ArgumentTypeError):
                     raise
                 valid = [f.name for f in fields(cls)]
-                raise UnknownNameError(f"expected arguments of {cls.__name__} among {valid}; received {numbers}") from None
+                raise UnknownNameError(
+                    f"expected arguments of {cls.__name__} among {valid}; received {numbers}"
+                ) from None
         if isinstance(value, type) and issubclass(value, Spec):
             raise ArgumentTypeError(
                 f"expected {argument} as a name or an object; received the class {value.__name__}: "

@@ -42,14 +42,9 @@ class Batches:
 
     inputs: int | None = None  # None: the first batch decides
     rows: int | None = None  # in an epoch, when that is known
-    numbers: Any = None  # rows of the batch at hand in the caller's data; None: the matrices are the caller's data
 
     def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
         raise NotImplementedError
-
-    def matrices(self) -> dict[str, np.ndarray]:
-        """What is in memory, by the names the caller knows."""
-        return {}
 
 
 class Whole(Batches):
@@ -58,7 +53,7 @@ class Whole(Batches):
     def __init__(self, loader: Any, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
         self.loader, self.x, self.y, self.weights = loader, x, y, weights
         self.inputs, self.batch_size = x.shape[1], min(loader.batch_size, len(x))
-        self.rows = min(len(loader) * self.batch_size, len(x))
+        self.rows: int = min(len(loader) * self.batch_size, len(x))
 
     def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
         epoch = self.loader.epoch
@@ -67,22 +62,24 @@ class Whole(Batches):
         trainer = model.trainer(self.batch_size)
         most = self.batch_size if begin else rows_at_once(model) if metrics else 1 << 16
         most = max(1, most // self.batch_size) * self.batch_size
-        out = np.empty((min(most, self.rows), model.outputs), model.dtype) if metrics else None
+        out: Any = np.empty((min(most, self.rows), model.outputs), model.dtype) if metrics else None
         first = 0
         while first < self.rows:
             if begin:
                 begin()
             count = min(most, self.rows - first)
-            done = trainer.train(self.x, self.y, self.weights, order, first, count, self.batch_size, SECONDS, out)
+            try:
+                done = trainer.train(self.x, self.y, self.weights, order, first, count, self.batch_size, SECONDS, out)
+            except NumericalError as error:
+                at = first + error.progress[1]
+                count = min(self.batch_size, self.rows - at)
+                data = {"X": self.x, "y": self.y, "sample_weight": self.weights}
+                raise explain(error, model, data, order, at, count) from None
             rows = slice(first, first + done[1]) if order is None else order[first : first + done[1]]
             for metric in metrics:
                 metric.update(self.y[rows], out[: done[1]], None if self.weights is None else self.weights[rows])
             first += done[1]
             yield done
-
-    def matrices(self) -> dict[str, np.ndarray]:
-        named = {"X": self.x, "y": self.y, "sample_weight": self.weights}
-        return {name: x for name, x in named.items() if x is not None}
 
 
 class Streamed(Batches):
@@ -90,25 +87,19 @@ class Streamed(Batches):
 
     def __init__(self, batches: Any) -> None:
         self.batches = batches
-        self.current: dict[str, np.ndarray] = {}
 
     def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
         for batch in self.batches:
             if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
                 raise ArgumentTypeError(f"expected batches (xb, yb) or (xb, yb, wb); received {type(batch).__name__}")
             x, y, weights = model.check_batch(*batch)
-            self.numbers = getattr(batch[0], "rows", None)
-            self.current = {"X": x, "y": y} | ({} if weights is None else {"sample_weight": weights})
-            out = np.empty((len(x), model.outputs), model.dtype) if metrics else None
+            out: Any = np.empty((len(x), model.outputs), model.dtype) if metrics else None
             if begin:
                 begin()
-            done = model.trainer(len(x)).train(x, y, weights, None, 0, len(x), len(x), 0, out)
+            done = one_step(model, x, y, weights, out, getattr(batch[0], "rows", None))
             for metric in metrics:
                 metric.update(y, out, weights)
             yield done
-
-    def matrices(self) -> dict[str, np.ndarray]:
-        return self.current
 
 
 class Training:
@@ -178,8 +169,6 @@ class Training:
                 steps, count, mean, norm = next(calls)
             except StopIteration:
                 break
-            except NumericalError as error:
-                raise explain(error, model, self.batches.matrices(), self.batches.numbers) from None
             loss, rows, batch = loss + mean * count, rows + count, batch + steps
             self.progress.advance(count, {"loss": loss / rows})
             if self.one_by_one:
@@ -197,7 +186,7 @@ def evaluate(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarra
     for metric in metrics:
         metric.reset()
     most, loss = rows_at_once(model), 0.0
-    out = np.empty((min(most, len(x)), model.outputs), model.dtype) if metrics else None
+    out: Any = np.empty((min(most, len(x)), model.outputs), model.dtype) if metrics else None
     for first in range(0, len(x), most):
         rows = slice(first, min(first + most, len(x)))
         w = None if weights is None else weights[rows]
@@ -207,66 +196,100 @@ def evaluate(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarra
     return {"loss": loss / len(x)} | {metric.name: metric.result() for metric in metrics}
 
 
-def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, rows: Any) -> StepResult:
-    """One step on checked arrays; a refused one is a result, with a warning. `rows` are the batch's rows in the caller's data."""
+def one_step(
+    model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, out: Any = None, rows: Any = None
+) -> Progressed:
+    """One step on all rows of checked arrays; `rows` are their numbers in the caller's data."""
     try:
-        done = model.trainer(len(x)).train(x, y, weights, None, 0, len(x), len(x))
+        return model.trainer(len(x)).train(x, y, weights, None, 0, len(x), len(x), 0, out)
     except NumericalError as error:
-        named = {"X": x, "y": y} | ({} if weights is None else {"sample_weight": weights})
-        finding = explain(error, model, named, rows).report.findings[0]  # type: ignore[union-attr]
-        warnings.warn(f"a step was refused and changed nothing: {finding.message}", TrainingWarning, stacklevel=3)
-        return StepResult(float("nan"), float("nan"), False, [finding])
-    return StepResult(done[2], done[3])
+        raise explain(error, model, {"X": x, "y": y, "sample_weight": weights}, None, 0, len(x), rows) from None
 
 
-def explain(error: NumericalError, model: Sequential, data: dict[str, np.ndarray], rows: Any = None) -> NumericalError:
-    """The error of a refused step with what was found about its cause."""
-    at = model.trainer(1).steps
-    for name, x in data.items():
+def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, rows: Any) -> StepResult:
+    """One step on checked arrays; a refused one is a result, with a warning."""
+    try:
+        _, _, loss, norm = one_step(model, x, y, weights, None, rows)
+    except NumericalError as error:
+        findings = error.report.findings if error.report else []
+        warnings.warn(f"a step was refused and changed nothing: {error}", TrainingWarning, stacklevel=3)
+        return StepResult(float("nan"), float("nan"), False, findings)
+    return StepResult(loss, norm)
+
+
+# What went wrong, by the first operation of the step whose result is not finite.
+_SCALE = "Scale X, lower the learning rate, or start from smaller weights."
+_SLOWER = "Lower the learning rate, or set global_clipnorm in the optimizer."
+_CAUSES = {
+    "parameter": ("poor_init", "Put finite numbers in, or build the model anew."),
+    "optimizer_state": ("learning_rate_too_high", _SLOWER),
+    "gemm": ("exploding_activation", _SCALE),
+    "bias": ("exploding_activation", _SCALE),
+    "activation": ("exploding_activation", _SCALE),
+    "loss": ("diverging_loss", "Scale X and y, or lower the learning rate."),
+    "clip": ("exploding_gradient", _SLOWER),
+    "update": ("learning_rate_too_high", _SLOWER),
+}
+
+
+def explain(
+    error: NumericalError, model: Sequential, data: dict[str, Any], order: Any, first: int, count: int, rows: Any = None
+) -> NumericalError:
+    """The error of a step that was refused, with what a replay of it shows in `report`.
+
+    The step was on rows order[first : first+count] of `data`; `rows` are their numbers in the caller's data, when
+    `data` is a batch.
+    """
+    present = {name: x for name, x in data.items() if x is not None}
+    for name, x in present.items():
         cells = arrays.find_nonfinite(x)
         if len(cells):
-            return _bad_cells(name, x, cells, at, rows)
-    code, remedy = "nonfinite_gradient", "Lower the learning rate, or set global_clipnorm in the optimizer."
-    if "update" in str(error) and error.layer is None:
-        code = "learning_rate_too_high"
-    elif error.layer is not None and "activation" in str(error) and "gradient" not in str(error):
-        code, remedy = "exploding_activation", "Scale X, lower the learning rate, or start from smaller weights."
-    row = None if error.row is None else int(error.row if rows is None else rows[error.row])
+            return bad_cells(name, x, cells, rows)
+    trainer = model.trainer(count)
+    blame = trainer.blame(data["X"], data["y"], data["sample_weight"], order, first, count) or {}
+    code, remedy = _CAUSES.get(blame.get("operation", ""), ("nonfinite_gradient", _SLOWER))
+    evidence = {name: value for name, value in blame.items() if name not in ("layer", "rows", "columns")}
     finding = Finding(
-        code, "fault", str(error), remedy, layer=error.layer, step=at,
-        rows=[] if row is None else [row], columns=[] if error.column is None else [int(error.column)],
-        evidence={"value": error.value, "learning_rate": model.learning_rate},
-    )  # fmt: skip
+        code,
+        "fault",
+        str(error),
+        remedy,
+        layer=blame.get("layer", error.layer),
+        step=trainer.steps,
+        rows=[int(row if rows is None else rows[row]) for row in blame.get("rows", [])],
+        columns=blame.get("columns", []),
+        evidence=evidence | {"learning_rate": model.learning_rate},
+    )
     error.args = (f"{error}. {remedy}",)
-    error.row = row
+    error.layer, error.row = finding.layer, finding.rows[0] if finding.rows else None
     error.report = Report([finding])
     return error
 
 
-def _bad_cells(name: str, x: np.ndarray, cells: np.ndarray, at: int, rows: Any = None) -> NonfiniteDataError:
+def bad_cells(name: str, x: np.ndarray, cells: np.ndarray, rows: Any = None) -> NonfiniteDataError:
+    """The error for cells (row, column) of X, y or sample_weight that are NaN or infinite."""
     bad_rows = np.unique(cells[:, 0])
     named = [int(r if rows is None else rows[r]) for r in bad_rows[:20]]
     columns = [int(c) for c in np.unique(cells[:, 1])[:20]]
-    row, column = named[0], int(cells[0, 1])
-    value = float(x[cells[0, 0], cells[0, 1]])
-    code = {"X": "nonfinite_input", "y": "nonfinite_target"}.get(name, "nonfinite_input")
+    row, column, value = named[0], int(cells[0, 1]), float(x[tuple(cells[0])])
     message = (
         f"expected {name} of finite numbers; received {name}[{row}, {column}]={value}, "
         f"in all {len(cells)} such cells in {len(bad_rows)} rows"
     )
     remedy = "Leave these rows out or fill the cells in (with the column's mean, for instance)."
-    error = NonfiniteDataError(f"{message}. {remedy}")
+    code = "nonfinite_target" if name == "y" else "nonfinite_input"
     evidence = {"n_rows": len(bad_rows), "n_cells": len(cells), "data": name}
-    finding = Finding(code, "fault", message, remedy, step=at, rows=named, columns=columns, evidence=evidence)
-    error.row, error.column, error.value, error.report = row, column, value, Report([finding])
+    error = NonfiniteDataError(f"{message}. {remedy}")
+    error.row, error.column, error.value = row, column, value
+    error.report = Report([Finding(code, "fault", message, remedy, rows=named, columns=columns, evidence=evidence)])
     return error
 
 
 def require_finite(data: dict[str, np.ndarray]) -> None:
-    """Refuse data with cells that are NaN or infinite before a step is done. Memory-mapped data are left to the steps."""
+    """Refuse data with cells that are NaN or infinite before any step; memory-mapped data are left to the steps."""
     for name, x in data.items():
         if x.base is not None and type(x.base).__name__ in ("mmap", "memmap"):
             continue
         cells = arrays.find_nonfinite(x)
         if len(cells):
-            raise _bad_cells(name, x, cells, 0)
+            raise bad_cells(name, x, cells)

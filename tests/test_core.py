@@ -107,7 +107,8 @@ def test_the_garbage_collector_takes_models_and_trainers_in_any_order(python):
     code = (
         "import numpy as np, pynn\n"
         "m = pynn.Sequential([pynn.Dense(2)]).build(2); m.compile('mse', 'adam'); t = m.trainer(1); c = m.core\n"
-        "m.fit(np.zeros((9, 2)), np.zeros((9, 2))); m.cycle = [t, c, m.core.parameters, t.slots]; f = lambda: (t, m, f)\n"
+        "m.fit(np.zeros((9, 2)), np.zeros((9, 2)))\n"
+        "m.cycle = [t, c, m.core.parameters, t.slots]; f = lambda: (t, m, f)\n"
         "print('well')"
     )
     assert python(code) == "well"

@@ -239,10 +239,10 @@ def test_files_that_are_no_models(tmp_path):
         (tmp_path / "bad").write_bytes(content)
         with pytest.raises(pynn.FileFormatError):
             pynn.load(tmp_path / "bad")
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match=r"."):
         pynn.load(tmp_path)
     model = make().build(3)
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match=r"."):
         model.save(tmp_path / "no" / "such" / "folder")
     for bad in (3.5, None, "a\0b"):
         with pytest.raises((ValueError, TypeError)):
@@ -254,4 +254,4 @@ def test_writing_to_a_layer_checks_the_shape():
     with pytest.raises(pynn.ShapeError, match=r"\(3, 4\).*\(4, 3\)"):
         model.layers[0].kernel = np.zeros((4, 3))
     with pytest.raises(AttributeError, match="kernel"):
-        pynn.Sequential([pynn.Dropout(0.1), pynn.Dense(1)]).build(1).layers[0].kernel  # noqa: B018
+        pynn.Sequential([pynn.Dropout(0.1), pynn.Dense(1)]).build(1).layers[0].kernel

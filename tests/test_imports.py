@@ -4,6 +4,8 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 import pynn
 
 PACKAGE = Path(pynn.__file__).parent
@@ -60,7 +62,9 @@ def test_import_brings_little_along(python):
     code = f"import numpy, pynn, sys; print([m for m in {heavy} if m in sys.modules])"
     assert python(code) == "[]"
     use = "import numpy, pynn, sys; m = pynn.Sequential([pynn.Dense(2)]).build(3); m.predict([[1, 2, 3]]); "
-    assert python(use + "print([m for m in ['scipy.linalg', 'tqdm', 'matplotlib', 'pandas'] if m in sys.modules])") == "[]"
+    assert (
+        python(use + "print([m for m in ['scipy.linalg', 'tqdm', 'matplotlib', 'pandas'] if m in sys.modules])") == "[]"
+    )
 
 
 def test_public_names_exist():
@@ -71,11 +75,9 @@ def test_public_names_exist():
         assert getattr(pynn, name) is getattr(pynn.optimizers, name)
 
 
-def test_an_unknown_attribute_is_said(python):
-    try:
-        pynn.no_such_name  # noqa: B018
-    except AttributeError as error:
-        assert "no_such_name" in str(error)
+def test_an_unknown_attribute_is_said():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        pynn.no_such_name
 
 
 def test_star_import(python):

@@ -37,7 +37,9 @@ def test_classification(weights):
 def test_one_hot_rows_count_as_labels():
     one_hot = np.eye(K)[LABELS[:, 0]]
     for name in ("accuracy", "top_k_accuracy"):
-        assert over_chunks(metrics.get(name), one_hot, PREDICTIONS) == over_chunks(metrics.get(name), LABELS, PREDICTIONS)
+        assert over_chunks(metrics.get(name), one_hot, PREDICTIONS) == over_chunks(
+            metrics.get(name), LABELS, PREDICTIONS
+        )
     assert over_chunks(metrics.get("mse"), one_hot, PREDICTIONS) == over_chunks(metrics.get("mse"), LABELS, PREDICTIONS)
 
 
@@ -80,7 +82,9 @@ def test_a_row_of_weight_zero_counts_for_nothing():
 
 def test_sums_are_in_double():
     p = np.full((10_000_0, 1), 0.1, np.float32)
-    assert over_chunks(metrics.get("mae"), np.zeros_like(p), p, chunk=4096) == pytest.approx(float(np.float32(0.1)), rel=1e-12)
+    assert over_chunks(metrics.get("mae"), np.zeros_like(p), p, chunk=4096) == pytest.approx(
+        float(np.float32(0.1)), rel=1e-12
+    )
 
 
 def test_unknown_names_and_bad_arguments():

@@ -74,7 +74,7 @@ def test_layers_show_their_arguments():
     assert model.layers[0].activation == activations.ReLU()
     assert model.layers[1].rate == 0.2
     with pytest.raises(AttributeError):
-        model.layers[1].units  # noqa: B018
+        model.layers[1].units
 
 
 def test_building_again_starts_again():
@@ -105,7 +105,11 @@ def test_fused_link_and_written_activation_agree():
 def test_evaluate_is_the_mean_of_row_losses(loss):
     model = make("float64", loss=loss, metrics=[]).build(5)
     row = losses.get(loss).row
-    y = np.random.default_rng(1).uniform(0, 1, (40, 3)) if row["probabilities"] else np.random.default_rng(1).normal(size=(40, 3))
+    y = (
+        np.random.default_rng(1).uniform(0, 1, (40, 3))
+        if row["probabilities"]
+        else np.random.default_rng(1).normal(size=(40, 3))
+    )
     rows = [model.evaluate(X[i : i + 1], y[i : i + 1])["loss"] for i in range(40)]
     assert model.evaluate(X, y) == {"loss": pytest.approx(np.mean(rows), rel=1e-12)}
 
@@ -146,7 +150,10 @@ def test_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize("loss", [losses.get(name) for name in losses.table.rows] + [losses.Huber(2.5)], ids=str)
 def test_every_activation_and_loss_is_kept(tmp_path, loss):
     layers = [pynn.Dense(2, activation=activations.get(name)) for name in activations.table.rows]
-    layers += [pynn.Dropout(0.25), pynn.Dense(3, activation=activations.LeakyReLU(0.3), kernel_initializer="orthogonal")]
+    layers += [
+        pynn.Dropout(0.25),
+        pynn.Dense(3, activation=activations.LeakyReLU(0.3), kernel_initializer="orthogonal"),
+    ]
     model = pynn.Sequential(layers, seed=2**64 - 1, dtype="float64")
     model.compile(loss, pynn.SGD(0.1, momentum=0.5, nesterov=True, global_clipnorm=2.0), ["mae", "r2"])
     model.build(5).save(tmp_path / "m")

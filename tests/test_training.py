@@ -1,4 +1,4 @@
-"""The loop: what it records, what it calls, how it stops; and that the same seed gives the same bits however data come."""
+"""The loop: what it records, what it calls, how it stops; the same seed gives the same bits however data come."""
 
 import json
 import os
@@ -86,7 +86,10 @@ def test_memory_for_metrics_is_bounded(monkeypatch, points):
 def test_sample_weights(points):
     x, y = points
     w = np.random.default_rng(1).integers(0, 3, len(y))
-    weighted, repeated = make(layers=[pynn.Dense(2)], optimizer=pynn.SGD(0.1)), make(layers=[pynn.Dense(2)], optimizer=pynn.SGD(0.1))
+    weighted, repeated = (
+        make(layers=[pynn.Dense(2)], optimizer=pynn.SGD(0.1)),
+        make(layers=[pynn.Dense(2)], optimizer=pynn.SGD(0.1)),
+    )
     weighted.fit(x, y, sample_weight=w, batch_size=len(x), epochs=5)
     rows = np.repeat(np.arange(len(x)), w)
     scale = len(rows) / len(x)  # the loss is a sum divided by the number of rows
@@ -308,7 +311,9 @@ def test_stopping_by_the_flag(points):
     stop = pynn.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", epoch == 1))
     assert len(model.fit(x, y, epochs=9, callbacks=[stop])) == 2
     seen = []
-    stop = pynn.LambdaCallback(on_batch_end=lambda batch, logs: (seen.append(batch), setattr(model, "stop_training", batch == 3)))
+    stop = pynn.LambdaCallback(
+        on_batch_end=lambda batch, logs: (seen.append(batch), setattr(model, "stop_training", batch == 3))
+    )
     model.fit(x, y, epochs=9, callbacks=[stop])
     assert seen == [0, 1, 2, 3]
     assert len(model.fit(x, y, epochs=2)) == 2
@@ -357,7 +362,9 @@ def test_early_stopping_looks_the_right_way(points):
     x, y = points
     for monitor, epochs in (("accuracy", 2), ("loss", 2)):
         flat = make(optimizer=pynn.SGD(1e-30), layers=[pynn.Dense(2)])
-        assert len(flat.fit(x, y, epochs=9, callbacks=[pynn.EarlyStopping(monitor, min_delta=1e-3, patience=1)])) == epochs
+        assert (
+            len(flat.fit(x, y, epochs=9, callbacks=[pynn.EarlyStopping(monitor, min_delta=1e-3, patience=1)])) == epochs
+        )
     with pytest.raises(pynn.UnknownNameError, match="validation_data"):
         make().fit(x, y, callbacks=[pynn.EarlyStopping()])
     with pytest.raises(pynn.UnknownNameError, match="mode"):
@@ -439,7 +446,24 @@ def test_a_step_that_would_overflow_changes_nothing(points):
     report = caught.value.report
     assert report.findings[0].severity == "fault"
     assert report is model.history.report
+    assert report.findings[0].evidence["operation"] in str(report.to_dict())
+    assert report.findings[0].layer in (0, 1)
+    assert report.findings[0].step == model.trainer(1).steps
     assert np.isfinite(model.parameters).all()
+
+
+def test_the_row_and_unit_that_overflow_are_named(points):
+    x, y = points
+    x = x.copy()
+    x[321] = 3e38
+    model = pynn.Sequential([pynn.Dense(3, kernel_initializer="ones"), pynn.Dense(1)])
+    model.compile("mse", "sgd")
+    with pytest.raises(pynn.NumericalError, match="layer 0") as caught:
+        model.fit(x, y)
+    (finding,) = caught.value.report.findings
+    assert (finding.code, finding.layer, finding.rows, finding.columns) == ("exploding_activation", 0, [321], [0, 1, 2])
+    assert finding.evidence["operation"] == "gemm"
+    assert not finding.evidence["fails_in_float64"]
 
 
 def test_train_step_tells_of_a_refusal(points):
@@ -457,7 +481,11 @@ def test_train_step_tells_of_a_refusal(points):
         result = model.train_step(bad, y[:8])
     assert not result.applied
     assert np.isnan(result.loss)
-    assert (result.findings[0].code, result.findings[0].rows, result.findings[0].columns) == ("nonfinite_input", [3], [1])
+    assert (result.findings[0].code, result.findings[0].rows, result.findings[0].columns) == (
+        "nonfinite_input",
+        [3],
+        [1],
+    )
     assert bits(model) == before
     loader = pynn.DataLoader(np.repeat(x, 2, 0), np.repeat(y, 2), shuffle=True, batch_size=10)
     loader.X[777, 1] = np.inf

@@ -1,0 +1,158 @@
+from . import (
+    activations as activations,
+)
+from . import (
+    arrays as arrays,
+)
+from . import (
+    callbacks as callbacks,
+)
+from . import (
+    data as data,
+)
+from . import (
+    datasets as datasets,
+)
+from . import (
+    errors as errors,
+)
+from . import (
+    initializers as initializers,
+)
+from . import (
+    layers as layers,
+)
+from . import (
+    losses as losses,
+)
+from . import (
+    metrics as metrics,
+)
+from . import (
+    optimizers as optimizers,
+)
+from . import (
+    plots as plots,
+)
+from . import (
+    runtime as runtime,
+)
+from .callbacks import (
+    Callback as Callback,
+)
+from .callbacks import (
+    CSVLogger as CSVLogger,
+)
+from .callbacks import (
+    EarlyStopping as EarlyStopping,
+)
+from .callbacks import (
+    LambdaCallback as LambdaCallback,
+)
+from .data import (
+    DataLoader as DataLoader,
+)
+from .errors import (
+    ArgumentTypeError as ArgumentTypeError,
+)
+from .errors import (
+    ArgumentValueError as ArgumentValueError,
+)
+from .errors import (
+    DtypeError as DtypeError,
+)
+from .errors import (
+    FileError as FileError,
+)
+from .errors import (
+    FileFormatError as FileFormatError,
+)
+from .errors import (
+    LabelError as LabelError,
+)
+from .errors import (
+    MissingFileError as MissingFileError,
+)
+from .errors import (
+    NonfiniteDataError as NonfiniteDataError,
+)
+from .errors import (
+    NotReadyError as NotReadyError,
+)
+from .errors import (
+    NumericalError as NumericalError,
+)
+from .errors import (
+    OutOfMemoryError as OutOfMemoryError,
+)
+from .errors import (
+    PynnError as PynnError,
+)
+from .errors import (
+    ShapeError as ShapeError,
+)
+from .errors import (
+    ThreadError as ThreadError,
+)
+from .errors import (
+    TooLargeError as TooLargeError,
+)
+from .errors import (
+    TrainingWarning as TrainingWarning,
+)
+from .errors import (
+    UnknownNameError as UnknownNameError,
+)
+from .errors import (
+    UnsupportedError as UnsupportedError,
+)
+from .history import (
+    Finding as Finding,
+)
+from .history import (
+    History as History,
+)
+from .history import (
+    Report as Report,
+)
+from .history import (
+    StepResult as StepResult,
+)
+from .layers import (
+    Dense as Dense,
+)
+from .layers import (
+    Dropout as Dropout,
+)
+from .metrics import (
+    Metric as Metric,
+)
+from .model import (
+    Sequential as Sequential,
+)
+from .model import (
+    load as load,
+)
+from .optimizers import (
+    SGD as SGD,
+)
+from .optimizers import (
+    Adagrad as Adagrad,
+)
+from .optimizers import (
+    Adam as Adam,
+)
+from .optimizers import (
+    AdamW as AdamW,
+)
+from .optimizers import (
+    RMSprop as RMSprop,
+)
+from .runtime import (
+    get_num_threads as get_num_threads,
+)
+from .runtime import (
+    set_num_threads as set_num_threads,
+)
+
+__version__: str
