@@ -74,8 +74,8 @@ static void test_arrays(const pynn_context *context) {
       double v = dtype == PYNN_BOOL ? i % 3 == 0 : values[i % 8];
       uint64_t u = (uint64_t)v;
       float f = (float)v;
-      uint16_t half =
-          v == 0 ? 0 : (uint16_t)((uint16_t)(15 + ilogb(v)) << 10 | (uint16_t)((v / exp2(ilogb(v)) - 1) * 1024));
+      int exponent = v == 0 ? 0 : ilogb(v);
+      uint16_t half = (uint16_t)(v == 0 ? 0 : ((15 + exponent) << 10) + (int)((v / exp2(exponent) - 1) * 1024));
       base[i] = v;
       char *at = storage + 1 + i * stride;
       if (dtype == PYNN_FLOAT32) memcpy(at, &f, size);
