@@ -72,7 +72,8 @@ typedef void micro_rows(size_t k, const real *a, size_t a_row, size_t a_column, 
     micro(rows, k, a, a_row, a_column, b, ldb, accumulate, c, ldc);                                           \
   }
 MICRO(1)
-MICRO(2) MICRO(3) MICRO(4) MICRO(5) MICRO(6)
+MICRO(2)
+MICRO(3) MICRO(4) MICRO(5) MICRO(6)
 #if VECTOR_BYTES == 64
     MICRO(7) MICRO(8) MICRO(9) MICRO(10) MICRO(11) MICRO(12)
 #endif
