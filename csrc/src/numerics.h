@@ -1,8 +1,10 @@
 /* Guarded scalars in `real`, without branches, tables or libm, so that loops over them become vector code.
  *
- * - NaN comes only from NaN; infinities give the function's limit; nothing overflows on the way to a finite result.
- * - Arguments are reduced exactly and the last operations carry a rounding error along (`struct pair`): the float32
- *   functions are within 1 ULP for every one of the 2^32 inputs (tests/exhaustive.c proves it), with and without fma.
+ * - NaN comes only from NaN (and the logarithm of a negative number); infinities give the limit; nothing overflows on
+ *   the way to a finite result.
+ * - Arguments are reduced exactly and the last operations carry a rounding error along (`struct pair`): in float32 exp,
+ *   log, log1p, sigmoid, softplus and tanh are within 1 ULP for every one of the 2^32 inputs and expm1 within 2, with and
+ *   without fma (tests/exhaustive.c measures it).
  * - Subnormal numbers are zero, and so may be results below REAL_FLUSH: intermediates may fall below REAL_MIN.
  * - Coefficients are minimax (Remez) fits, made for these intervals and degrees.
  *
@@ -91,7 +93,13 @@ static const real tail_polynomial[] = {
 #endif
 
 /* INDEPENDENT: the iterations of the next loop are; y may be z itself, but they do not overlap otherwise.
- * UNROLLED: the next loop is short and constant, and goes away before the one around it is vectorised. */
+ * UNROLLED: the next loop is short and constant, and goes away before the one around it is vectorised.
+ * INLINED: the function takes a function, which must become part of its loop. */
+#if defined(__GNUC__)
+#  define INLINED static inline __attribute__((always_inline))
+#else
+#  define INLINED static inline
+#endif
 #if defined(__clang__)
 #  define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #  define UNROLLED _Pragma("clang loop unroll(full)")
