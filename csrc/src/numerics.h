@@ -3,8 +3,8 @@
  * - NaN comes only from NaN (and the logarithm of a negative number); infinities give the limit; nothing overflows on
  *   the way to a finite result.
  * - Arguments are reduced exactly and the last operations carry a rounding error along (`struct pair`): in float32 exp,
- *   log, log1p, sigmoid, softplus and tanh are within 1 ULP for every one of the 2^32 inputs and expm1 within 2, with and
- *   without fma (tests/exhaustive.c measures it).
+ *   log, log1p, sigmoid, softplus and tanh are within 1 ULP for every one of the 2^32 inputs and expm1 within 2, with
+ * and without fma (tests/exhaustive.c measures it).
  * - Subnormal numbers are zero, and so may be results below REAL_FLUSH: intermediates may fall below REAL_MIN.
  * - Coefficients are minimax (Remez) fits, made for these intervals and degrees.
  *

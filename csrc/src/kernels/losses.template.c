@@ -32,10 +32,10 @@ INLINED double mean_of_terms(size_t n, const real *z, const real *t, double scal
   return sum;
 }
 
-#define POINTWISE(name)                                                                                              \
-  static double name(size_t n, const void *z, const void *t, int64_t label, double scale, void *delta,               \
-                     const double *p) {                                                                              \
-    return (void)label, mean_of_terms(n, z, t, scale, delta, p[0], name##_term);                                     \
+#define POINTWISE(name)                                                                                \
+  static double name(size_t n, const void *z, const void *t, int64_t label, double scale, void *delta, \
+                     const double *p) {                                                                \
+    return (void)label, mean_of_terms(n, z, t, scale, delta, p[0], name##_term);                       \
   }
 
 /* mean (z - t)^2;  2 (z - t) / n */
@@ -55,8 +55,7 @@ POINTWISE(mean_absolute_error)
 /* mean h(z - t), h(e) = e^2/2 for |e| <= d and d (|e| - d/2) beyond;  clamp(z - t, -d, d) / n */
 static inline struct term huber_term(real z, real t, double d) {
   double error = (double)z - (double)t, size = fabs(error);
-  return (struct term){size <= d ? 0.5 * error * error : d * (size - 0.5 * d),
-                       error > d ? d : error < -d ? -d : error};
+  return (struct term){size <= d ? 0.5 * error * error : d * (size - 0.5 * d), error > d ? d : error < -d ? -d : error};
 }
 POINTWISE(huber)
 
@@ -65,8 +64,7 @@ POINTWISE(huber)
 static inline struct term sigmoid_cross_entropy_term(real z, real t, double label_smoothing) {
   real e = exp_(-absolute(z));
   double y = (1 - label_smoothing) * (double)t + 0.5 * label_smoothing, tail = (double)(e / (1 + e)), logit = (double)z;
-  return (struct term){(double)log1p_(e) + (logit > 0 ? 1 - y : -y) * logit,
-                       logit > 0 ? (1 - y) - tail : tail - y};
+  return (struct term){(double)log1p_(e) + (logit > 0 ? 1 - y : -y) * logit, logit > 0 ? (1 - y) - tail : tail - y};
 }
 POINTWISE(sigmoid_cross_entropy)
 
