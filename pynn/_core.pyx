@@ -570,7 +570,8 @@ cdef class Trainer:
             raise errors.ArgumentValueError("expected a new Trainer; received one that was initialised before")
         pynn_trainer_options_init(&options, model.c)
         read_spec(&options.optimizer, PYNN_OPTIMIZER, optimizer)
-        options.batch_size, options.clip_norm, options.seed, options.check = batch_size, clip_norm, seed, check_steps
+        options.batch_size, options.clip_norm, options.seed = batch_size, clip_norm, seed
+        options.guard.policy = PYNN_POLICY_RAISE if check_steps else PYNN_POLICY_OFF
         error.status = PYNN_OK
         with model.exclusive, nogil:
             status = pynn_trainer_new(&self.c, model.c, &options, &error)

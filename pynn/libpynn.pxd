@@ -194,6 +194,26 @@ cdef extern from "pynn.h" nogil:
                               pynn_error *error)
 
     # training
+    ctypedef enum pynn_policy:
+        PYNN_POLICY_RAISE
+        PYNN_POLICY_SKIP
+        PYNN_POLICY_ROLLBACK
+        PYNN_POLICY_OFF
+
+    ctypedef struct pynn_guard:
+        pynn_policy policy
+        int64_t streak
+        int64_t max_rollbacks
+        double backoff
+        int64_t snapshot_every
+        double divergence
+        int64_t window
+        double clip_z
+        double clip_alpha
+        int64_t check_every
+
+    void pynn_guard_init(pynn_guard *guard)
+
     ctypedef struct pynn_trainer:
         pass
 
@@ -203,12 +223,13 @@ cdef extern from "pynn.h" nogil:
         int64_t batch_size
         double clip_norm
         uint64_t seed
-        int check
+        pynn_guard guard
 
     void pynn_trainer_options_init(pynn_trainer_options *options, const pynn_model *model)
     pynn_status pynn_trainer_new(pynn_trainer **out, pynn_model *model, const pynn_trainer_options *options,
                                  pynn_error *error)
     void pynn_trainer_free(pynn_trainer *trainer)
+    pynn_status pynn_trainer_set_guard(pynn_trainer *trainer, const pynn_guard *guard, pynn_error *error)
 
     ctypedef struct pynn_data:
         pynn_array x
@@ -221,6 +242,8 @@ cdef extern from "pynn.h" nogil:
         double loss
         double gradient_norm
         int applied
+        int64_t refused
+        int64_t refused_rows
 
     pynn_status pynn_train_step(pynn_trainer *trainer, const pynn_data *data, pynn_step *step, pynn_error *error)
     pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *data, const int64_t *order,
@@ -242,11 +265,52 @@ cdef extern from "pynn.h" nogil:
 
     pynn_status pynn_trainer_health(const pynn_trainer *trainer, int32_t layer, pynn_layer_health *out)
 
+    ctypedef struct pynn_statistics:
+        int64_t step
+        double largest
+        double mean
+        double std
+        double zeros
+        double saturated
+        double tiny
+        double dead
+        double gradient_rms
+        double gradient_zeros
+        double gradient_tiny
+        double weight_norm
+        double update_ratio
+        double updates_lost
+
+    pynn_status pynn_trainer_statistics(const pynn_trainer *trainer, int32_t layer, pynn_statistics *out)
+    void pynn_trainer_begin_epoch(pynn_trainer *trainer)
+
     # blame
     ctypedef enum pynn_operation:
         PYNN_OPERATION_NONE
 
     const char *pynn_operation_name(pynn_operation operation)
+
+    ctypedef enum pynn_event_kind:
+        pass
+
+    const char *pynn_event_name(pynn_event_kind kind)
+
+    ctypedef struct pynn_event:
+        pynn_event_kind kind
+        pynn_operation operation
+        int32_t layer
+        int64_t row
+        int64_t column
+        int64_t step
+        int64_t restored
+        int64_t first
+        int64_t rows
+        double value
+        double learning_rate
+        double new_learning_rate
+
+    enum: PYNN_EVENTS
+    int64_t pynn_trainer_events(pynn_trainer *trainer, pynn_event *out, int64_t capacity, int64_t *dropped)
 
     enum: PYNN_BLAME_CELLS
 

@@ -331,16 +331,46 @@ PYNN_API pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *work
 
 /* ---------------------------------------------------------------- training */
 
+/* What is done about a step that must not be taken: one that is not finite, or that follows a divergence. The step
+ * itself is refused in any case but OFF: parameters, optimizer state and counters stay as they were. */
+typedef enum pynn_policy {
+  PYNN_POLICY_RAISE = 0,    /* the call ends with NUMERIC */
+  PYNN_POLICY_SKIP = 1,     /* the batch is left out; `streak` in a row, or a divergence, end the call with NUMERIC */
+  PYNN_POLICY_ROLLBACK = 2, /* a good state is restored, the learning rate lowered, and the next batch follows */
+  PYNN_POLICY_OFF = 3       /* nothing is looked at, and nothing refused */
+} pynn_policy;
+
+/* The guard of a trainer. A batch whose own numbers are not finite is left out under ROLLBACK as under SKIP: no
+ * learning rate would mend it. */
+typedef struct pynn_guard {
+  pynn_policy policy;
+  int64_t streak;         /* >= 1: batches left out in a row that end the call */
+  int64_t max_rollbacks;  /* rollbacks; the next fault ends the call */
+  double backoff;         /* in (0, 1): factor of the learning rate; the n-th rollback without a good state in between
+                             takes backoff^n */
+  int64_t snapshot_every; /* >= 1: steps between two good states kept (the last two are; only under ROLLBACK) */
+  double divergence; /* > 1: how many times worse than at first, or than knowing nothing, the loss may stay; 0: any */
+  int64_t window; /* 8 ... PYNN_GUARD_WINDOW: steps whose median loss is judged; three in a row decide */
+  double clip_z; /* > 0: a gradient norm so many standard deviations above its mean is clipped; 0: none */
+  double clip_alpha; /* in (0, 1): how much of that mean a step leaves */
+  int64_t check_every; /* steps from one that takes statistics to the next; 0: none are taken */
+} pynn_guard;
+#define PYNN_GUARD_WINDOW 256
+
+/* RAISE, with divergence 10 over windows of 50 steps and without statistics; streak 3, 10 rollbacks, backoff 0.5, a
+ * snapshot every 100 steps, clip_z 0, clip_alpha 0.97. */
+PYNN_API void pynn_guard_init(pynn_guard *guard);
+
 /* An optimizer at work on one model: gradients, optimizer state, random streams, scratch. One thread at a time. */
 typedef struct pynn_trainer pynn_trainer;
 
 typedef struct pynn_trainer_options {
   size_t struct_size;
-  pynn_spec optimizer;  /* PYNN_OPTIMIZER; sgd by default */
-  int64_t batch_size;   /* most rows that a step may have, >= 1 */
-  double clip_norm;     /* > 0: gradients are scaled to at most this global norm; 0: not */
-  uint64_t seed;        /* of dropout and shuffling; by default the model's */
-  int check;            /* != 0 (default): values are watched, and a step that would not be finite is refused */
+  pynn_spec optimizer; /* PYNN_OPTIMIZER; sgd by default */
+  int64_t batch_size; /* most rows that a step may have, >= 1 */
+  double clip_norm; /* > 0: gradients are scaled to at most this global norm; 0: not */
+  uint64_t seed; /* of dropout and shuffling; by default the model's */
+  pynn_guard guard; /* pynn_guard_init */
 } pynn_trainer_options;
 
 PYNN_API void pynn_trainer_options_init(pynn_trainer_options *options, const pynn_model *model);
@@ -350,6 +380,11 @@ PYNN_API void pynn_trainer_options_init(pynn_trainer_options *options, const pyn
 PYNN_API pynn_status pynn_trainer_new(pynn_trainer **out, pynn_model *model, const pynn_trainer_options *options,
                                       pynn_error *error);
 PYNN_API void pynn_trainer_free(pynn_trainer *trainer);
+
+/* Another guard from now on. What the old one had learned (good states, usual losses and norms, counts) is forgotten;
+ * the ledger stays. Allocates what ROLLBACK and statistics need and releases what they no longer do. INVALID_ARGUMENT,
+ * OUT_OF_MEMORY: the old guard goes on. */
+PYNN_API pynn_status pynn_trainer_set_guard(pynn_trainer *trainer, const pynn_guard *guard, pynn_error *error);
 
 /* Data in memory. targets: rows x outputs numbers, or rows x 1 integer labels where the loss takes labels.
  * weights: rows x 1, or data == NULL for none. Caller owns; must stay as it is during calls. */
@@ -361,11 +396,13 @@ typedef struct pynn_data {
 
 /* What the steps of one call did. Sums run over the steps applied or refused in the call. */
 typedef struct pynn_step {
-  int64_t steps;         /* steps applied */
-  int64_t rows;          /* rows in them */
-  double loss;           /* sum over rows of weight x loss, before each update, divided by `rows` */
-  double gradient_norm;  /* global norm of the last step's gradient, before clipping */
-  int applied;           /* 0: the last step was refused and changed nothing; see error */
+  int64_t steps; /* steps applied */
+  int64_t rows; /* rows in them */
+  double loss; /* sum over rows of weight x loss, before each update, divided by `rows` */
+  double gradient_norm; /* global norm of the last step's gradient, before clipping */
+  int applied; /* 0: the last step was refused and changed nothing; see error */
+  int64_t refused; /* batches that the guard left out or rolled back over */
+  int64_t refused_rows; /* rows in them: order[first + rows + refused_rows] is where the next batch begins */
 } pynn_step;
 
 /* One step on all rows of `data` (at most batch_size): forward, loss, backward, clip, update.
@@ -376,7 +413,8 @@ PYNN_API pynn_status pynn_train_step(pynn_trainer *trainer, const pynn_data *dat
 /* Steps over batches of `data`: batch j has the rows order[first + j*batch_size ...] (the last may be shorter), until
  * `count` indices are used or `seconds` (<= 0: no limit) have passed between steps. `order` has int64 row numbers,
  * NULL: in order. `predictions` (may be NULL; reals, count x outputs) receives each used row's prediction before its
- * update, in order. Stops at the first refused step, which is not counted. `step->rows` says how far it got. */
+ * update, in order; NaN for the rows of batches left out. Stops at the first refused step that the guard's policy does
+ * not pass over; it is not counted. `step->rows` and `refused_rows` say how far it got. */
 PYNN_API pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *data, const int64_t *order,
                                         int64_t first, int64_t count, int64_t batch_size, double seconds,
                                         void *predictions, pynn_step *step, pynn_error *error);
@@ -397,32 +435,53 @@ PYNN_API void *pynn_trainer_slot(pynn_trainer *trainer, int32_t index);
 /* What a step saw in one layer. Taken from the values while they are computed, not by extra passes. */
 typedef struct pynn_layer_health {
   double activation_max; /* largest |value| before and after the activation; NaN or infinite when one was */
-  double delta_max;      /* largest |dL/dz| */
-  double gradient_max;   /* largest |dL/dparameter| */
-  double gradient_norm;  /* Euclidean norm of the layer's parameter gradient */
+  double delta_max; /* largest |dL/dz| */
+  double gradient_max; /* largest |dL/dparameter| */
+  double gradient_norm; /* Euclidean norm of the layer's parameter gradient */
 } pynn_layer_health;
 PYNN_API pynn_status pynn_trainer_health(const pynn_trainer *trainer, int32_t layer, pynn_layer_health *out);
+
+/* More about one layer, from the last step that took statistics (pynn_guard.check_every) and was applied. Y are the
+ * layer's values after the activation. Shares are of all numbers, in [0, 1]. */
+typedef struct pynn_statistics {
+  int64_t step; /* 1, 2, ...; 0: none was taken yet */
+  double largest; /* of |Y| */
+  double mean, std; /* of Y */
+  double zeros; /* share of Y that is 0 */
+  double saturated; /* share of Y where the activation is flat: |z| > 5 for sigmoid, > 2.5 for tanh */
+  double tiny; /* share of Y that is not 0 but below 1e-19: its square is lost in float32 */
+  double dead; /* share of units that were 0 or saturated in every row looked at since the epoch began */
+  double gradient_rms; /* root mean square of dW and db */
+  double gradient_zeros, gradient_tiny; /* shares of dW, as above */
+  double weight_norm; /* Euclidean norm of W and b before the step */
+  double update_ratio; /* norm of the update / weight_norm; 0 when that is 0 */
+  double updates_lost; /* share of parameters with a gradient whose update was below half an ulp: they did not move */
+} pynn_statistics;
+/* INVALID_ARGUMENT when there is no such layer. */
+PYNN_API pynn_status pynn_trainer_statistics(const pynn_trainer *trainer, int32_t layer, pynn_statistics *out);
+/* An epoch begins: units are dead anew until they are seen alive. */
+PYNN_API void pynn_trainer_begin_epoch(pynn_trainer *trainer);
 
 /* ---------------------------------------------------------------- blame */
 
 /* What a step does, in the order in which it is done, with the names that reports use. */
-#define PYNN_OPERATION_LIST(X)                                                                            \
-  X(PYNN_OPERATION_NONE, "none")                                                                          \
-  X(PYNN_OPERATION_INPUT, "input")                 /* a cell of x, in the model's dtype */                \
-  X(PYNN_OPERATION_TARGET, "target")               /* a cell of targets */                                \
-  X(PYNN_OPERATION_SAMPLE_WEIGHT, "sample_weight")                                                        \
-  X(PYNN_OPERATION_PARAMETER, "parameter")         /* a weight or bias, before the step */                \
-  X(PYNN_OPERATION_STATE, "optimizer_state")       /* a state vector of the optimizer, before the step */ \
-  X(PYNN_OPERATION_GEMM, "gemm")                   /* X W */                                              \
-  X(PYNN_OPERATION_BIAS, "bias")                   /* X W + b */                                          \
-  X(PYNN_OPERATION_ACTIVATION, "activation")       /* f(Z) */                                             \
-  X(PYNN_OPERATION_LOSS, "loss")                   /* a row's loss or its gradient, or their sum */       \
-  X(PYNN_OPERATION_DACTIVATION, "dactivation")     /* dL/dZ = dL/dY * f'(Z) */                            \
-  X(PYNN_OPERATION_DW, "dW")                       /* X^T dZ */                                           \
-  X(PYNN_OPERATION_DB, "db")                       /* column sums of dZ */                                \
-  X(PYNN_OPERATION_DX, "dX")                       /* dZ W^T */                                           \
-  X(PYNN_OPERATION_CLIP, "clip")                   /* the global norm */                                  \
-  X(PYNN_OPERATION_UPDATE, "update")               /* new parameters and optimizer state */
+#define PYNN_OPERATION_LIST(X)                                                                      \
+  X(PYNN_OPERATION_NONE, "none")                                                                    \
+  X(PYNN_OPERATION_INPUT, "input") /* a cell of x, in the model's dtype */                          \
+  X(PYNN_OPERATION_TARGET, "target") /* a cell of targets */                                        \
+  X(PYNN_OPERATION_SAMPLE_WEIGHT, "sample_weight")                                                  \
+  X(PYNN_OPERATION_PARAMETER, "parameter") /* a weight or bias, before the step */                  \
+  X(PYNN_OPERATION_STATE, "optimizer_state") /* a state vector of the optimizer, before the step */ \
+  X(PYNN_OPERATION_GEMM, "gemm") /* X W */                                                          \
+  X(PYNN_OPERATION_BIAS, "bias") /* X W + b */                                                      \
+  X(PYNN_OPERATION_ACTIVATION, "activation") /* f(Z) */                                             \
+  X(PYNN_OPERATION_LOSS, "loss") /* a row's loss or its gradient, or their sum */                   \
+  X(PYNN_OPERATION_DACTIVATION, "dactivation") /* dL/dZ = dL/dY * f'(Z) */                          \
+  X(PYNN_OPERATION_DW, "dW") /* X^T dZ */                                                           \
+  X(PYNN_OPERATION_DB, "db") /* column sums of dZ */                                                \
+  X(PYNN_OPERATION_DX, "dX") /* dZ W^T */                                                           \
+  X(PYNN_OPERATION_CLIP, "clip") /* the global norm */                                              \
+  X(PYNN_OPERATION_UPDATE, "update") /* new parameters and optimizer state */
 
 typedef enum pynn_operation {
 #define PYNN_OPERATION_ENUM(name, text) name,
@@ -433,22 +492,58 @@ typedef enum pynn_operation {
 /* The name of an operation, "none" for a number that is none. Thread-safe. */
 PYNN_API const char *pynn_operation_name(pynn_operation operation);
 
+/* What the guard did. */
+#define PYNN_EVENT_LIST(X)                                                                     \
+  X(PYNN_EVENT_REFUSED, "refused") /* the call ended with NUMERIC */                           \
+  X(PYNN_EVENT_SKIPPED, "skipped") /* the batch was left out */                                \
+  X(PYNN_EVENT_ROLLED_BACK, "rolled_back") /* the state after `restored` steps was restored */ \
+  X(PYNN_EVENT_CLIPPED, "clipped") /* the gradient, from norm `value` */                       \
+  X(PYNN_EVENT_DIVERGED, "diverged") /* the loss, `value`; another event says what followed */
+
+typedef enum pynn_event_kind {
+#define PYNN_EVENT_ENUM(name, text) name,
+  PYNN_EVENT_LIST(PYNN_EVENT_ENUM)
+#undef PYNN_EVENT_ENUM
+} pynn_event_kind;
+
+/* The name of a kind of event, "unknown" for a number that is none. Thread-safe. */
+PYNN_API const char *pynn_event_name(pynn_event_kind kind);
+
+typedef struct pynn_event {
+  pynn_event_kind kind;
+  pynn_operation operation; /* that was at fault, as far as that was seen; NONE: not one alone */
+  int32_t layer; /* -1: none */
+  int64_t row; /* of the caller's data, -1: none */
+  int64_t column; /* -1: none */
+  int64_t step; /* steps applied before it */
+  int64_t restored; /* ROLLED_BACK: steps applied in the state restored; else -1 */
+  int64_t first, rows; /* the batch: order[first ... first+rows-1] of its call */
+  double value; /* at fault */
+  double learning_rate; /* before and */
+  double new_learning_rate; /* after */
+} pynn_event;
+
+/* Moves up to `capacity` of the oldest events to `out` and returns how many. The ledger holds PYNN_EVENTS of them; a
+ * newer one then pushes the oldest out, and `dropped` (may be NULL) receives how many since the last call that was. */
+#define PYNN_EVENTS 256
+PYNN_API int64_t pynn_trainer_events(pynn_trainer *trainer, pynn_event *out, int64_t capacity, int64_t *dropped);
+
 #define PYNN_BLAME_CELLS 20
 
 /* The first operation of a step whose result is not finite. */
 typedef struct pynn_blame {
   pynn_operation operation; /* NONE: the whole step is finite */
-  int32_t layer;            /* -1: none */
-  int64_t n_cells;          /* numbers of the result that are not finite */
-  int64_t n_rows;           /* rows of the caller's data they are in; the first PYNN_BLAME_CELLS are listed */
-  int64_t n_columns;        /* columns (of x, of targets, units of the layer) they are in; likewise */
+  int32_t layer; /* -1: none */
+  int64_t n_cells; /* numbers of the result that are not finite */
+  int64_t n_rows; /* rows of the caller's data they are in; the first PYNN_BLAME_CELLS are listed */
+  int64_t n_columns; /* columns (of x, of targets, units of the layer) they are in; likewise */
   int64_t rows[PYNN_BLAME_CELLS];
   int64_t columns[PYNN_BLAME_CELLS];
-  int64_t tensor_row;       /* row of the kernel where a parameter, its gradient or update is at fault; else -1 */
-  double value;             /* the first such number */
-  double largest_left;      /* largest finite magnitude of what went in: x, z, delta or the gradient, */
-  double largest_right;     /* and of the other factor: kernel, bias, parameters; 0 when there is none */
-  int fails_in_float64;     /* 1: the same step in float64 is not finite either; 0: float32 has too little range */
+  int64_t tensor_row; /* row of the kernel where a parameter, its gradient or update is at fault; else -1 */
+  double value; /* the first such number */
+  double largest_left; /* largest finite magnitude of what went in: x, z, delta or the gradient, */
+  double largest_right; /* and of the other factor: kernel, bias, parameters; 0 when there is none */
+  int fails_in_float64; /* 1: the same step in float64 is not finite either; 0: float32 has too little range */
 } pynn_blame;
 
 /* Replays a step on rows order[first ... first+rows-1] (`order` NULL: first ...) from the state the trainer is in,
@@ -462,7 +557,7 @@ PYNN_API pynn_status pynn_trainer_blame(const pynn_trainer *trainer, const pynn_
 
 /* A text entry of a model file beside the model itself: names of classes, for instance. */
 typedef struct pynn_metadata {
-  const char *key;   /* letters, digits, '.', '_', '-'; not "format", not starting with "pynn." */
+  const char *key; /* letters, digits, '.', '_', '-'; not "format", not starting with "pynn." */
   const char *value; /* UTF-8 */
 } pynn_metadata;
 

@@ -1,12 +1,25 @@
-/* Whether a pass stayed finite, and where it first did not. */
+/* Whether a pass stayed finite, and where it first did not; statistics of a step. */
 #ifndef PYNN_HEALTH_H
 #define PYNN_HEALTH_H
 
 #include "pass.h"
 
+/* Why a step is refused. Layer, row and column are -1 where they do not apply. */
+struct fault {
+  pynn_operation operation;
+  int32_t layer;
+  int64_t row, column; /* row: in the caller's data */
+  double value;
+  int diverged;
+};
+
 /* Judges a pass by the largest values its tiles saw: a few comparisons when all is well. Otherwise NUMERIC, with the
- * first layer, row (in the caller's data, through `order`) and column at fault in `error`. */
+ * first layer, row (in the caller's data, through `order`) and column at fault in `fault` and `error`. */
 pynn_status health_check(const pynn_workspace *workspace, const struct batch *batch, double loss, const void *gradient,
-                         const int64_t *order, int64_t first, pynn_error *error);
+                         const int64_t *order, int64_t first, struct fault *fault, pynn_error *error);
+
+struct pynn_trainer;
+/* Fills the trainer's statistics from the pass and the update just done; `before` is what the parameters were. */
+void health_statistics(struct pynn_trainer *trainer);
 
 #endif

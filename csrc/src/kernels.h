@@ -14,6 +14,7 @@ struct activation {
   /* delta <- delta * f'(z) (rowwise: delta <- J^T delta). z is valid only when `needs_input`, else NULL. */
   void (*backward)(size_t n, const void *z, const void *y, void *delta, const double *p);
   int needs_input; /* the derivative takes z; otherwise y is enough */
+  double flat;     /* |z| beyond which the function hardly moves: statistics call it saturated; 0: never */
 };
 
 /* The loss of one row of n logits. The target is n numbers, or a class label when `target` is NULL.
@@ -46,6 +47,19 @@ struct optimizer {
   double (*bound)(const double *c, double w_max, double g_max, const double *slot_max);
 };
 
+/* What statistics count and sum, over numbers y. */
+#define TINY 1e-19 /* its square is lost in float32 */
+struct observed {
+  double largest, sum, squares;
+  int64_t n, zeros, tiny, saturated;
+};
+
+/* What an update did to n parameters. */
+struct changed {
+  double squares, weight_squares; /* of the change, and of the parameters before it */
+  int64_t lost;                   /* parameters with a gradient that did not move */
+};
+
 struct kernels {
   const char *target; /* "baseline", "avx2", ... */
   size_t size;        /* of a real */
@@ -72,6 +86,11 @@ struct kernels {
   double (*add_bias)(size_t rows, size_t columns, void *z, size_t ldz, const void *bias);
   double (*largest)(size_t n, const void *x);                           /* largest |x|, NaN-proof */
   double (*sum_squares)(size_t n, const void *x, double *largest);      /* in double; also the largest |x| */
+  /* y as statistics see it. z (NULL: none): saturated where |z| > flat > 0. alive[j] (NULL: none) <- whether column j
+   * has a number that is neither 0 nor saturated. */
+  void (*observe)(size_t rows, size_t columns, const void *y, const void *z, size_t ld, double flat,
+                  unsigned char *alive, struct observed *out);
+  void (*compare)(size_t n, const void *before, const void *after, const void *gradient, struct changed *out);
   void (*column_sums)(size_t rows, size_t columns, const void *x, size_t ldx, void *sums);
   /* y = keep ? x / (1-rate) : 0 with draws from counters first ... first+n-1 of (key, step); y may be x. */
   void (*dropout)(size_t n, const void *x, void *y, double rate, uint64_t key, uint64_t step, uint64_t first);

@@ -177,7 +177,10 @@ const pynn_layer *pynn_model_layer(const pynn_model *model, int32_t index) {
   return index < 0 || index >= model->n_layers ? NULL : &model->layers[index].spec;
 }
 int64_t pynn_model_n_parameters(const pynn_model *model) { return model->n_parameters; }
-void *pynn_model_parameters(pynn_model *model) { return model->parameters; }
+void *pynn_model_parameters(pynn_model *model) {
+  model->parameters_given = 1;
+  return model->parameters;
+}
 int32_t pynn_model_n_tensors(const pynn_model *model) { return model->n_tensors; }
 const pynn_spec *pynn_model_loss(const pynn_model *model) { return model->has_loss ? &model->loss_spec : NULL; }
 

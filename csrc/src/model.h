@@ -29,6 +29,7 @@ struct pynn_model {
   pynn_tensor *tensors;
   int64_t n_parameters;
   void *parameters;
+  int parameters_given; /* the caller has them and may write them between calls */
   int has_loss;
   pynn_spec loss_spec;
   const struct loss *loss;

@@ -165,8 +165,38 @@ pynn_status pynn_workspace_new(pynn_workspace **out, const pynn_model *model) {
   return workspace_new(out, model, PYNN_PREDICT_ROWS, 0);
 }
 
+static size_t total_units(const pynn_model *model) {
+  size_t units = 0;
+  for (int32_t i = 0; i < model->n_layers; i++) units += (size_t)model->layers[i].units;
+  return units;
+}
+static size_t tile_rows(const pynn_workspace *w) { return (size_t)divide_up(w->capacity, LOSS_ROWS); }
+
+pynn_status workspace_observe(pynn_workspace *w, int wanted) {
+  const pynn_model *model = w->model;
+  const pynn_context *context = model->context;
+  const size_t n_layers = (size_t)model->n_layers, tiles = (size_t)w->tiles, units = total_units(model);
+  const size_t wide = tile_rows(w) * (size_t)w->widest;
+  if ((w->observed != NULL) == (wanted != 0)) return PYNN_OK;
+  w->observes = 0;
+  if (wanted && !allocate(&w->observed, context, n_layers, sizeof *w->observed) &&
+      !allocate(&w->tile_observed, context, tiles, sizeof *w->tile_observed) &&
+      !allocate(&w->tile_alive, context, wide, 1) && !allocate(&w->alive, context, units, 1)) {
+    unsigned char *alive = w->alive;
+    for (int32_t i = 0; i < model->n_layers; alive += model->layers[i++].units) w->observed[i].alive = alive;
+    return PYNN_OK;
+  }
+  context_release(context, w->observed, n_layers, sizeof *w->observed);
+  context_release(context, w->tile_observed, tiles, sizeof *w->tile_observed);
+  context_release(context, w->tile_alive, wide, 1);
+  context_release(context, w->alive, units, 1);
+  w->observed = NULL, w->tile_observed = NULL, w->tile_alive = NULL, w->alive = NULL;
+  return wanted ? PYNN_ERROR_OUT_OF_MEMORY : PYNN_OK;
+}
+
 void pynn_workspace_free(pynn_workspace *w) {
   if (!w) return;
+  workspace_observe(w, 0);
   const pynn_context *context = w->model->context;
   const size_t rows = (size_t)w->capacity, n_layers = (size_t)w->model->n_layers, tiles = (size_t)w->tiles;
   context_release(context, w->input, w->values, w->model->kernels->size);
@@ -238,6 +268,37 @@ static int rowwise(const struct layer *layer) {
   return layer->activation && (layer->activation->row.flags & PYNN_ROW_ROWWISE);
 }
 
+/* ---- statistics: of tiles, put together in their order */
+
+/* A tile of the layer's values, where `down` rows of tiles lie above it. */
+static void observe_values(const struct job *job, int64_t index, const struct tile *t, int64_t down) {
+  pynn_workspace *w = job->w;
+  const struct kernels *kernels = w->model->kernels;
+  const int64_t units = job->layer->units, from = t->row * units + t->column;
+  kernels->observe((size_t)t->rows, (size_t)t->columns, at(kernels, w->y[job->index], from),
+                   at(kernels, w->z[job->index], from), (size_t)units, job->layer->activation->flat,
+                   w->tile_alive + down * units + t->column, &w->tile_observed[index]);
+}
+
+static struct observed sum_observed(const pynn_workspace *w, int64_t tiles) {
+  struct observed all = {0};
+  for (int64_t i = 0; i < tiles; i++) {
+    const struct observed *tile = &w->tile_observed[i];
+    all.largest = larger(all.largest, tile->largest);
+    all.sum += tile->sum, all.squares += tile->squares, all.n += tile->n;
+    all.zeros += tile->zeros, all.tiny += tile->tiny, all.saturated += tile->saturated;
+  }
+  return all;
+}
+
+static void sum_observed_values(const struct job *job) {
+  const pynn_workspace *w = job->w;
+  struct layer_observed *observed = &w->observed[job->index];
+  observed->activation = sum_observed(w, job->tiling.down * job->tiling.across);
+  for (int64_t i = 0; i < job->tiling.down; i++)
+    for (int64_t j = 0; j < job->layer->units; j++) observed->alive[j] |= w->tile_alive[i * job->layer->units + j];
+}
+
 /* ---- forward */
 
 static void dense_forward_tile(void *argument, int64_t index) {
@@ -258,13 +319,16 @@ static void dense_forward_tile(void *argument, int64_t index) {
                   (size_t)layer->units, 0, out, (size_t)layer->units);
   const void *bias = layer->bias < 0 ? NULL : at(kernels, model->parameters, layer->bias + t.column);
   job->w->tile_max[index] = kernels->add_bias((size_t)t.rows, (size_t)t.columns, out, (size_t)layer->units, bias);
-  if (!rowwise(layer)) activate(kernels, layer, &t, z, job->w->y[job->index]);
+  if (rowwise(layer)) return;
+  activate(kernels, layer, &t, z, job->w->y[job->index]);
+  if (job->w->observes) observe_values(job, index, &t, index / job->tiling.across);
 }
 
 static void rowwise_forward_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct tile t = tile_at(&job->tiling, index);
   activate(job->w->model->kernels, job->layer, &t, job->w->z[job->index], job->w->y[job->index]);
+  if (job->w->observes) observe_values(job, index, &t, index);
 }
 
 static void dense_forward(struct job *job) {
@@ -276,9 +340,11 @@ static void dense_forward(struct job *job) {
   double work = 2.0 * (double)job->rows * (double)layer->units * (double)layer->inputs;
   parallel_for(context, tiles, work, dense_forward_tile, job);
   job->w->sums[job->index].activation_max = largest_tile(job->w, tiles);
-  if (!rowwise(layer)) return;
-  job->tiling = tiling_of(job->rows, layer->units, LOSS_ROWS, layer->units);
-  parallel_for(context, job->tiling.down, 30.0 * (double)(job->rows * layer->units), rowwise_forward_tile, job);
+  if (rowwise(layer)) {
+    job->tiling = tiling_of(job->rows, layer->units, LOSS_ROWS, layer->units);
+    parallel_for(context, job->tiling.down, 30.0 * (double)(job->rows * layer->units), rowwise_forward_tile, job);
+  }
+  if (job->w->observes) sum_observed_values(job);
 }
 
 static void dropout_tile(void *argument, int64_t index) {
@@ -368,6 +434,21 @@ double pass_loss(pynn_workspace *w, const struct batch *batch, const void *logit
   return sum;
 }
 
+double pass_trivial_loss(pynn_workspace *w, const struct batch *batch, int64_t rows) {
+  const pynn_model *model = w->model;
+  const struct kernels *kernels = model->kernels;
+  double sum = 0;
+  memset(w->delta[0], 0, (size_t)model->outputs * kernels->size);
+  for (int64_t i = 0; i < rows; i++) {
+    const double weight = batch->has_weights ? w->weights[i] : 1;
+    if (weight == 0) continue;
+    const void *target = batch->has_labels ? NULL : at(kernels, w->targets, i * model->outputs);
+    sum += weight * model->loss->row_loss((size_t)model->outputs, w->delta[0], target, w->labels[i], 0, NULL,
+                                          model->loss_spec.values);
+  }
+  return sum;
+}
+
 /* ---- backward */
 
 /* A strip of dW with its sum of squares, or, behind the last strip, db. */
@@ -381,6 +462,8 @@ static void dense_gradient_tile(void *argument, int64_t index) {
     void *bias = at(kernels, job->gradient, layer->bias);
     kernels->column_sums((size_t)job->rows, (size_t)layer->units, job->delta_out, (size_t)layer->units, bias);
     *sum = kernels->sum_squares((size_t)layer->units, bias, most);
+    if (job->w->observes)
+      kernels->observe(1, (size_t)layer->units, bias, NULL, 0, 0, NULL, &job->w->tile_observed[index]);
     return;
   }
   const struct tile t = tile_at(&job->tiling, index);
@@ -393,6 +476,9 @@ static void dense_gradient_tile(void *argument, int64_t index) {
     kernels->gemm((size_t)t.rows, (size_t)layer->units, (size_t)job->rows, x, 1, (size_t)job->ldx, job->delta_out,
                   (size_t)layer->units, 0, out, (size_t)layer->units);
   *sum = kernels->sum_squares((size_t)(t.rows * layer->units), out, most);
+  if (job->w->observes)
+    kernels->observe((size_t)t.rows, (size_t)layer->units, out, NULL, (size_t)layer->units, 0, NULL,
+                     &job->w->tile_observed[index]);
 }
 
 /* A tile of dX, differentiated through the activation of the dense layer below. */
@@ -442,6 +528,7 @@ static void dense_gradient(struct job *job) {
   sums->gradient_max = largest_tile(job->w, tiles);
   sums->gradient_squares = 0;
   for (int64_t i = 0; i < tiles; i++) sums->gradient_squares += job->w->tile_sum[i];
+  if (job->w->observes) job->w->observed[job->index].gradient = sum_observed(job->w, tiles);
 }
 
 /* Returns whether the layer below has been differentiated on the way. */

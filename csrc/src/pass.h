@@ -13,6 +13,12 @@ struct layer_sums {
   double activation_max, delta_max, gradient_max, gradient_squares;
 };
 
+/* More of it, for steps that take statistics. */
+struct layer_observed {
+  struct observed activation, gradient;
+  unsigned char *alive; /* units; set while a unit was seen to be */
+};
+
 struct pynn_workspace {
   const pynn_model *model;
   int64_t capacity; /* rows */
@@ -28,11 +34,19 @@ struct pynn_workspace {
   struct layer_sums *sums; /* per layer */
   double *tile_max, *tile_sum; /* per tile of the job at hand */
   int64_t tiles;
+  int observes;                    /* this pass takes statistics */
+  struct layer_observed *observed; /* per layer; NULL: statistics are never taken */
+  struct observed *tile_observed;  /* per tile */
+  unsigned char *tile_alive;       /* per row of tiles, units of the layer at hand */
+  unsigned char *alive;            /* what the layers' `alive` point into */
   size_t values; /* reals in the block that starts at `input` */
 };
 
 /* `keeps` != 0: for training. */
 pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t capacity, int keeps);
+
+/* Takes the memory that statistics need, or gives it back. */
+pynn_status workspace_observe(pynn_workspace *workspace, int wanted);
 
 /* The batch and its targets for one pass. `x` has rows of `ldx` reals. */
 struct batch {
@@ -53,6 +67,9 @@ const void *pass_forward(pynn_workspace *workspace, const struct batch *batch, i
 
 /* Sum over rows of weight x loss; with `backward`, delta[0] <- d(sum / rows) / d logits. */
 double pass_loss(pynn_workspace *workspace, const struct batch *batch, const void *logits, int backward);
+
+/* Sum over the first `rows` rows of weight x loss if all logits were 0: what knowing nothing costs. Uses the deltas. */
+double pass_trivial_loss(pynn_workspace *workspace, const struct batch *batch, int64_t rows);
 
 /* gradient <- dL/dparameters, from delta[0]. */
 void pass_backward(pynn_workspace *workspace, const struct batch *batch, void *gradient, uint64_t dropout_key,

@@ -16,8 +16,8 @@
 #include <time.h>
 
 void pynn_trainer_options_init(pynn_trainer_options *options, const pynn_model *model) {
-  *options = (pynn_trainer_options){
-      .struct_size = sizeof *options, .batch_size = 32, .seed = model ? model->seed : 0, .check = 1};
+  *options = (pynn_trainer_options){.struct_size = sizeof *options, .batch_size = 32, .seed = model ? model->seed : 0};
+  pynn_guard_init(&options->guard);
   pynn_spec_named(&options->optimizer, PYNN_OPTIMIZER, "sgd");
 }
 
@@ -34,6 +34,56 @@ static pynn_status check_options(const pynn_model *model, const pynn_trainer_opt
   if (!(options->clip_norm >= 0 && options->clip_norm <= model->kernels->maximum))
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected clip_norm >= 0, finite; received clip_norm=%g",
                 options->clip_norm);
+  return guard_valid(&options->guard, error);
+}
+
+static void give_back(const pynn_context *context, void *pointer, size_t count, size_t size) {
+  void *memory;
+  memcpy(&memory, pointer, sizeof memory);
+  context_release(context, memory, count, size);
+  memset(pointer, 0, sizeof memory);
+}
+
+static int take(const pynn_context *context, void *pointer, size_t count, size_t size) {
+  void *memory;
+  memcpy(&memory, pointer, sizeof memory);
+  if (!memory) memory = context_allocate(context, count, size);
+  memcpy(pointer, &memory, sizeof memory);
+  return memory != NULL;
+}
+
+/* Takes the memory that a guard's policy and statistics need, then gives back what they do not; without enough of it,
+ * what the guard in use does not. */
+static pynn_status guard_memory(pynn_trainer *t, const pynn_guard *guard) {
+  const pynn_context *context = t->model->context;
+  const size_t n = (size_t)t->model->n_parameters, size = t->model->kernels->size, chunks = (size_t)t->chunks;
+  const size_t state = n * (size_t)(1 + t->optimizer->n_slots), n_layers = (size_t)t->model->n_layers;
+  int enough = 1;
+  for (int i = 0; i < SNAPSHOTS && guard->policy == PYNN_POLICY_ROLLBACK; i++)
+    enough &= take(context, &t->watch.snapshots[i].values, state, size);
+  if (guard->check_every > 0)
+    enough &= workspace_observe(t->w, 1) == PYNN_OK && take(context, &t->before, n, size) &&
+              take(context, &t->chunk_changed, chunks, sizeof *t->chunk_changed) &&
+              take(context, &t->statistics, n_layers, sizeof *t->statistics);
+  if (!enough) guard = &t->watch.options;
+  for (int i = 0; i < SNAPSHOTS && guard->policy != PYNN_POLICY_ROLLBACK; i++)
+    give_back(context, &t->watch.snapshots[i].values, state, size);
+  if (!guard->check_every) {
+    workspace_observe(t->w, 0);
+    give_back(context, &t->before, n, size);
+    give_back(context, &t->chunk_changed, chunks, sizeof *t->chunk_changed);
+    give_back(context, &t->statistics, n_layers, sizeof *t->statistics);
+  }
+  return enough ? PYNN_OK : PYNN_ERROR_OUT_OF_MEMORY;
+}
+
+pynn_status pynn_trainer_set_guard(pynn_trainer *t, const pynn_guard *guard, pynn_error *error) {
+  if (!t || !guard) return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a trainer and a guard; received NULL");
+  pynn_status status = guard_valid(guard, error);
+  if (status) return status;
+  status = guard_memory(t, guard);
+  if (status) return fail(error, status, "expected memory for good states and statistics; received none");
+  guard_restart(&t->watch, guard);
   return PYNN_OK;
 }
 
@@ -56,7 +106,6 @@ pynn_status pynn_trainer_new(pynn_trainer **out, pynn_model *model, const pynn_t
   t->clip_norm = options->clip_norm;
   t->learning_rate = options->optimizer.values[0];
   t->dropout_key = stream_key(options->seed, STREAM_DROPOUT, 0);
-  t->check = options->check;
   t->chunks = (model->n_parameters + CHUNK - 1) / CHUNK;
   status = workspace_new(&t->w, model, options->batch_size, 1);
   if (!status) {
@@ -72,12 +121,14 @@ pynn_status pynn_trainer_new(pynn_trainer **out, pynn_model *model, const pynn_t
     t->largest.slot_max[i] = t->spec.values[t->optimizer->slot_start];
     fill(kernels, t->slots[i], model->n_parameters, t->largest.slot_max[i]);
   }
+  if (!status) status = guard_memory(t, &options->guard);
   if (status) {
     pynn_trainer_free(t);
     return fail(error, status, "expected memory for %lld parameters and a batch of %lld rows; received none",
                 (long long)model->n_parameters, (long long)options->batch_size);
   }
-  t->largest.parameter_max = kernels->largest(n, model->parameters);
+  guard_restart(&t->watch, &options->guard);
+  trainer_measure(t);
   *out = t;
   return PYNN_OK;
 }
@@ -86,6 +137,8 @@ void pynn_trainer_free(pynn_trainer *t) {
   if (!t) return;
   const pynn_context *context = t->model->context;
   const size_t n = (size_t)t->model->n_parameters, size = t->model->kernels->size;
+  const pynn_guard nothing = {.policy = PYNN_POLICY_OFF};
+  if (t->w) guard_memory(t, &nothing);
   pynn_workspace_free(t->w);
   context_release(context, t->gradient, n, size);
   for (int i = 0; i < t->optimizer->n_slots; i++) context_release(context, t->slots[i], n, size);
@@ -122,7 +175,30 @@ pynn_status pynn_trainer_health(const pynn_trainer *t, int32_t layer, pynn_layer
   return PYNN_OK;
 }
 
+pynn_status pynn_trainer_statistics(const pynn_trainer *t, int32_t layer, pynn_statistics *out) {
+  if (layer < 0 || layer >= t->model->n_layers) return PYNN_ERROR_INVALID_ARGUMENT;
+  *out = t->statistics ? t->statistics[layer] : (pynn_statistics){0};
+  return PYNN_OK;
+}
+
+void pynn_trainer_begin_epoch(pynn_trainer *t) {
+  for (int32_t i = 0; t->w->observed && i < t->model->n_layers; i++)
+    memset(t->w->observed[i].alive, 0, (size_t)t->model->layers[i].units);
+}
+
 /* ---- the update */
+
+int trainer_measure(pynn_trainer *t) {
+  const struct kernels *kernels = t->model->kernels;
+  const size_t n = (size_t)t->model->n_parameters;
+  t->largest.parameter_max = kernels->largest(n, t->model->parameters);
+  int finite = t->largest.parameter_max <= kernels->maximum;
+  for (int i = 0; i < t->optimizer->n_slots; i++) {
+    t->largest.slot_max[i] = kernels->largest(n, t->slots[i]);
+    finite &= t->largest.slot_max[i] <= kernels->maximum;
+  }
+  return finite;
+}
 
 /* Global Euclidean norm of the gradient. Sums of squares of doubles can leave their range; then once more, scaled. */
 static double gradient_norm(const pynn_trainer *t) {
@@ -153,9 +229,11 @@ static void update_chunk(void *argument, int64_t index) {
   const size_t size = t->model->kernels->size, from = (size_t)index * CHUNK * size;
   const int64_t left = t->model->n_parameters - index * CHUNK;
   void *slots[PYNN_MAX_SLOTS] = {NULL};
+  const size_t n = (size_t)(left < CHUNK ? left : CHUNK);
   for (int i = 0; i < t->optimizer->n_slots; i++) slots[i] = (char *)t->slots[i] + from;
-  t->optimizer->update((size_t)(left < CHUNK ? left : CHUNK), (char *)t->model->parameters + from,
-                       (const char *)t->gradient + from, u->scale, slots, u->c, &t->chunk_health[index]);
+  if (t->w->observes) memcpy((char *)t->before + from, (const char *)t->model->parameters + from, n * size);
+  t->optimizer->update(n, (char *)t->model->parameters + from, (const char *)t->gradient + from, u->scale, slots, u->c,
+                       &t->chunk_health[index]);
 }
 
 /* Whether the update of every chunk is finite, tried on copies. */
@@ -183,20 +261,22 @@ static int update_survives(const struct update *u) {
 }
 
 /* Parameters and state move by one step, or stay as they are. */
-static pynn_status update(pynn_trainer *t, double norm, pynn_error *error) {
+static pynn_status update(pynn_trainer *t, double norm, double scale, struct fault *fault, pynn_error *error) {
   const struct kernels *kernels = t->model->kernels;
-  struct update u = {.t = t, .scale = t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1};
+  struct update u = {.t = t, .scale = scale};
   t->optimizer->coefficients(t->spec.values, t->learning_rate, t->steps + 1, u.c);
-  if (t->check) {
+  if (t->watch.options.policy != PYNN_POLICY_OFF) {
     double g_max = 0;
     for (int32_t i = 0; i < t->model->n_layers; i++) g_max = larger(g_max, t->w->sums[i].gradient_max);
     /* Changes below an ulp of the largest number cannot overflow a finite parameter. */
     const double bound = t->optimizer->bound(u.c, t->largest.parameter_max, g_max * u.scale, t->largest.slot_max);
-    if (!(bound <= kernels->maximum * 0x1p-54) && !update_survives(&u))
+    if (!(bound <= kernels->maximum * 0x1p-54) && !update_survives(&u)) {
+      *fault = (struct fault){PYNN_OPERATION_UPDATE, -1, -1, -1, norm, 0};
       return fail(error, PYNN_ERROR_NUMERIC,
                   "expected finite parameters; received an update that would overflow (learning rate %g, gradient norm "
                   "%g); nothing was updated",
                   t->learning_rate, norm);
+    }
   }
   parallel_for(t->model->context, t->chunks, 10.0 * (double)t->model->n_parameters, update_chunk, &u);
   t->largest = (struct update_health){0};
@@ -223,20 +303,49 @@ static struct batch take_rows(const pynn_trainer *t, const pynn_array *x, const 
   return (struct batch){.rows = rows, .x = t->w->input, .ldx = t->model->inputs};
 }
 
+/* What speaks against the step that a pass has prepared. */
+static pynn_status judge(pynn_trainer *t, const struct batch *batch, double loss, double norm, const int64_t *order,
+                         int64_t first, struct fault *fault, pynn_error *error) {
+  pynn_status status = health_check(t->w, batch, loss, t->gradient, order, first, fault, error);
+  if (status) return status;
+  if (!isfinite(norm)) {
+    *fault = (struct fault){PYNN_OPERATION_CLIP, -1, -1, -1, norm, 0};
+    return fail(error, PYNN_ERROR_NUMERIC, "expected a finite gradient norm; received %g; nothing was updated", norm);
+  }
+  const double mean = loss / (double)batch->rows;
+  if (!guard_diverges(t, batch, mean)) return PYNN_OK;
+  *fault = (struct fault){PYNN_OPERATION_NONE, -1, -1, -1, mean, 1};
+  return fail(error, PYNN_ERROR_NUMERIC,
+              "expected a loss that falls; received one that has diverged, to %g (learning rate %g, first loss %g); "
+              "nothing was updated",
+              mean, t->learning_rate, t->watch.first_loss);
+}
+
 static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first, int64_t rows,
-                             void *predictions, pynn_step *result, pynn_error *error) {
+                             void *predictions, pynn_step *result, struct fault *fault, pynn_error *error) {
+  struct watch *watch = &t->watch;
+  const int watched = watch->options.policy != PYNN_POLICY_OFF;
   struct batch batch = take_rows(t, &data->x, order, first, rows);
   pynn_status status = pass_targets(t->w, &data->targets, &data->weights, order, first, &batch, error);
   if (status) return status;
+  guard_keep(t);
+  t->w->observes = t->before && t->steps % watch->options.check_every == 0;
   const void *logits = pass_forward(t->w, &batch, 1, t->dropout_key, (uint64_t)t->steps);
   const double loss = pass_loss(t->w, &batch, logits, 1);
   if (predictions) pass_predictions(t->w, rows, logits, 0, predictions);
   pass_backward(t->w, &batch, t->gradient, t->dropout_key, (uint64_t)t->steps);
-  if (t->check) status = health_check(t->w, &batch, loss, t->gradient, order, first, error);
-  if (status) return status;
   const double norm = gradient_norm(t);
-  status = update(t, norm, error);
+  if (watched) status = judge(t, &batch, loss, norm, order, first, fault, error);
   if (status) return status;
+  double scale = t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1;
+  const double unusual = guard_clip(watch, norm * scale);
+  scale *= unusual;
+  status = update(t, norm, scale, fault, error);
+  if (status) return status;
+  if (unusual < 1)
+    guard_note(t, PYNN_EVENT_CLIPPED, &(struct fault){PYNN_OPERATION_CLIP, -1, -1, -1, norm, 0}, first, rows);
+  guard_applied(watch, norm * scale);
+  if (t->w->observes) health_statistics(t);
   result->loss += loss;
   result->gradient_norm = norm;
   result->rows += rows;
@@ -279,19 +388,24 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
   const struct guard guard = compute_begin(t->model->context, pass_uses_blas(t->model, batch_size));
   const double until = seconds > 0 ? seconds_now() + seconds : HUGE_VAL;
   pynn_step result = {0};
-  if (t->slots_given)
-    for (int i = 0; i < t->optimizer->n_slots; i++)
-      t->largest.slot_max[i] = kernels->largest((size_t)t->model->n_parameters, t->slots[i]);
+  if (t->slots_given || t->model->parameters_given) trainer_measure(t);
   for (int64_t done = 0; done < count && !status;) {
     const int64_t rows = count - done < batch_size ? count - done : batch_size;
-    status = step_rows(t, data, order, first + done, rows, predictions, &result, error);
+    const int64_t steps = result.steps;
+    struct fault fault;
+    status = step_rows(t, data, order, first + done, rows, predictions, &result, &fault, error);
+    if (status == PYNN_ERROR_NUMERIC) {
+      if (predictions) fill(kernels, predictions, rows * t->model->outputs, (double)NAN);
+      status = guard_refused(t, &fault, first + done, rows, error);
+      if (!status) result.refused++, result.refused_rows += rows;
+    }
+    result.applied = result.steps > steps;
     done += rows;
     if (predictions) predictions = (char *)predictions + (size_t)(rows * t->model->outputs) * kernels->size;
     if (seconds > 0 && seconds_now() >= until) break;
   }
   compute_end(t->model->context, guard);
   result.loss = result.rows ? result.loss / (double)result.rows : 0;
-  result.applied = !status && result.steps > 0;
   *step = result;
   return status;
 }

@@ -2,6 +2,7 @@
 #ifndef PYNN_TRAINER_H
 #define PYNN_TRAINER_H
 
+#include "guard.h"
 #include "pass.h"
 
 enum { CHUNK = 8192 }; /* parameters of one tile of the update */
@@ -12,7 +13,6 @@ struct pynn_trainer {
   pynn_spec spec;
   double clip_norm, learning_rate;
   uint64_t dropout_key;
-  int check;
   int64_t steps;
   pynn_workspace *w;
   void *gradient;
@@ -22,6 +22,14 @@ struct pynn_trainer {
   void *trial; /* CHUNK x (1 + slots): where a doubtful update is tried */
   struct update_health *chunk_health;
   int64_t chunks;
+  struct watch watch;
+  void *before; /* the parameters before a step that takes statistics; NULL: none ever does */
+  struct changed *chunk_changed;
+  pynn_statistics *statistics; /* per layer */
 };
+
+/* Takes the largest magnitudes of the parameters and the state anew, after someone else wrote them. Whether they are
+ * finite. */
+int trainer_measure(pynn_trainer *trainer);
 
 #endif

@@ -54,6 +54,40 @@ static double sum_squares(size_t n, const void *x_, double *largest_) {
   return sum;
 }
 
+static void observe(size_t rows, size_t columns, const void *y_, const void *z_, size_t ld, double flat_,
+                    unsigned char *alive, struct observed *out) {
+  const real_int smallest = magnitude(REAL_MIN), tiny = magnitude((real)TINY), flat = magnitude((real)flat_);
+  real_int most = 0;
+  *out = (struct observed){.n = (int64_t)(rows * columns)};
+  for (size_t j = 0; alive && j < columns; j++) alive[j] = 0;
+  for (size_t i = 0; i < rows; i++) {
+    const real *y = (const real *)y_ + i * ld, *z = z_ && flat_ > 0 ? (const real *)z_ + i * ld : NULL;
+    int64_t zeros = 0, small = 0, saturated = 0;
+    for (size_t j = 0; j < columns; j++) {
+      const real_int m = magnitude(y[j]);
+      const int zero = m < smallest, stuck = z && magnitude(z[j]) > flat;
+      most = m > most ? m : most;
+      zeros += zero, small += m < tiny, saturated += stuck;
+      out->sum += (double)y[j];
+      out->squares += (double)y[j] * (double)y[j];
+      if (alive) alive[j] |= (unsigned char)(!zero && !stuck);
+    }
+    out->zeros += zeros, out->tiny += small - zeros, out->saturated += saturated;
+  }
+  out->largest = magnitude_value(most);
+}
+
+static void compare(size_t n, const void *before_, const void *after_, const void *gradient_, struct changed *out) {
+  const real *before = before_, *after = after_, *gradient = gradient_;
+  *out = (struct changed){0};
+  for (size_t i = 0; i < n; i++) {
+    const double w = (double)before[i], change = (double)after[i] - w;
+    out->squares += change * change;
+    out->weight_squares += w * w;
+    out->lost += change == 0 && gradient[i] != 0;
+  }
+}
+
 static void column_sums(size_t rows, size_t columns, const void *x_, size_t ldx, void *sums_) {
   enum { BLOCK = 64 };
   const real *x = x_;

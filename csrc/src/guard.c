@@ -1,0 +1,290 @@
+/* The guard: when training diverges, what follows a refused step, and the ledger of both.
+ *
+ * Divergence that stays finite is judged against two losses that need no tuning: that of the first step, and that of
+ * knowing nothing (all logits 0), measured on the same batches. Noise does not reach the median of a window, a
+ * passing spike does not last three of them, and data whose targets grow move the measure with them. */
+#include "guard.h"
+
+#include "trainer.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+  PATIENCE = 3,        /* windows, or steps far out, that decide */
+  DOUBLINGS = 5,       /* windows over each of which the weights doubled */
+  TRIVIAL_EVERY = 5,   /* steps between two looks at the loss of knowing nothing, ... */
+  TRIVIAL_ROWS = 8,    /* of so many rows */
+  NORMS_BEFORE_CLIP = 25
+};
+#define FAR_OUT 1e6       /* times the measure: no need to wait for windows */
+#define NEARLY 0.95       /* of knowing nothing is as good as nothing */
+
+const char *pynn_event_name(pynn_event_kind kind) {
+  static const char *const names[] = {
+#define EVENT_TEXT(name, text) text,
+      PYNN_EVENT_LIST(EVENT_TEXT)
+#undef EVENT_TEXT
+  };
+  return (unsigned)kind < sizeof names / sizeof *names ? names[kind] : "unknown";
+}
+
+void pynn_guard_init(pynn_guard *guard) {
+  *guard = (pynn_guard){.policy = PYNN_POLICY_RAISE,
+                        .streak = 3,
+                        .max_rollbacks = 10,
+                        .backoff = 0.5,
+                        .snapshot_every = 100,
+                        .divergence = 10,
+                        .window = 50,
+                        .clip_alpha = 0.97};
+}
+
+pynn_status guard_valid(const pynn_guard *g, pynn_error *error) {
+  const char *rule = NULL;
+#define EXPECT(condition, text) \
+  if (!rule && !(condition)) rule = text
+  EXPECT((int)g->policy >= PYNN_POLICY_RAISE && (int)g->policy <= PYNN_POLICY_OFF, "a policy");
+  EXPECT(g->streak >= 1, "streak >= 1");
+  EXPECT(g->max_rollbacks >= 0, "max_rollbacks >= 0");
+  EXPECT(g->backoff > 0 && g->backoff < 1, "backoff in (0, 1)");
+  EXPECT(g->snapshot_every >= 1, "snapshot_every >= 1");
+  EXPECT(g->divergence == 0 || (g->divergence > 1 && g->divergence <= DBL_MAX), "divergence > 1, or 0");
+  EXPECT(g->window >= 8 && g->window <= PYNN_GUARD_WINDOW, "window in 8 ... 256");
+  EXPECT(g->clip_z >= 0 && g->clip_z <= DBL_MAX, "clip_z >= 0");
+  EXPECT(g->clip_alpha > 0 && g->clip_alpha < 1, "clip_alpha in (0, 1)");
+  EXPECT(g->check_every >= 0, "check_every >= 0");
+#undef EXPECT
+  return rule ? fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a guard with %s", rule) : PYNN_OK;
+}
+
+/* What is known of the losses is forgotten, but for how training began. */
+static void forget_window(struct watch *v) {
+  v->n_losses = v->n_window_trivial = 0;
+  v->window_trivial = v->weight_norm = 0;
+  v->bad_steps = v->bad_windows = v->doublings = 0;
+}
+
+void guard_restart(struct watch *v, const pynn_guard *options) {
+  v->options = *options;
+  for (int i = 0; i < SNAPSHOTS; i++) v->snapshots[i].good = 0;
+  v->since = v->streak = v->rollbacks = v->futile = 0;
+  v->first_loss = v->last_loss = v->best = (double)INFINITY;
+  v->trivial = v->norm_mean = v->norm_variance = 0;
+  v->n_trivial = v->n_norms = 0;
+  forget_window(v);
+}
+
+/* ---- the ledger */
+
+void guard_note(pynn_trainer *t, pynn_event_kind kind, const struct fault *fault, int64_t first, int64_t rows) {
+  struct watch *v = &t->watch;
+  if (v->n_events == PYNN_EVENTS) {
+    v->first_event = (v->first_event + 1) % PYNN_EVENTS;
+    v->n_events--;
+    v->dropped++;
+  }
+  v->events[(v->first_event + v->n_events++) % PYNN_EVENTS] = (pynn_event){.kind = kind,
+                                                                           .operation = fault->operation,
+                                                                           .layer = fault->layer,
+                                                                           .row = fault->row,
+                                                                           .column = fault->column,
+                                                                           .step = t->steps,
+                                                                           .restored = -1,
+                                                                           .first = first,
+                                                                           .rows = rows,
+                                                                           .value = fault->value,
+                                                                           .learning_rate = t->learning_rate,
+                                                                           .new_learning_rate = t->learning_rate};
+}
+
+static pynn_event *last_event(struct watch *v) { return &v->events[(v->first_event + v->n_events - 1) % PYNN_EVENTS]; }
+
+int64_t pynn_trainer_events(pynn_trainer *t, pynn_event *out, int64_t capacity, int64_t *dropped) {
+  struct watch *v = &t->watch;
+  int64_t count = 0;
+  while (count < capacity && v->n_events) {
+    out[count++] = v->events[v->first_event];
+    v->first_event = (v->first_event + 1) % PYNN_EVENTS;
+    v->n_events--;
+  }
+  if (dropped) {
+    *dropped = v->dropped;
+    v->dropped = 0;
+  }
+  return count;
+}
+
+/* ---- divergence */
+
+static double median(struct watch *v) { /* in place: the window is over */
+  double *x = v->losses;
+  const int64_t n = v->n_losses;
+  for (int64_t i = 1; i < n; i++) {
+    const double kept = x[i];
+    int64_t j = i;
+    for (; j > 0 && x[j - 1] > kept; j--) x[j] = x[j - 1];
+    x[j] = kept;
+  }
+  return n % 2 ? x[n / 2] : x[n / 2 - 1] / 2 + x[n / 2] / 2;
+}
+
+/* The mean loss of knowing nothing, over the run or over the window where that is more. */
+static double trivial_loss(const struct watch *v) {
+  const double all = v->n_trivial ? v->trivial / (double)v->n_trivial : 0;
+  const double here = v->n_window_trivial ? v->window_trivial / (double)v->n_window_trivial : 0;
+  return fmax(all, here);
+}
+
+static int window_is_bad(pynn_trainer *t) {
+  struct watch *v = &t->watch;
+  const double factor = v->options.divergence, middle = median(v), trivial = trivial_loss(v);
+  const int worse_than_nothing = middle > NEARLY * trivial;
+  double largest;
+  const double squares = t->model->kernels->sum_squares((size_t)t->model->n_parameters, t->model->parameters, &largest);
+  const double norm = sqrt(squares);
+  v->doublings = v->weight_norm > 0 && norm > 2 * v->weight_norm && worse_than_nothing ? v->doublings + 1 : 0;
+  v->weight_norm = norm;
+  const int bad = middle > factor * fmax(v->first_loss, trivial) ||
+                  (v->best > 0 && middle > factor * v->best && worse_than_nothing);
+  if (!bad && middle < v->best) v->best = middle;
+  return bad;
+}
+
+int guard_diverges(pynn_trainer *t, const struct batch *batch, double loss) {
+  struct watch *v = &t->watch;
+  if (!(v->options.divergence > 0)) return 0;
+  if (v->n_losses % TRIVIAL_EVERY == 0) {
+    const int64_t rows = batch->rows < TRIVIAL_ROWS ? batch->rows : TRIVIAL_ROWS;
+    const double trivial = pass_trivial_loss(t->w, batch, rows) / (double)rows;
+    if (isfinite(trivial)) {
+      v->trivial += trivial, v->n_trivial++;
+      v->window_trivial += trivial, v->n_window_trivial++;
+    }
+  }
+  if (!(v->first_loss < (double)INFINITY)) v->first_loss = loss;
+  v->last_loss = loss;
+  v->losses[v->n_losses++] = loss;
+  const double measure = fmax(v->first_loss, trivial_loss(v));
+  v->bad_steps = measure > 0 && loss > FAR_OUT * measure ? v->bad_steps + 1 : 0;
+  if (v->n_losses == v->options.window) {
+    v->bad_windows = window_is_bad(t) ? v->bad_windows + 1 : 0;
+    v->n_losses = v->n_window_trivial = 0;
+    v->window_trivial = 0;
+  }
+  if (v->bad_steps < PATIENCE && v->bad_windows < PATIENCE && v->doublings < DOUBLINGS) return 0;
+  forget_window(v);
+  return 1;
+}
+
+/* ---- clipping: norms far above their usual spread (ZClip, Kumar et al. 2025) */
+
+double guard_clip(const struct watch *v, double norm) {
+  const double spread = sqrt(v->norm_variance), limit = v->options.clip_z;
+  if (!(limit > 0) || v->n_norms < NORMS_BEFORE_CLIP || !(spread > 0)) return 1;
+  const double z = (norm - v->norm_mean) / spread;
+  return z > limit ? (v->norm_mean + limit * limit / z * spread) / norm : 1;
+}
+
+void guard_applied(struct watch *v, double norm) {
+  v->streak = 0;
+  if (!(v->options.clip_z > 0)) return;
+  /* the first norms count alike, later ones fade */
+  const double alpha =
+      v->n_norms < NORMS_BEFORE_CLIP ? (double)v->n_norms / (double)(v->n_norms + 1) : v->options.clip_alpha;
+  const double away = norm - v->norm_mean;
+  v->norm_mean += (1 - alpha) * away;
+  v->norm_variance = alpha * (v->norm_variance + (1 - alpha) * away * away);
+  v->n_norms++;
+}
+
+/* ---- good states */
+
+static void copy_state(pynn_trainer *t, const struct snapshot *snapshot, int restore) {
+  const size_t bytes = (size_t)t->model->n_parameters * t->model->kernels->size;
+  char *kept = snapshot->values;
+  for (int i = -1; i < t->optimizer->n_slots; i++, kept += bytes) {
+    void *live = i < 0 ? t->model->parameters : t->slots[i];
+    memcpy(restore ? live : kept, restore ? kept : live, bytes);
+  }
+}
+
+void guard_keep(pynn_trainer *t) {
+  struct watch *v = &t->watch;
+  if (v->options.policy != PYNN_POLICY_ROLLBACK) return;
+  const int any = v->snapshots[v->newest].good;
+  if (any && v->since++ < v->options.snapshot_every) return;
+  const double usual = v->options.divergence * fmax(v->first_loss, trivial_loss(v));
+  if (any && v->options.divergence > 0 && (v->bad_steps || v->bad_windows || !(v->last_loss <= usual))) return;
+  if (!any && !trainer_measure(t)) return; /* what the caller started from may be beyond help */
+  v->newest = any ? (v->newest + 1) % SNAPSHOTS : v->newest;
+  v->snapshots[v->newest].steps = t->steps;
+  v->snapshots[v->newest].good = 1;
+  copy_state(t, &v->snapshots[v->newest], 0);
+  v->since = 1;
+  v->futile = 0;
+}
+
+/* Restores the newest good state; an older one after a divergence, which is seen late, or when the newest did not help.
+ */
+static int roll_back(pynn_trainer *t, int diverged) {
+  struct watch *v = &t->watch;
+  const int older = (v->newest + 1) % SNAPSHOTS;
+  const double rate = t->learning_rate * pow(v->options.backoff, (double)(v->futile + 1));
+  if (v->rollbacks >= v->options.max_rollbacks || !v->snapshots[v->newest].good || !(rate >= DBL_MIN)) return 0;
+  if ((diverged || v->futile) && v->snapshots[older].good) {
+    v->snapshots[v->newest].good = 0;
+    v->newest = older;
+  }
+  copy_state(t, &v->snapshots[v->newest], 1);
+  t->steps = v->snapshots[v->newest].steps;
+  t->learning_rate = rate;
+  trainer_measure(t);
+  v->rollbacks++;
+  v->futile++;
+  v->since = 1;
+  v->last_loss = v->first_loss;
+  forget_window(v);
+  return 1;
+}
+
+/* ---- policy */
+
+static int is_of_the_data(pynn_operation operation) {
+  return operation == PYNN_OPERATION_INPUT || operation == PYNN_OPERATION_TARGET ||
+         operation == PYNN_OPERATION_SAMPLE_WEIGHT;
+}
+
+static pynn_status end_call(const char *format, long long count, pynn_error *error) {
+  if (error) {
+    const size_t used = strlen(error->message);
+    snprintf(error->message + used, sizeof error->message - used, format, count);
+  }
+  return PYNN_ERROR_NUMERIC;
+}
+
+pynn_status guard_refused(pynn_trainer *t, const struct fault *fault, int64_t first, int64_t rows, pynn_error *error) {
+  struct watch *v = &t->watch;
+  const int rolls = v->options.policy == PYNN_POLICY_ROLLBACK && !is_of_the_data(fault->operation);
+  const double rate = t->learning_rate;
+  if (fault->diverged) guard_note(t, PYNN_EVENT_DIVERGED, fault, first, rows);
+  guard_note(t, PYNN_EVENT_REFUSED, fault, first, rows);
+  pynn_event *event = last_event(v);
+  if (rolls) {
+    if (!roll_back(t, fault->diverged)) return end_call("; after %lld rollbacks", (long long)v->rollbacks, error);
+    event->kind = PYNN_EVENT_ROLLED_BACK;
+    event->restored = t->steps;
+    event->learning_rate = rate;
+    event->new_learning_rate = t->learning_rate;
+    return PYNN_OK;
+  }
+  if (v->options.policy == PYNN_POLICY_RAISE || fault->diverged) return PYNN_ERROR_NUMERIC;
+  if (++v->streak >= v->options.streak) {
+    v->streak = 0;
+    return end_call("; batch %lld of a row of them", (long long)v->options.streak, error);
+  }
+  event->kind = PYNN_EVENT_SKIPPED;
+  return PYNN_OK;
+}
