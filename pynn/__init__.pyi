@@ -5,6 +5,9 @@ from . import (
     arrays as arrays,
 )
 from . import (
+    blas as blas,
+)
+from . import (
     callbacks as callbacks,
 )
 from . import (

@@ -257,42 +257,49 @@ cdef tuple write_spec(const pynn_spec *spec):
 
 # ---------------------------------------------------------------- context
 
-def signature(capsule):
-    """The name of a capsule: for functions of `scipy.linalg.cython_blas`, their C signature."""
-    return text(PyCapsule_GetName(capsule))
+def function(capsule):
+    """A capsule's (name, address): for functions of `scipy.linalg.cython_blas`, the name is the C signature."""
+    cdef const char *name = PyCapsule_GetName(capsule)
+    return text(name), <size_t>PyCapsule_GetPointer(capsule, name)
+
+
+cdef int read_blas(pynn_blas *out, object blas, bytes name) except -1:
+    memset(out, 0, sizeof(out[0]))
+    out.struct_size = sizeof(out[0])
+    out.name = name
+    out.integer_size = blas.integer_size
+    out.sgemm = <void (*)() noexcept nogil><size_t>blas.sgemm
+    out.dgemm = <void (*)() noexcept nogil><size_t>blas.dgemm
+    out.get_threads = <int (*)() noexcept nogil><size_t>blas.get_threads
+    out.set_threads = <void (*)(int) noexcept nogil><size_t>blas.set_threads
+    return 0
 
 
 @cython.no_gc_clear  # what it refers to must outlive it
 cdef class Context:
-    """Processor target, BLAS and threads.
+    """Processor target, BLAS and threads. `blas` is a `pynn.blas.Library`, or None for the library's own kernels."""
 
-    `blas` is None or (name, integer size, sgemm capsule, dgemm capsule, address of get_threads, of set_threads); the
-    addresses may be 0. `keep` is kept alive as long as the context, the module the BLAS came from for instance.
-    """
-
-    def __init__(self, *, blas=None, cpu=None, int32_t threads=0, keep=None):
+    def __init__(self, *, blas=None, cpu=None, int32_t threads=0):
         cdef pynn_context_options options
-        cdef pynn_blas b
-        cdef bytes name = b"", target = b"" if cpu is None else cpu.encode()
+        cdef bytes target = b"" if cpu is None else cpu.encode()
         if self.c != NULL:
             raise errors.ArgumentValueError("expected a new Context; received one that was initialised before")
         pynn_context_options_init(&options)
         options.threads = threads
         if cpu is not None:
             options.cpu = target
-        if blas is not None:
-            memset(&b, 0, sizeof(b))
-            name = blas[0].encode()
-            b.struct_size = sizeof(b)
-            b.name = name
-            b.integer_size = blas[1]
-            b.sgemm = <void (*)() noexcept nogil>PyCapsule_GetPointer(blas[2], PyCapsule_GetName(blas[2]))
-            b.dgemm = <void (*)() noexcept nogil>PyCapsule_GetPointer(blas[3], PyCapsule_GetName(blas[3]))
-            b.get_threads = <int (*)() noexcept nogil><size_t>blas[4]
-            b.set_threads = <void (*)(int) noexcept nogil><size_t>blas[5]
-            options.blas = &b
-        self.keep = (name, blas, keep)
+        self.keep = []
         check(pynn_context_new(&self.c, &options))
+        self.set_blas(blas)
+
+    def set_blas(self, blas):
+        """Another BLAS from now on; what was used before stays loaded."""
+        cdef pynn_blas b
+        cdef bytes name = b"" if blas is None else blas.name.encode()
+        if blas is not None:
+            read_blas(&b, blas, name)
+        check(pynn_context_set_blas(self.c, NULL if blas is None else &b))
+        self.keep.append((name, blas))
 
     def __dealloc__(self):
         pynn_context_free(self.c)

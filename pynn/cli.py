@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, activations, datasets, optimizers, plots, runtime
+from . import _core, activations, blas, datasets, optimizers, plots, runtime
 from .callbacks import Callback
 from .errors import PynnError
 from .layers import Dense
@@ -146,7 +146,7 @@ def _doctor(options: argparse.Namespace) -> int:
         "processor": f"{_processor()}, {os.cpu_count()} visible",
         "kernels": f"{context.cpu}{' (PYNN_CPU)' if os.environ.get('PYNN_CPU') else ''}",
         "threads": f"{context.threads}{' (PYNN_NUM_THREADS)' if os.environ.get('PYNN_NUM_THREADS') else ''}",
-        "BLAS": runtime.blas_note(),
+        "BLAS": blas.current(),
         "pynn": f"{_core.__version__} in {Path(__file__).parent}",
         "Python": f"{platform.python_version()} ({platform.python_implementation()}) on {platform.platform()}",
         "NumPy, SciPy": f"{np.__version__}, {_version('scipy')}",
@@ -248,12 +248,12 @@ def _check_speed() -> tuple[bool, str]:
 @contextmanager
 def _one_blas_thread() -> Iterator[bool]:
     """SciPy's BLAS on one thread for a while; False where that cannot be said to it."""
-    blas, _, _ = runtime.find_blas()
-    if blas is None or not blas[4] or not blas[5]:
+    library = blas.default()
+    if library is None or not library.set_threads:
         yield False
         return
-    get = ctypes.CFUNCTYPE(ctypes.c_int)(blas[4])
-    set_ = ctypes.CFUNCTYPE(None, ctypes.c_int)(blas[5])
+    get = ctypes.CFUNCTYPE(ctypes.c_int)(library.get_threads)
+    set_ = ctypes.CFUNCTYPE(None, ctypes.c_int)(library.set_threads)
     threads = get()
     set_(1)
     try:

@@ -246,22 +246,42 @@ def test_a_forked_child_goes_on(python):
 
 
 def test_the_blas_is_scipys():
-    assert "scipy" in runtime.blas_note()
-    assert runtime.context().blas.startswith("scipy")
+    assert pynn.blas.use("scipy").startswith("scipy, ")
+    assert runtime.context().blas == "scipy"
+
+
+def test_a_blas_can_be_chosen():
+    x, y = np.random.default_rng(0).normal(size=(256, 256)).astype("f4"), np.zeros((256, 256), "f4")
+    results = []
+    for which in ("scipy", "none"):
+        assert pynn.blas.use(which).startswith(which)
+        model = pynn.Sequential([pynn.Dense(256)], seed=0)
+        model.compile("mse", "sgd")
+        model.train_step(x, y)
+        results.append(model.parameters.copy())
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-3, atol=1e-6)
+    for wrong in ("openblas", _core.__file__):  # no such file; a file without sgemm_
+        with pytest.raises(pynn.PynnError, match="which="):
+            pynn.blas.use(wrong)
+        assert pynn.blas.current() == "none: not wanted"
+    with pytest.raises(pynn.ArgumentTypeError):
+        pynn.blas.use(3)
+    pynn.blas.use("scipy")
 
 
 def test_without_scipys_blas_all_works(monkeypatch):
-    monkeypatch.setattr(runtime, "_load_cython_blas", lambda: (_ for _ in ()).throw(ImportError("not here")))
-    blas, module, note = runtime.find_blas()
-    assert blas is None
-    assert module is None
-    assert "not here" in note
+    monkeypatch.setattr(pynn.blas, "_load_cython_blas", lambda: (_ for _ in ()).throw(ImportError("not here")))
+    assert pynn.blas.default() is None
+    assert "not here" in pynn.blas.current()
+    pynn.blas.use("none")
     context = _core.Context()
     assert context.blas == "none"
     model = make()
     plain = _core.Model(context, 4, model.core.layers, "float64", 1)
     x = np.random.default_rng(0).normal(size=(9, 4))
     np.testing.assert_allclose(plain.predict(x, np.empty((9, 3))), model.predict(x), rtol=1e-12)
+    monkeypatch.undo()
+    pynn.blas.use("scipy")
 
 
 def test_the_version_is_one(python):
