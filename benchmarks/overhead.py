@@ -1,0 +1,108 @@
+"""What does watching cost? Training steps with checks against steps without, by turns.
+
+    python benchmarks/overhead.py [--quick] [--rows 784-128] [--threads 1,2]
+
+Every network of the speed table with SGD and Adam. "check" is the core's own switch: the verdict on every step and the
+proof that the update stays finite. Where `fit` has a guard, its default is timed against guard="off" as well.
+Ratios are medians over pairs of neighbouring calls, so that what else the machine does falls out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+from measure import CHUNK, NETWORKS, ROOT, about, data, matching, mean_ratio, model, write
+
+import pynn
+from pynn import _core
+
+OPTIMIZERS = {"SGD": lambda: pynn.SGD(0.01), "Adam": lambda: pynn.Adam(1e-4)}
+
+
+def paired(on: Callable[[int], object], off: Callable[[int], object], seconds: float) -> tuple[float, float, float]:
+    """(median ratio on/off, half the spread of its middle half, median seconds of `off`); the order alternates."""
+    on(1), off(1)
+    begin = time.perf_counter()
+    off(1)
+    repeats = max(1, round(CHUNK / (time.perf_counter() - begin)))
+    ratios, times = [], []
+    begin = time.perf_counter()
+    while len(ratios) < 10 or time.perf_counter() - begin < seconds:
+        taken = {}
+        for call in (on, off) if len(ratios) % 2 else (off, on):
+            start = time.perf_counter()
+            call(repeats)
+            taken[call] = (time.perf_counter() - start) / repeats
+        ratios.append(taken[on] / taken[off])
+        times.append(taken[off])
+    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+    return float(middle), float(high - low) / 2, statistics.median(times)
+
+
+def core_epochs(network: str, optimizer: str, check: bool) -> Callable[[int], None]:
+    """Epochs by the core alone."""
+    sizes, batch, steps = NETWORKS[network]
+    X, y = data(sizes[0], sizes[-1], batch * steps)
+    net = model(sizes, OPTIMIZERS[optimizer]())
+    trainer = _core.Trainer(net.core, net.optimizer.core, batch, check_steps=check)
+    order = pynn.DataLoader(X, y, shuffle=True).order(0)
+
+    def epochs(n: int) -> None:
+        for _ in range(n):
+            trainer.train(X, y[:, None], None, order, 0, len(X), batch)
+
+    return epochs
+
+
+def fit_epochs(network: str, optimizer: str, **guard: str) -> Callable[[int], None]:
+    """Epochs of `fit`."""
+    sizes, batch, steps = NETWORKS[network]
+    X, y = data(sizes[0], sizes[-1], batch * steps)
+    net = model(sizes, OPTIMIZERS[optimizer]())
+
+    def epochs(n: int) -> None:
+        net.fit(X, y, epochs=n, batch_size=batch, verbose=0, **guard)
+
+    return epochs
+
+
+def main() -> None:
+    """Print time with / time without, in percent above 1."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rows", help="comma-separated parts of networks' names")
+    parser.add_argument("--threads", default="1,2")
+    options = parser.parse_args()
+    seconds = 0.5 if options.quick else 3
+    switches: dict[str, tuple[Callable, Callable]] = {
+        "check": (lambda n, o: core_epochs(n, o, True), lambda n, o: core_epochs(n, o, False))
+    }
+    if "guard" in inspect.signature(pynn.Sequential.fit).parameters:
+        switches["guard"] = (fit_epochs, lambda n, o: fit_epochs(n, o, guard="off"))
+    record = about() | {"overhead": []}
+    for threads in map(int, options.threads.split(",")):
+        pynn.set_num_threads(threads)
+        for name, (make_on, make_off) in switches.items():
+            ratios = []
+            for network in matching(NETWORKS, options.rows):
+                for optimizer in OPTIMIZERS:
+                    on, off = make_on(network, optimizer), make_off(network, optimizer)
+                    ratio, spread, t = paired(on, off, seconds)
+                    ratios.append(ratio)
+                    us = 1e6 * t / NETWORKS[network][2]
+                    print(f"{name}, {threads} threads  {network:24}{optimizer:5}{us:10.1f} µs  "
+                          f"{100 * (ratio - 1):+6.2f} % ± {100 * spread:.2f}", flush=True)  # fmt: skip
+                    record["overhead"].append({"switch": name, "threads": threads, "network": network,
+                                               "optimizer": optimizer, "us_without": us, "ratio": ratio})  # fmt: skip
+            print(f"{name}, {threads} threads  geometric mean {100 * (mean_ratio(ratios) - 1):+.2f} %")
+    if not (options.quick or options.rows):
+        write(record, ROOT / "benchmarks" / "results" / "overhead.json")
+
+
+if __name__ == "__main__":
+    main()
