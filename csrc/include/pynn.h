@@ -216,9 +216,9 @@ typedef struct pynn_row {
   uint32_t flags;
 } pynn_row;
 
-#define PYNN_ROW_LABELS 1u       /* loss: targets may be one column of integer class labels */
+#define PYNN_ROW_LABELS 1u        /* loss: targets may be one column of integer class labels */
 #define PYNN_ROW_PROBABILITIES 2u /* loss: targets are numbers in [0, 1] */
-#define PYNN_ROW_ROWWISE 4u      /* activation: acts on a whole row (softmax) */
+#define PYNN_ROW_ROWWISE 4u       /* activation: acts on a whole row (softmax) */
 
 /* Number of rows; 0 for a number that is no table. Thread-safe. */
 PYNN_API int32_t pynn_table_size(pynn_table table);
@@ -349,10 +349,10 @@ typedef struct pynn_guard {
   double backoff;         /* in (0, 1): factor of the learning rate; the n-th rollback without a good state in between
                              takes backoff^n */
   int64_t snapshot_every; /* >= 1: steps between two good states kept (the last two are; only under ROLLBACK) */
-  double divergence; /* > 1: how many times worse than at first, or than knowing nothing, the loss may stay; 0: any */
-  int64_t window; /* 8 ... PYNN_GUARD_WINDOW: steps whose median loss is judged; three in a row decide */
-  double clip_z; /* > 0: a gradient norm so many standard deviations above its mean is clipped; 0: none */
-  double clip_alpha; /* in (0, 1): how much of that mean a step leaves */
+  double divergence;   /* > 1: how many times worse than at first, or than knowing nothing, the loss may stay; 0: any */
+  int64_t window;      /* 8 ... PYNN_GUARD_WINDOW: steps whose median loss is judged; three in a row decide */
+  double clip_z;       /* > 0: a gradient norm so many standard deviations above its mean is clipped; 0: none */
+  double clip_alpha;   /* in (0, 1): how much of that mean a step leaves */
   int64_t check_every; /* steps from one that takes statistics to the next; 0: none are taken */
 } pynn_guard;
 #define PYNN_GUARD_WINDOW 256
@@ -367,10 +367,10 @@ typedef struct pynn_trainer pynn_trainer;
 typedef struct pynn_trainer_options {
   size_t struct_size;
   pynn_spec optimizer; /* PYNN_OPTIMIZER; sgd by default */
-  int64_t batch_size; /* most rows that a step may have, >= 1 */
-  double clip_norm; /* > 0: gradients are scaled to at most this global norm; 0: not */
-  uint64_t seed; /* of dropout and shuffling; by default the model's */
-  pynn_guard guard; /* pynn_guard_init */
+  int64_t batch_size;  /* most rows that a step may have, >= 1 */
+  double clip_norm;    /* > 0: gradients are scaled to at most this global norm; 0: not */
+  uint64_t seed;       /* of dropout and shuffling; by default the model's */
+  pynn_guard guard;    /* pynn_guard_init */
 } pynn_trainer_options;
 
 PYNN_API void pynn_trainer_options_init(pynn_trainer_options *options, const pynn_model *model);
@@ -396,12 +396,12 @@ typedef struct pynn_data {
 
 /* What the steps of one call did. Sums run over the steps applied or refused in the call. */
 typedef struct pynn_step {
-  int64_t steps; /* steps applied */
-  int64_t rows; /* rows in them */
-  double loss; /* sum over rows of weight x loss, before each update, divided by `rows` */
+  int64_t steps;        /* steps applied */
+  int64_t rows;         /* rows in them */
+  double loss;          /* sum over rows of weight x loss, before each update, divided by `rows` */
   double gradient_norm; /* global norm of the last step's gradient, before clipping */
-  int applied; /* 0: the last step was refused and changed nothing; see error */
-  int64_t refused; /* batches that the guard left out or rolled back over */
+  int applied;          /* 0: the last step was refused and changed nothing; see error */
+  int64_t refused;      /* batches that the guard left out or rolled back over */
   int64_t refused_rows; /* rows in them: order[first + rows + refused_rows] is where the next batch begins */
 } pynn_step;
 
@@ -435,26 +435,26 @@ PYNN_API void *pynn_trainer_slot(pynn_trainer *trainer, int32_t index);
 /* What a step saw in one layer. Taken from the values while they are computed, not by extra passes. */
 typedef struct pynn_layer_health {
   double activation_max; /* largest |value| before and after the activation; NaN or infinite when one was */
-  double delta_max; /* largest |dL/dz| */
-  double gradient_max; /* largest |dL/dparameter| */
-  double gradient_norm; /* Euclidean norm of the layer's parameter gradient */
+  double delta_max;      /* largest |dL/dz| */
+  double gradient_max;   /* largest |dL/dparameter| */
+  double gradient_norm;  /* Euclidean norm of the layer's parameter gradient */
 } pynn_layer_health;
 PYNN_API pynn_status pynn_trainer_health(const pynn_trainer *trainer, int32_t layer, pynn_layer_health *out);
 
 /* More about one layer, from the last step that took statistics (pynn_guard.check_every) and was applied. Y are the
  * layer's values after the activation. Shares are of all numbers, in [0, 1]. */
 typedef struct pynn_statistics {
-  int64_t step; /* 1, 2, ...; 0: none was taken yet */
-  double largest; /* of |Y| */
-  double mean, std; /* of Y */
-  double zeros; /* share of Y that is 0 */
-  double saturated; /* share of Y where the activation is flat: |z| > 5 for sigmoid, > 2.5 for tanh */
-  double tiny; /* share of Y that is not 0 but below 1e-19: its square is lost in float32 */
-  double dead; /* share of units that were 0 or saturated in every row looked at since the epoch began */
+  int64_t step;        /* 1, 2, ...; 0: none was taken yet */
+  double largest;      /* of |Y| */
+  double mean, std;    /* of Y */
+  double zeros;        /* share of Y that is 0 */
+  double saturated;    /* share of Y where the activation is flat: |z| > 5 for sigmoid, > 2.5 for tanh */
+  double tiny;         /* share of Y that is not 0 but below 1e-19: its square is lost in float32 */
+  double dead;         /* share of units that were 0 or saturated in every row looked at since the epoch began */
   double gradient_rms; /* root mean square of dW and db */
   double gradient_zeros, gradient_tiny; /* shares of dW, as above */
-  double weight_norm; /* Euclidean norm of W and b before the step */
-  double update_ratio; /* norm of the update / weight_norm; 0 when that is 0 */
+  double weight_norm;                   /* Euclidean norm of W and b before the step */
+  double update_ratio;                  /* norm of the update / weight_norm; 0 when that is 0 */
   double updates_lost; /* share of parameters with a gradient whose update was below half an ulp: they did not move */
 } pynn_statistics;
 /* INVALID_ARGUMENT when there is no such layer. */
@@ -465,23 +465,23 @@ PYNN_API void pynn_trainer_begin_epoch(pynn_trainer *trainer);
 /* ---------------------------------------------------------------- blame */
 
 /* What a step does, in the order in which it is done, with the names that reports use. */
-#define PYNN_OPERATION_LIST(X)                                                                      \
-  X(PYNN_OPERATION_NONE, "none")                                                                    \
-  X(PYNN_OPERATION_INPUT, "input") /* a cell of x, in the model's dtype */                          \
-  X(PYNN_OPERATION_TARGET, "target") /* a cell of targets */                                        \
-  X(PYNN_OPERATION_SAMPLE_WEIGHT, "sample_weight")                                                  \
-  X(PYNN_OPERATION_PARAMETER, "parameter") /* a weight or bias, before the step */                  \
-  X(PYNN_OPERATION_STATE, "optimizer_state") /* a state vector of the optimizer, before the step */ \
-  X(PYNN_OPERATION_GEMM, "gemm") /* X W */                                                          \
-  X(PYNN_OPERATION_BIAS, "bias") /* X W + b */                                                      \
-  X(PYNN_OPERATION_ACTIVATION, "activation") /* f(Z) */                                             \
-  X(PYNN_OPERATION_LOSS, "loss") /* a row's loss or its gradient, or their sum */                   \
-  X(PYNN_OPERATION_DACTIVATION, "dactivation") /* dL/dZ = dL/dY * f'(Z) */                          \
-  X(PYNN_OPERATION_DW, "dW") /* X^T dZ */                                                           \
-  X(PYNN_OPERATION_DB, "db") /* column sums of dZ */                                                \
-  X(PYNN_OPERATION_DX, "dX") /* dZ W^T */                                                           \
-  X(PYNN_OPERATION_CLIP, "clip") /* the global norm */                                              \
-  X(PYNN_OPERATION_UPDATE, "update") /* new parameters and optimizer state */
+#define PYNN_OPERATION_LIST(X)                                                                        \
+  X(PYNN_OPERATION_NONE, "none")                                                                      \
+  X(PYNN_OPERATION_INPUT, "input")   /* a cell of x, in the model's dtype */                          \
+  X(PYNN_OPERATION_TARGET, "target") /* a cell of targets */                                          \
+  X(PYNN_OPERATION_SAMPLE_WEIGHT, "sample_weight")                                                    \
+  X(PYNN_OPERATION_PARAMETER, "parameter")     /* a weight or bias, before the step */                \
+  X(PYNN_OPERATION_STATE, "optimizer_state")   /* a state vector of the optimizer, before the step */ \
+  X(PYNN_OPERATION_GEMM, "gemm")               /* X W */                                              \
+  X(PYNN_OPERATION_BIAS, "bias")               /* X W + b */                                          \
+  X(PYNN_OPERATION_ACTIVATION, "activation")   /* f(Z) */                                             \
+  X(PYNN_OPERATION_LOSS, "loss")               /* a row's loss or its gradient, or their sum */       \
+  X(PYNN_OPERATION_DACTIVATION, "dactivation") /* dL/dZ = dL/dY * f'(Z) */                            \
+  X(PYNN_OPERATION_DW, "dW")                   /* X^T dZ */                                           \
+  X(PYNN_OPERATION_DB, "db")                   /* column sums of dZ */                                \
+  X(PYNN_OPERATION_DX, "dX")                   /* dZ W^T */                                           \
+  X(PYNN_OPERATION_CLIP, "clip")               /* the global norm */                                  \
+  X(PYNN_OPERATION_UPDATE, "update")           /* new parameters and optimizer state */
 
 typedef enum pynn_operation {
 #define PYNN_OPERATION_ENUM(name, text) name,
@@ -494,11 +494,11 @@ PYNN_API const char *pynn_operation_name(pynn_operation operation);
 
 /* What the guard did. */
 #define PYNN_EVENT_LIST(X)                                                                     \
-  X(PYNN_EVENT_REFUSED, "refused") /* the call ended with NUMERIC */                           \
-  X(PYNN_EVENT_SKIPPED, "skipped") /* the batch was left out */                                \
+  X(PYNN_EVENT_REFUSED, "refused")         /* the call ended with NUMERIC */                   \
+  X(PYNN_EVENT_SKIPPED, "skipped")         /* the batch was left out */                        \
   X(PYNN_EVENT_ROLLED_BACK, "rolled_back") /* the state after `restored` steps was restored */ \
-  X(PYNN_EVENT_CLIPPED, "clipped") /* the gradient, from norm `value` */                       \
-  X(PYNN_EVENT_DIVERGED, "diverged") /* the loss, `value`; another event says what followed */
+  X(PYNN_EVENT_CLIPPED, "clipped")         /* the gradient, from norm `value` */               \
+  X(PYNN_EVENT_DIVERGED, "diverged")       /* the loss, `value`; another event says what followed */
 
 typedef enum pynn_event_kind {
 #define PYNN_EVENT_ENUM(name, text) name,
@@ -512,14 +512,14 @@ PYNN_API const char *pynn_event_name(pynn_event_kind kind);
 typedef struct pynn_event {
   pynn_event_kind kind;
   pynn_operation operation; /* that was at fault, as far as that was seen; NONE: not one alone */
-  int32_t layer; /* -1: none */
-  int64_t row; /* of the caller's data, -1: none */
-  int64_t column; /* -1: none */
-  int64_t step; /* steps applied before it */
-  int64_t restored; /* ROLLED_BACK: steps applied in the state restored; else -1 */
-  int64_t first, rows; /* the batch: order[first ... first+rows-1] of its call */
-  double value; /* at fault */
-  double learning_rate; /* before and */
+  int32_t layer;            /* -1: none */
+  int64_t row;              /* of the caller's data, -1: none */
+  int64_t column;           /* -1: none */
+  int64_t step;             /* steps applied before it */
+  int64_t restored;         /* ROLLED_BACK: steps applied in the state restored; else -1 */
+  int64_t first, rows;      /* the batch: order[first ... first+rows-1] of its call */
+  double value;             /* at fault */
+  double learning_rate;     /* before and */
   double new_learning_rate; /* after */
 } pynn_event;
 
@@ -533,15 +533,15 @@ PYNN_API int64_t pynn_trainer_events(pynn_trainer *trainer, pynn_event *out, int
 /* The first operation of a step whose result is not finite. */
 typedef struct pynn_blame {
   pynn_operation operation; /* NONE: the whole step is finite */
-  int32_t layer; /* -1: none */
-  int64_t n_cells; /* numbers of the result that are not finite */
-  int64_t n_rows; /* rows of the caller's data they are in; the first PYNN_BLAME_CELLS are listed */
-  int64_t n_columns; /* columns (of x, of targets, units of the layer) they are in; likewise */
+  int32_t layer;            /* -1: none */
+  int64_t n_cells;          /* numbers of the result that are not finite */
+  int64_t n_rows;           /* rows of the caller's data they are in; the first PYNN_BLAME_CELLS are listed */
+  int64_t n_columns;        /* columns (of x, of targets, units of the layer) they are in; likewise */
   int64_t rows[PYNN_BLAME_CELLS];
   int64_t columns[PYNN_BLAME_CELLS];
-  int64_t tensor_row; /* row of the kernel where a parameter, its gradient or update is at fault; else -1 */
-  double value; /* the first such number */
-  double largest_left; /* largest finite magnitude of what went in: x, z, delta or the gradient, */
+  int64_t tensor_row;   /* row of the kernel where a parameter, its gradient or update is at fault; else -1 */
+  double value;         /* the first such number */
+  double largest_left;  /* largest finite magnitude of what went in: x, z, delta or the gradient, */
   double largest_right; /* and of the other factor: kernel, bias, parameters; 0 when there is none */
   int fails_in_float64; /* 1: the same step in float64 is not finite either; 0: float32 has too little range */
 } pynn_blame;
@@ -557,7 +557,7 @@ PYNN_API pynn_status pynn_trainer_blame(const pynn_trainer *trainer, const pynn_
 
 /* A text entry of a model file beside the model itself: names of classes, for instance. */
 typedef struct pynn_metadata {
-  const char *key; /* letters, digits, '.', '_', '-'; not "format", not starting with "pynn." */
+  const char *key;   /* letters, digits, '.', '_', '-'; not "format", not starting with "pynn." */
   const char *value; /* UTF-8 */
 } pynn_metadata;
 

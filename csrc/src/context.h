@@ -9,7 +9,7 @@ struct pool;
 
 struct pynn_context {
   pynn_allocator allocator;
-  pynn_blas blas; /* sgemm == NULL: none */
+  pynn_blas blas;                   /* sgemm == NULL: none */
   const struct kernels *kernels[2]; /* by PYNN_FLOAT32, PYNN_FLOAT64 */
   struct pool *pool;
 };

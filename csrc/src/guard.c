@@ -13,14 +13,14 @@
 #include <string.h>
 
 enum {
-  PATIENCE = 3,        /* windows, or steps far out, that decide */
-  DOUBLINGS = 5,       /* windows over each of which the weights doubled */
-  TRIVIAL_EVERY = 5,   /* steps between two looks at the loss of knowing nothing, ... */
-  TRIVIAL_ROWS = 8,    /* of so many rows */
+  PATIENCE = 3,      /* windows, or steps far out, that decide */
+  DOUBLINGS = 5,     /* windows over each of which the weights doubled */
+  TRIVIAL_EVERY = 5, /* steps between two looks at the loss of knowing nothing, ... */
+  TRIVIAL_ROWS = 8,  /* of so many rows */
   NORMS_BEFORE_CLIP = 25
 };
-#define FAR_OUT 1e6       /* times the measure: no need to wait for windows */
-#define NEARLY 0.95       /* of knowing nothing is as good as nothing */
+#define FAR_OUT 1e6 /* times the measure: no need to wait for windows */
+#define NEARLY 0.95 /* of knowing nothing is as good as nothing */
 
 const char *pynn_event_name(pynn_event_kind kind) {
   static const char *const names[] = {

@@ -23,14 +23,14 @@ struct watch {
   int64_t rollbacks; /* in all */
   int64_t futile;    /* since a snapshot was taken */
 
-  double first_loss, last_loss;                 /* of the first and the last step; infinite: none yet */
-  double losses[PYNN_GUARD_WINDOW];             /* of the window at hand */
+  double first_loss, last_loss;     /* of the first and the last step; infinite: none yet */
+  double losses[PYNN_GUARD_WINDOW]; /* of the window at hand */
   int64_t n_losses;
-  double best;                                  /* lowest median of a window; infinite: none yet */
-  double trivial, window_trivial;               /* sums of losses of knowing nothing, in all and in this window */
+  double best;                    /* lowest median of a window; infinite: none yet */
+  double trivial, window_trivial; /* sums of losses of knowing nothing, in all and in this window */
   int64_t n_trivial, n_window_trivial;
-  double weight_norm;                           /* at the end of the last window; 0: none yet */
-  int bad_steps, bad_windows, doublings;        /* in a row */
+  double weight_norm;                    /* at the end of the last window; 0: none yet */
+  int bad_steps, bad_windows, doublings; /* in a row */
 
   double norm_mean, norm_variance; /* of gradients, for clipping */
   int64_t n_norms;

@@ -84,8 +84,8 @@ struct kernels {
 
   /* z[r] += bias (NULL: not) for each row; returns the largest |z|, NaN-proof. */
   double (*add_bias)(size_t rows, size_t columns, void *z, size_t ldz, const void *bias);
-  double (*largest)(size_t n, const void *x);                           /* largest |x|, NaN-proof */
-  double (*sum_squares)(size_t n, const void *x, double *largest);      /* in double; also the largest |x| */
+  double (*largest)(size_t n, const void *x);                      /* largest |x|, NaN-proof */
+  double (*sum_squares)(size_t n, const void *x, double *largest); /* in double; also the largest |x| */
   /* y as statistics see it. z (NULL: none): saturated where |z| > flat > 0. alive[j] (NULL: none) <- whether column j
    * has a number that is neither 0 nor saturated. */
   void (*observe)(size_t rows, size_t columns, const void *y, const void *z, size_t ld, double flat,

@@ -13,8 +13,8 @@ enum layer_kind { LAYER_DENSE, LAYER_DROPOUT }; /* row numbers of the PYNN_LAYER
 
 struct layer {
   pynn_layer spec;
-  int64_t inputs, units; /* columns in and out */
-  int64_t kernel, bias;  /* offsets into the parameters, -1: none */
+  int64_t inputs, units;               /* columns in and out */
+  int64_t kernel, bias;                /* offsets into the parameters, -1: none */
   const struct activation *activation; /* as computed: linear where the loss takes the logits; NULL: not dense */
 };
 

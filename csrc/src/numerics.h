@@ -229,7 +229,7 @@ static inline real exponent(real_bits biased) {
 static inline struct pair log1p_sum(real x, real tail) {
   real_bits k = biased_exponent(1 + x);
   real four_scale = real_of((real_int)((2 * EXPONENT_BIAS + 2 - k) << MANTISSA_BITS)), scale = R(0.25) * four_scale;
-  struct pair f = two_sum(R(0.25) * x * four_scale, scale - 1); /* (1 + x) 2^-k - 1; 2^-k may be subnormal */
+  struct pair f = two_sum(R(0.25) * x * four_scale, scale - 1);          /* (1 + x) 2^-k - 1; 2^-k may be subnormal */
   return log_sum(f.hi, exponent(k), (f.lo + tail * scale) * (1 - f.hi)); /* 1/(1 + f) is near 1 - f */
 }
 

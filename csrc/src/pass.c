@@ -15,10 +15,10 @@
 #include <string.h>
 
 enum {
-  ROW_TILE = 128,     /* rows of a forward tile; PYNN_PREDICT_ROWS */
-  BLAS_ROWS = 256,    /* tiles that go to the BLAS */
+  ROW_TILE = 128,  /* rows of a forward tile; PYNN_PREDICT_ROWS */
+  BLAS_ROWS = 256, /* tiles that go to the BLAS */
   BLAS_COLUMNS = 512,
-  STRIPS = 16,        /* most strips that a side is cut into: enough for threads to share evenly */
+  STRIPS = 16, /* most strips that a side is cut into: enough for threads to share evenly */
   LOSS_ROWS = 32
 };
 #define TILE_WORK 4e5 /* floating-point operations that make a tile worth handing out */

@@ -21,17 +21,17 @@ struct layer_observed {
 
 struct pynn_workspace {
   const pynn_model *model;
-  int64_t capacity; /* rows */
-  int64_t widest;   /* columns of the widest layer, input included */
-  int keeps;        /* every layer's values are kept for a backward pass */
-  void *input;      /* capacity x inputs: the batch */
-  void *targets;    /* capacity x outputs */
-  int64_t *labels;  /* capacity */
-  double *weights;  /* capacity */
-  void **z, **y;    /* per layer, capacity x units: before and after the activation */
-  void *delta[2];   /* capacity x widest: dL/d output of the layer at hand and of the one below */
-  void *panels;     /* the delta, packed for the product with W^T */
-  struct layer_sums *sums; /* per layer */
+  int64_t capacity;            /* rows */
+  int64_t widest;              /* columns of the widest layer, input included */
+  int keeps;                   /* every layer's values are kept for a backward pass */
+  void *input;                 /* capacity x inputs: the batch */
+  void *targets;               /* capacity x outputs */
+  int64_t *labels;             /* capacity */
+  double *weights;             /* capacity */
+  void **z, **y;               /* per layer, capacity x units: before and after the activation */
+  void *delta[2];              /* capacity x widest: dL/d output of the layer at hand and of the one below */
+  void *panels;                /* the delta, packed for the product with W^T */
+  struct layer_sums *sums;     /* per layer */
   double *tile_max, *tile_sum; /* per tile of the job at hand */
   int64_t tiles;
   int observes;                    /* this pass takes statistics */
@@ -39,7 +39,7 @@ struct pynn_workspace {
   struct observed *tile_observed;  /* per tile */
   unsigned char *tile_alive;       /* per row of tiles, units of the layer at hand */
   unsigned char *alive;            /* what the layers' `alive` point into */
-  size_t values; /* reals in the block that starts at `input` */
+  size_t values;                   /* reals in the block that starts at `input` */
 };
 
 /* `keeps` != 0: for training. */

@@ -19,7 +19,7 @@ struct pynn_trainer {
   void *slots[PYNN_MAX_SLOTS];
   int slots_given; /* the caller has a state vector and may write it: largest.slot_max is taken anew each call */
   struct update_health largest; /* of parameters and state vectors, as the last update left them */
-  void *trial; /* CHUNK x (1 + slots): where a doubtful update is tried */
+  void *trial;                  /* CHUNK x (1 + slots): where a doubtful update is tried */
   struct update_health *chunk_health;
   int64_t chunks;
   struct watch watch;

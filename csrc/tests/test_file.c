@@ -65,7 +65,7 @@ static pynn_context *counted_context(void) {
 
 static long calls, failing_call = -1;
 static int failing_errno;
-static long largest_transfer; /* > 0: reads and writes do at most this much */
+static long largest_transfer;    /* > 0: reads and writes do at most this much */
 static long end_of_reading = -1; /* bytes after which reads find the end of the file */
 
 static int fails(void) {
@@ -386,8 +386,8 @@ static const struct {
     {"\"pynn.version\":\"1\"", "\"pynn.version\":1"},
     {"\"pynn.version\":\"1\"", "\"pynn.version\":\"1\",\"pynn.version\":\"1\""},
     {"\"pynn.version\":\"1\",", ""},
-    {"\"zebra\"", "\"classes\""},   /* duplicate */
-    {"\"zebra\"", "\"Zebra\""},     /* out of order */
+    {"\"zebra\"", "\"classes\""}, /* duplicate */
+    {"\"zebra\"", "\"Zebra\""},   /* out of order */
     {"\"zebra\"", "\"pynn.x\""},
     {"\"zebra\"", "\"\""},
     {"\"zebra\":\"last", "\"zebra\":\"\x01last"},
@@ -457,8 +457,8 @@ static const struct {
     {"[0,24]", "[0,25]"},
     {"[0,24]", "[8,32]"},
     {"[0,24]", "[0,18446744073709551640]"},
-    {"[24,32]", "[16,24]"},  /* overlap */
-    {"[24,32]", "[28,36]"},  /* hole */
+    {"[24,32]", "[16,24]"}, /* overlap */
+    {"[24,32]", "[28,36]"}, /* hole */
     {"[32,40]", "[32,48]"},
     {",\"layers.2.kernel\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[32,40]}", ""},
     {"[32,40]}", "[32,40]},\"layers.3.kernel\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[40,40]}"},

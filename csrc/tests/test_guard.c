@@ -357,8 +357,8 @@ static void test_statistics(const pynn_context *context) {
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_trainer_statistics(run.trainer, 2, &s));
   double *w = pynn_model_parameters(run.model), *before = malloc(run.bytes);
   const double *g = pynn_trainer_gradient(run.trainer);
-  for (int64_t i = 0; i < INPUTS; i++) w[i * HIDDEN] = 1e-30; /* unit 0: tiny; its weights lie below their updates */
-  w[INPUTS * HIDDEN + 1] = 40; /* unit 1: saturated in every row */
+  for (int64_t i = 0; i < INPUTS; i++) w[i * HIDDEN] = 1e-30;    /* unit 0: tiny; its weights lie below their updates */
+  w[INPUTS * HIDDEN + 1] = 40;                                   /* unit 1: saturated in every row */
   for (int64_t i = 0; i < INPUTS; i++) w[i * HIDDEN + 2] = 1e19; /* unit 2: saturated, too large to be moved */
   memcpy(before, w, run.bytes);
   CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &run.data, &step, NULL));

@@ -71,16 +71,16 @@ typedef void micro_rows(size_t k, const real *a, size_t a_row, size_t a_column, 
                            int accumulate, real *c, size_t ldc) {                                             \
     micro(rows, k, a, a_row, a_column, b, ldb, accumulate, c, ldc);                                           \
   }
-MICRO(1)
-MICRO(2)
-MICRO(3) MICRO(4) MICRO(5) MICRO(6)
+/* clang-format off */
+MICRO(1) MICRO(2) MICRO(3) MICRO(4) MICRO(5) MICRO(6)
 #if VECTOR_BYTES == 64
-    MICRO(7) MICRO(8) MICRO(9) MICRO(10) MICRO(11) MICRO(12)
+MICRO(7) MICRO(8) MICRO(9) MICRO(10) MICRO(11) MICRO(12)
 #endif
-        static micro_rows *const micro_table[MR + 1] = {
-            NULL,    micro_1, micro_2, micro_3,  micro_4,  micro_5,  micro_6,
+    /* clang-format on */
+    static micro_rows *const micro_table[MR + 1] = {
+        NULL,    micro_1, micro_2, micro_3,  micro_4,  micro_5,  micro_6,
 #if VECTOR_BYTES == 64
-            micro_7, micro_8, micro_9, micro_10, micro_11, micro_12,
+        micro_7, micro_8, micro_9, micro_10, micro_11, micro_12,
 #endif
 };
 #undef MICRO
