@@ -76,13 +76,13 @@ MICRO(1) MICRO(2) MICRO(3) MICRO(4) MICRO(5) MICRO(6)
 #if VECTOR_BYTES == 64
 MICRO(7) MICRO(8) MICRO(9) MICRO(10) MICRO(11) MICRO(12)
 #endif
-    /* clang-format on */
-    static micro_rows *const micro_table[MR + 1] = {
-        NULL,    micro_1, micro_2, micro_3,  micro_4,  micro_5,  micro_6,
+static micro_rows *const micro_table[MR + 1] = {
+    NULL,    micro_1, micro_2, micro_3,  micro_4,  micro_5,  micro_6,
 #if VECTOR_BYTES == 64
-        micro_7, micro_8, micro_9, micro_10, micro_11, micro_12,
+    micro_7, micro_8, micro_9, micro_10, micro_11, micro_12,
 #endif
 };
+/* clang-format on */
 #undef MICRO
 
 /* A column panel of C (m x width, width <= NR) from a panel of B whose rows hold NR readable reals. */
