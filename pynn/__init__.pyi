@@ -109,14 +109,17 @@ from .errors import (
 from .errors import (
     UnsupportedError as UnsupportedError,
 )
-from .history import (
+from .health import (
     Finding as Finding,
+)
+from .health import (
+    Guard as Guard,
+)
+from .health import (
+    Report as Report,
 )
 from .history import (
     History as History,
-)
-from .history import (
-    Report as Report,
 )
 from .history import (
     StepResult as StepResult,

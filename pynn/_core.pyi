@@ -10,7 +10,7 @@ class Buffer(Protocol):
 Array = Any  # anything that exports a buffer
 Choice = tuple[str, Mapping[str, float]]
 LayerChoice = tuple[Choice, Choice | None, Choice | None, Choice | None]
-Progress = tuple[int, int, float, float]
+Progress = tuple[int, int, float, float, int, int]
 
 __version__: str
 TABLES: dict[str, int]
@@ -73,7 +73,7 @@ class Trainer:
         batch_size: int,
         clip_norm: float = 0,
         seed: int = 0,
-        check_steps: bool = True,
+        guard: dict[str, Any] | None = None,
     ) -> None: ...
     @property
     def model(self) -> Model: ...
@@ -89,6 +89,10 @@ class Trainer:
         seconds: float = 0,
         predictions: Any = None,
     ) -> Progress: ...
+    def set_guard(self, guard: dict[str, Any]) -> None: ...
+    def events(self) -> tuple[list[dict[str, Any]], int]: ...
+    def statistics(self, layer: int) -> dict[str, float]: ...
+    def begin_epoch(self) -> None: ...
     def blame(
         self, x: Array, targets: Array, weights: Array | None, order: Array | None, first: int, count: int
     ) -> dict[str, Any] | None: ...

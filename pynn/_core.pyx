@@ -564,12 +564,28 @@ cdef Data data(x, targets, weights, order, int64_t first, int64_t count):
     return d
 
 
+POLICIES = {"raise": PYNN_POLICY_RAISE, "skip": PYNN_POLICY_SKIP, "rollback": PYNN_POLICY_ROLLBACK,
+            "off": PYNN_POLICY_OFF}
+
+
+cdef int read_guard(pynn_guard *out, dict guard) except -1:
+    """Fields of pynn_guard by name, the policy by its name; those not given keep their defaults."""
+    pynn_guard_init(out)
+    out.policy = <pynn_policy><int>POLICIES[guard.get("policy", "raise")]
+    out.streak, out.max_rollbacks = guard.get("streak", out.streak), guard.get("max_rollbacks", out.max_rollbacks)
+    out.backoff, out.divergence = guard.get("backoff", out.backoff), guard.get("divergence", out.divergence)
+    out.snapshot_every, out.window = guard.get("snapshot_every", out.snapshot_every), guard.get("window", out.window)
+    out.clip_z, out.clip_alpha = guard.get("clip_z", out.clip_z), guard.get("clip_alpha", out.clip_alpha)
+    out.check_every = guard.get("check_every", out.check_every)
+    return 0
+
+
 @cython.no_gc_clear  # what it refers to must outlive it
 cdef class Trainer:
     """An optimizer at work on a model. Keeps its model alive; excludes predictions while it computes."""
 
     def __init__(self, Model model not None, tuple optimizer not None, int64_t batch_size, double clip_norm=0,
-                 uint64_t seed=0, bint check_steps=True):
+                 uint64_t seed=0, dict guard=None):
         cdef pynn_trainer_options options
         cdef pynn_error error
         cdef pynn_status status
@@ -578,7 +594,7 @@ cdef class Trainer:
         pynn_trainer_options_init(&options, model.c)
         read_spec(&options.optimizer, PYNN_OPTIMIZER, optimizer)
         options.batch_size, options.clip_norm, options.seed = batch_size, clip_norm, seed
-        options.guard.policy = PYNN_POLICY_RAISE if check_steps else PYNN_POLICY_OFF
+        read_guard(&options.guard, guard or {})
         error.status = PYNN_OK
         with model.exclusive, nogil:
             status = pynn_trainer_new(&self.c, model.c, &options, &error)
@@ -592,8 +608,8 @@ cdef class Trainer:
               predictions=None):
         """Steps over batches of rows order[first : first+count], for at most about `seconds` (0: no limit).
 
-        Returns (steps, rows, mean loss, last gradient norm). A refused step raises; the exception's `progress` says in
-        the same form what was done before it.
+        Returns (steps, rows, mean loss, last gradient norm, batches left out, rows in them). A refused step that the
+        guard does not pass over raises; the exception's `progress` says in the same form what was done before it.
         """
         cdef Data d = data(x, targets, weights, order, first, count)
         cdef View vp = None
@@ -609,12 +625,56 @@ cdef class Trainer:
         error.status = PYNN_OK
         with self.model.exclusive, nogil:
             status = pynn_train_batches(self.c, &d.c, d.order, first, count, batch_size, seconds, out, &step, &error)
-        progress = (step.steps, step.rows, step.loss, step.gradient_norm)
+        progress = (step.steps, step.rows, step.loss, step.gradient_norm, step.refused, step.refused_rows)
         if status != PYNN_OK:
             exception = failure(status, &error)
             exception.progress = progress
             raise exception
         return progress
+
+    def set_guard(self, dict guard not None):
+        """Another guard (fields of pynn_guard by name) from now on, one that has seen nothing yet."""
+        cdef pynn_guard g
+        cdef pynn_error error
+        cdef pynn_status status
+        read_guard(&g, guard)
+        error.status = PYNN_OK
+        with self.model.exclusive, nogil:
+            status = pynn_trainer_set_guard(self.c, &g, &error)
+        check(status, &error)
+
+    def events(self):
+        """What the guard did since the last call: (list of the fields of pynn_event, how many older ones were lost)."""
+        cdef pynn_event e
+        cdef int64_t dropped = 0, lost = 0
+        found = []
+        with self.model.exclusive:
+            while pynn_trainer_events(self.c, &e, 1, &dropped):
+                lost += dropped
+                found.append({
+                    "kind": text(pynn_event_name(e.kind)), "operation": text(pynn_operation_name(e.operation)),
+                    "layer": e.layer if e.layer >= 0 else None, "row": e.row if e.row >= 0 else None,
+                    "column": e.column if e.column >= 0 else None, "step": e.step,
+                    "restored": e.restored if e.restored >= 0 else None, "first": e.first, "rows": e.rows,
+                    "value": e.value, "learning_rate": e.learning_rate, "new_learning_rate": e.new_learning_rate,
+                })
+        return found, lost
+
+    def statistics(self, int32_t layer):
+        """What the last step that took statistics saw in a layer: the fields of pynn_statistics."""
+        cdef pynn_statistics s
+        check(pynn_trainer_statistics(self.c, layer, &s))
+        return {
+            "step": s.step, "largest": s.largest, "mean": s.mean, "std": s.std, "zeros": s.zeros,
+            "saturated": s.saturated, "tiny": s.tiny, "dead": s.dead, "gradient_rms": s.gradient_rms,
+            "gradient_zeros": s.gradient_zeros, "gradient_tiny": s.gradient_tiny, "weight_norm": s.weight_norm,
+            "update_ratio": s.update_ratio, "updates_lost": s.updates_lost,
+        }
+
+    def begin_epoch(self):
+        """Units count as dead until they are seen alive."""
+        with self.model.exclusive:
+            pynn_trainer_begin_epoch(self.c)
 
     def blame(self, x, targets, weights, order, int64_t first, int64_t count):
         """Where a step on rows order[first : first+count] first goes wrong: the fields of pynn_blame, None: nowhere."""

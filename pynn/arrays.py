@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from .errors import ArgumentTypeError, ArgumentValueError, DtypeError, LabelError, NonfiniteDataError, ShapeError
+from .errors import ArgumentTypeError, ArgumentValueError, DtypeError, LabelError, ShapeError
 
 __all__ = ["as_matrix", "as_targets", "as_weights", "find_nonfinite", "gather", "require_finite", "shuffle"]
 
@@ -203,7 +203,6 @@ def require_finite(x: np.ndarray, name: str) -> None:
     """Raise `NonfiniteDataError` for the first cell that is NaN or infinite."""
     cells = find_nonfinite(x)
     if len(cells):
-        row, column = (int(i) for i in cells[0])
-        more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
-        message = f"expected {name} of finite numbers; received {name}[{row}, {column}]={x[row, column]}{more}"
-        raise _located(NonfiniteDataError(message), row, column, x[row, column])
+        from .health import bad_cells
+
+        raise bad_cells(name, x, cells)

@@ -6,37 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .health import Finding, Report
+
 __all__ = ["Finding", "History", "Report", "StepResult"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was found, with the numbers that prove it and what to do about it."""
-
-    code: str
-    severity: str
-    message: str
-    remedy: str = ""
-    layer: int | None = None
-    step: int | None = None
-    rows: list[int] = field(default_factory=list)
-    columns: list[int] = field(default_factory=list)
-    evidence: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Report:
-    """Findings of a run, the most telling first."""
-
-    findings: list[Finding] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        lines = [f"{f.severity}: {f.code}: {f.message}" + (f" {f.remedy}" if f.remedy else "") for f in self.findings]
-        return "\n".join(lines) or "nothing found"
 
 
 @dataclass(frozen=True)
@@ -75,13 +47,16 @@ class History:
     report : Report
         What was found on the way.
     ledger : list of dict
-        Changes that were made to the run while it went, in order.
+        What the guard did, in order: kind, operation, layer, row, column, value, step, learning rate before and after.
+    ledger_lost : int
+        Older entries that were more than could be kept.
     """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
     interrupted: bool = False
     report: Report = field(default_factory=Report)
     ledger: list[dict[str, Any]] = field(default_factory=list)
+    ledger_lost: int = 0
 
     @property
     def history(self) -> dict[str, list[float]]:

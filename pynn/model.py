@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, arrays, losses, optimizers, runtime
+from . import _core, arrays, health, losses, optimizers, runtime
 from . import callbacks as callbacks_
 from . import layers as layers_
 from . import metrics as metrics_
@@ -118,6 +118,7 @@ class Sequential:
         self.metrics: list[metrics_.Metric] = []
         self.history: History | None = None
         self.stop_training = False
+        self._guard = health.Guard()
         self._core: _core.Model | None = None
         self._forget_training()
 
@@ -243,13 +244,32 @@ class Sequential:
         """The compiled trainer, with room for batches of `batch_size` rows. A larger one takes over the state."""
         if self._trainer is None or self._capacity < batch_size:
             clip = self._compiled().optimizer.global_clipnorm or 0.0
-            new = _core.Trainer(self.core, self.optimizer.core, batch_size, clip, self.seed)
+            new = _core.Trainer(
+                self.core, self.optimizer.core, batch_size, clip, self.seed, guard=self._guard.to_dict()
+            )
             if self._trainer is not None:
                 new.steps = self._trainer.steps
                 for to, source in zip(new.slots, self._trainer.slots, strict=True):
                     np.asarray(to)[...] = np.asarray(source)
             self._trainer, self._capacity = new, batch_size
         return self._trainer
+
+    def use_guard(self, guard: health.Guard) -> None:
+        """Steps are guarded like this from now on, by a guard that has seen nothing yet."""
+        self._guard = guard
+        if self._trainer is not None:
+            self._trainer.set_guard(guard.to_dict())
+
+    def statistics(self, layer: int) -> dict[str, float]:
+        """What the last step that took statistics saw in a layer (see ``Guard.check_every``); empty when none did yet.
+
+        ``mean``, ``std``, ``largest`` of its values, the shares ``zeros``, ``saturated``, ``tiny`` (below 1e-19) of
+        them and ``dead`` of its units over the epoch, ``gradient_rms``, ``weight_norm``, ``update_ratio`` (of the
+        update's norm to the weights') and ``updates_lost``, the share of weights whose update was below half an ulp.
+        """
+        layer = _integer("layer", layer, 0, len(self.layers) - 1)
+        found = {} if self._trainer is None else self._trainer.statistics(layer)
+        return found if found.get("step") else {}
 
     def fit(
         self,
@@ -264,6 +284,7 @@ class Sequential:
         validation_split: float = 0.0,
         callbacks: Sequence[callbacks_.Callback] = (),
         verbose: Any = "auto",
+        guard: Any = "raise",
     ) -> History:
         """Train for some epochs.
 
@@ -287,6 +308,8 @@ class Sequential:
         validation_split : float in [0, 1)
             Instead: keep this share of the rows, the last ones, for validation.
         callbacks : sequence of Callback
+        guard : "raise", "skip", "rollback", "off" or Guard
+            What is done about a step that would not be finite, or about a loss that runs away.
         verbose : "auto", 0, 1 or 2
             Nothing, a bar or lines on stderr; "auto" is a bar on a terminal and nothing elsewhere.
 
@@ -306,6 +329,7 @@ class Sequential:
         self._compiled()
         epochs = _integer("epochs", epochs, 1, 2**31)
         callbacks = _callbacks(callbacks)
+        guard = health.guard(guard)
         show = progress(verbose)
         if isinstance(x, DataLoader) or (y is None and _is_batches(x)):
             for name, given in (("y", y is not None), ("sample_weight", sample_weight is not None),
@@ -329,23 +353,26 @@ class Sequential:
                 x, y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle, seed=self.seed
             )
             loader.set_epoch(self._epoch)
-        batches = self._batches(loader)
+        batches = self._batches(loader, guard)
         validation = None
         if validation_data is not None:
             x_val, y_val, w_val = _triple(validation_data)
             validation = self._check_data(x_val, y_val, w_val, batches.inputs)
         if not self.built and batches.inputs is not None:
             self.build(batches.inputs)
-        history = Training(self, batches, validation, epochs, callbacks, show).run()
+        history = Training(self, batches, validation, epochs, callbacks, show, guard).run()
         self._epoch += len(history) if loader is not x else 0
         return history
 
-    def _batches(self, loader: Any) -> Batches:
-        """What the loop trains on, checked as far as it lies in memory."""
+    def _batches(self, loader: Any, guard: health.Guard) -> Batches:
+        """What the loop trains on, checked as far as it lies in memory; cells that are not finite are left to a guard
+        that passes over them."""
         if not _in_memory(loader):
             return Streamed(loader)
         data = self._check_data(loader.X, loader.y, loader.sample_weight)
-        require_finite({n: part for n, part in zip(("X", "y", "sample_weight"), data, strict=True) if part is not None})
+        if guard.policy == "raise":
+            named = zip(("X", "y", "sample_weight"), data, strict=True)
+            require_finite({name: part for name, part in named if part is not None})
         return Whole(loader, *data)
 
     def _check_data(
@@ -395,8 +422,15 @@ class Sequential:
         first, last = ([None if p is None else p[side] for p in parts] for side in (0, 1))
         return first[0], first[1], first[2], tuple(last)
 
-    def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> StepResult:
+    def train_step(self, x: Any, y: Any, sample_weight: Any = None, *, guard: Any = "raise") -> StepResult:
         """One step on all rows of `x`: forward, loss, backward, update.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`.
+        guard : "raise", "skip", "rollback", "off" or Guard
+            Under ``"rollback"`` a refused step restores a good state and lowers the learning rate.
 
         Returns
         -------
@@ -404,7 +438,9 @@ class Sequential:
             With ``applied=False`` and a finding (and a `TrainingWarning`) when the update would not have been finite;
             the model is unchanged then.
         """
-        rows = getattr(x, "rows", None)
+        guard, rows = health.guard(guard), getattr(x, "rows", None)
+        if guard != self._guard:
+            self.use_guard(guard)
         return step(self, *self.check_batch(x, y, sample_weight), rows)
 
     # ---- using

@@ -21,6 +21,9 @@ class Progress:
     def advance(self, rows: int, logs: Logs) -> None:
         """`rows` more rows are done."""
 
+    def note(self, text: str) -> None:
+        """Something was done about a fault."""
+
     def end(self, logs: Logs) -> None:
         """The epoch is done."""
 
@@ -40,6 +43,9 @@ class Lines(Progress):
     def begin(self, epoch: int, epochs: int, rows: int | None) -> None:
         self._head = f"epoch {epoch + 1}/{epochs}"
 
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
     def end(self, logs: Logs) -> None:
         print(f"{self._head}: {say(logs)}, {logs.get('seconds', 0):.1f} s", file=sys.stderr, flush=True)
 
@@ -57,6 +63,9 @@ class Bar(Progress):
     def advance(self, rows: int, logs: Logs) -> None:
         self._bar.set_postfix_str(say(logs), refresh=False)
         self._bar.update(rows)
+
+    def note(self, text: str) -> None:
+        self._tqdm.write(text, file=sys.stderr)
 
     def end(self, logs: Logs) -> None:
         self._bar.set_postfix_str(say(logs), refresh=True)

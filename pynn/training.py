@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import arrays
+from . import arrays, health
 from .callbacks import Callback
-from .errors import ArgumentTypeError, NonfiniteDataError, NumericalError, TrainingWarning
-from .history import Finding, History, Report, StepResult
+from .errors import ArgumentTypeError, NumericalError, TrainingWarning
+from .health import Finding, Guard, Report
+from .history import History, StepResult
 from .metrics import Metric
 from .progress import Progress
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Batches", "Streamed", "Training", "Whole", "evaluate", "explain"]
 
-Progressed = tuple[int, int, float, float]  # steps, rows, mean loss, gradient norm of the last step
+# steps, rows, mean loss, gradient norm of the last step, batches left out, rows in them
+Progressed = tuple[int, int, float, float, int, int]
 Begin = Callable[[], None] | None  # called before each batch; None: batches need not be told apart
 
 SECONDS = 0.05  # of steps between two turns of Python
@@ -42,6 +44,7 @@ class Batches:
 
     inputs: int | None = None  # None: the first batch decides
     rows: int | None = None  # in an epoch, when that is known
+    numbers: Any = None  # of the rows of the batch at hand in the caller's data, where they differ
 
     def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
         raise NotImplementedError
@@ -71,14 +74,15 @@ class Whole(Batches):
             try:
                 done = trainer.train(self.x, self.y, self.weights, order, first, count, self.batch_size, SECONDS, out)
             except NumericalError as error:
-                at = first + error.progress[1]
+                at = first + error.progress[1] + error.progress[5]
                 count = min(self.batch_size, self.rows - at)
                 data = {"X": self.x, "y": self.y, "sample_weight": self.weights}
                 raise explain(error, model, data, order, at, count) from None
-            rows = slice(first, first + done[1]) if order is None else order[first : first + done[1]]
-            for metric in metrics:
-                metric.update(self.y[rows], out[: done[1]], None if self.weights is None else self.weights[rows])
-            first += done[1]
+            passed = done[1] + done[5]
+            rows: Any = slice(first, first + passed) if order is None else order[first : first + passed]
+            if metrics:
+                update(metrics, self.y[rows], out[:passed], None if self.weights is None else self.weights[rows], done)
+            first += passed
             yield done
 
 
@@ -96,10 +100,20 @@ class Streamed(Batches):
             out: Any = np.empty((len(x), model.outputs), model.dtype) if metrics else None
             if begin:
                 begin()
-            done = one_step(model, x, y, weights, out, getattr(batch[0], "rows", None))
-            for metric in metrics:
-                metric.update(y, out, weights)
+            self.numbers = getattr(batch[0], "rows", None)
+            done = one_step(model, x, y, weights, out, self.numbers)
+            if metrics:
+                update(metrics, y, out, weights, done)
             yield done
+
+
+def update(metrics: Sequence[Metric], y: np.ndarray, out: np.ndarray, weights: Any, done: Progressed) -> None:
+    """Metrics of the rows that steps were taken on; the predictions of batches left out are NaN."""
+    if done[4]:
+        kept = ~np.isnan(out).any(axis=1)
+        y, out, weights = y[kept], out[kept], None if weights is None else weights[kept]
+    for metric in metrics if len(y) else ():
+        metric.update(y, out, weights)
 
 
 class Training:
@@ -113,7 +127,9 @@ class Training:
         epochs: int,
         callbacks: Sequence[Callback],
         progress: Progress,
+        guard: Guard,
     ) -> None:
+        self.guard = guard
         self.model, self.batches, self.validation, self.epochs = model, batches, validation, epochs
         self.callbacks, self.progress = callbacks, progress
         self.one_by_one = any(callback.uses_batches for callback in callbacks)
@@ -127,6 +143,7 @@ class Training:
         logs: dict[str, float] = {}
         try:
             self.call("on_train_begin", logs)
+            self.model.use_guard(self.guard)
             for epoch in range(self.epochs):
                 logs = self.run_epoch(epoch)
                 if self.model.stop_training:
@@ -135,12 +152,36 @@ class Training:
             self.history.interrupted = True
             print(f"interrupted in epoch {len(self.history) + 1}; the model keeps its last step", file=sys.stderr)
         except NumericalError as error:
+            self.keep_ledger(len(self.history))
             self.history.report = error.report or Report()
             raise
         finally:
             self.progress.close()
             self.call("on_train_end", logs)
+        self.history.report = Report(health.findings(self.history.ledger))
+        faults = [finding for finding in self.history.report.findings if finding.severity != "info"]
+        if faults:
+            more = (
+                f"; history.ledger has all {len(self.history.ledger)} entries" if len(self.history.ledger) > 1 else ""
+            )
+            warnings.warn(f"{faults[0].message}. {faults[0].remedy}{more}", TrainingWarning, stacklevel=3)
         return self.history
+
+    def keep_ledger(self, epoch: int) -> None:
+        """What the guard did, into the history and the progress output; the learning rate it left is the model's."""
+        trainer, numbers = self.model.trainer(1), self.batches.numbers
+        events, lost = trainer.events()
+        for event in events:
+            if numbers is not None and event["row"] is not None:
+                event["row"] = int(numbers[event["row"]])
+            del event["first"], event["rows"]
+            self.history.ledger.append({"epoch": epoch} | event)
+            self.progress.note(health.say(event))
+        if lost:
+            self.progress.note(f"and {lost} more before these")
+            self.history.ledger_lost += lost
+        if any(event["kind"] == "rolled_back" for event in events):
+            self.model.learning_rate = trainer.learning_rate
 
     def run_epoch(self, epoch: int) -> dict[str, float]:
         """One epoch and its validation; its values are added to the history."""
@@ -164,13 +205,16 @@ class Training:
         loss, rows, batch = 0.0, 0, 0
         begin = (lambda: self.call("on_batch_begin", batch, {})) if self.one_by_one else None
         calls = self.batches.run(model, metrics, begin)
+        if model.built:
+            model.trainer(1).begin_epoch()
         while not model.stop_training:
             try:
-                steps, count, mean, norm = next(calls)
+                steps, count, mean, norm, _, _ = next(calls)
             except StopIteration:
                 break
+            self.keep_ledger(epoch)
             loss, rows, batch = loss + mean * count, rows + count, batch + steps
-            self.progress.advance(count, {"loss": loss / rows})
+            self.progress.advance(count, {"loss": loss / max(rows, 1)})
             if self.one_by_one:
                 self.call("on_batch_end", batch - 1, {"loss": mean, "grad_norm": norm})
         return {"loss": loss / max(rows, 1)} | {metric.name: metric.result() for metric in metrics}
@@ -209,27 +253,20 @@ def one_step(
 def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, rows: Any) -> StepResult:
     """One step on checked arrays; a refused one is a result, with a warning."""
     try:
-        _, _, loss, norm = one_step(model, x, y, weights, None, rows)
+        applied, _, loss, norm, _, _ = one_step(model, x, y, weights, None, rows)
     except NumericalError as error:
         findings = error.report.findings if error.report else []
         warnings.warn(f"a step was refused and changed nothing: {error}", TrainingWarning, stacklevel=3)
         return StepResult(float("nan"), float("nan"), False, findings)
-    return StepResult(loss, norm)
-
-
-# What went wrong, by the first operation of the step whose result is not finite.
-_SCALE = "Scale X, lower the learning rate, or start from smaller weights."
-_SLOWER = "Lower the learning rate, or set global_clipnorm in the optimizer."
-_CAUSES = {
-    "parameter": ("poor_init", "Put finite numbers in, or build the model anew."),
-    "optimizer_state": ("learning_rate_too_high", _SLOWER),
-    "gemm": ("exploding_activation", _SCALE),
-    "bias": ("exploding_activation", _SCALE),
-    "activation": ("exploding_activation", _SCALE),
-    "loss": ("diverging_loss", "Scale X and y, or lower the learning rate."),
-    "clip": ("exploding_gradient", _SLOWER),
-    "update": ("learning_rate_too_high", _SLOWER),
-}
+    finally:
+        events = model.trainer(1).events()[0]
+    if any(event["kind"] == "rolled_back" for event in events):
+        model.learning_rate = model.trainer(1).learning_rate
+    if not applied:
+        found = health.findings(events)
+        warnings.warn(f"a step was refused: {found[0].message}", TrainingWarning, stacklevel=3)
+        return StepResult(float("nan"), float("nan"), False, found)
+    return StepResult(loss, norm, True, health.findings(events))
 
 
 def explain(
@@ -240,14 +277,15 @@ def explain(
     The step was on rows order[first : first+count] of `data`; `rows` are their numbers in the caller's data, when
     `data` is a batch.
     """
-    present = {name: x for name, x in data.items() if x is not None}
-    for name, x in present.items():
-        cells = arrays.find_nonfinite(x)
-        if len(cells):
-            return bad_cells(name, x, cells, rows)
-    trainer = model.trainer(count)
+    trainer = model.trainer(1)
     blame = trainer.blame(data["X"], data["y"], data["sample_weight"], order, first, count) or {}
-    code, remedy = _CAUSES.get(blame.get("operation", ""), ("nonfinite_gradient", _SLOWER))
+    operation = blame.get("operation", "none")
+    name = {"input": "X", "target": "y", "sample_weight": "sample_weight"}.get(operation)
+    if name:
+        cells = arrays.find_nonfinite(data[name])
+        if len(cells):
+            return health.bad_cells(name, data[name], cells, rows)
+    code, remedy = health.symptom(operation)
     evidence = {name: value for name, value in blame.items() if name not in ("layer", "rows", "columns")}
     finding = Finding(
         code,
@@ -262,26 +300,9 @@ def explain(
     )
     error.args = (f"{error}. {remedy}",)
     error.layer, error.row = finding.layer, finding.rows[0] if finding.rows else None
-    error.report = Report([finding])
-    return error
-
-
-def bad_cells(name: str, x: np.ndarray, cells: np.ndarray, rows: Any = None) -> NonfiniteDataError:
-    """The error for cells (row, column) of X, y or sample_weight that are NaN or infinite."""
-    bad_rows = np.unique(cells[:, 0])
-    named = [int(r if rows is None else rows[r]) for r in bad_rows[:20]]
-    columns = [int(c) for c in np.unique(cells[:, 1])[:20]]
-    row, column, value = named[0], int(cells[0, 1]), float(x[tuple(cells[0])])
-    message = (
-        f"expected {name} of finite numbers; received {name}[{row}, {column}]={value}, "
-        f"in all {len(cells)} such cells in {len(bad_rows)} rows"
-    )
-    remedy = "Leave these rows out or fill the cells in (with the column's mean, for instance)."
-    code = "nonfinite_target" if name == "y" else "nonfinite_input"
-    evidence = {"n_rows": len(bad_rows), "n_cells": len(cells), "data": name}
-    error = NonfiniteDataError(f"{message}. {remedy}")
-    error.row, error.column, error.value = row, column, value
-    error.report = Report([Finding(code, "fault", message, remedy, rows=named, columns=columns, evidence=evidence)])
+    taken = slice(first, first + count) if order is None else order[first : first + count]
+    batch: list[Any] = [None if x is None else np.asarray(x[taken]) for x in data.values()]
+    error.report = Report([finding, *health.causes(model, batch[0], batch[1], batch[2])])
     return error
 
 
@@ -292,4 +313,4 @@ def require_finite(data: dict[str, np.ndarray]) -> None:
             continue
         cells = arrays.find_nonfinite(x)
         if len(cells):
-            raise bad_cells(name, x, cells)
+            raise health.bad_cells(name, x, cells)

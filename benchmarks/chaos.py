@@ -1,0 +1,197 @@
+"""Chaos: seeded training runs with NaN, infinity, huge and tiny numbers where they harm, and what must still hold.
+
+    python benchmarks/chaos.py [scenarios] [first seed]
+
+After every step all parameters are finite (policy "off" aside), a refused step has changed not a bit, the guard's
+policy was obeyed, its ledger says so, and a fault put into a known cell is named exactly. Prints what was tried;
+exits 1 after a breach.
+"""
+
+# ruff: noqa: PT017, PT018  (assertions are what this script is made of)
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+import pynn
+from pynn import _core
+
+PLACES = ("nothing", "X", "y", "sample_weight", "kernel", "bias", "state")
+VALUES = (float("nan"), float("inf"), float("-inf"), 1e30, 1e38, 1e-40)
+POLICIES = ("raise", "skip", "rollback", "off")
+
+
+class Scenario:
+    """A model, data and one number out of place, all by the seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = rng = np.random.default_rng(seed)
+        self.dtype = str(rng.choice(["float32", "float64"]))
+        self.activation = str(rng.choice([row["name"] for row in _core.table("activation")]))
+        self.loss = str(rng.choice([row["name"] for row in _core.table("loss")]))
+        self.optimizer = str(rng.choice([row["name"] for row in _core.table("optimizer")]))
+        self.policy = POLICIES[seed % 4]
+        self.place = str(rng.choice(PLACES))
+        self.value = float(rng.choice(VALUES))
+        self.rate = float(10 ** rng.uniform(-3, 6))
+        self.batch = int(rng.choice([1, 2, 7, 32, 100, 512]))
+        self.rows = self.batch * int(rng.integers(1, 5)) + int(rng.integers(0, self.batch))
+        self.inputs = int(rng.choice([1, 3, 20, 100]))
+        self.outputs = int(rng.choice([1, 2, 10]))
+        self.widths = [int(w) for w in rng.choice([1, 2, 16, 100, 1000], size=int(rng.integers(0, 3)))]
+        self.X = rng.normal(size=(self.rows, self.inputs))
+        self.y: Any = rng.uniform(0.1, 1, size=(self.rows, self.outputs))
+        self.y /= self.y.sum(axis=1, keepdims=True)
+        self.weights = rng.uniform(0.5, 2, size=self.rows)
+        layers = [pynn.Dense(w, activation=self.activation) for w in self.widths] + [pynn.Dense(self.outputs)]
+        self.model = pynn.Sequential(layers, seed=seed, dtype=self.dtype)
+        self.model.compile(self.loss, pynn.optimizers.get({"name": self.optimizer, "learning_rate": self.rate}))
+        self.model.build(self.inputs)
+        self.cell = self.inject()
+
+    def inject(self) -> tuple[int, ...]:
+        """Puts the number in its place; returns where: (row, column), or (layer, row of the kernel, unit)."""
+        pick = self.rng.integers
+        if self.place in ("X", "y"):
+            x = self.X if self.place == "X" else self.y
+            cell = (int(pick(len(x))), int(pick(x.shape[1])))
+            x[cell] = self.value
+            return cell
+        if self.place == "sample_weight":
+            row = int(pick(self.rows))
+            self.weights[row] = abs(self.value)
+            return (row,)
+        if self.place in ("kernel", "bias"):
+            layer = int(pick(len(self.model.layers)))
+            tensor = getattr(self.model.layers[layer], self.place)
+            where = tuple(int(pick(n)) for n in tensor.shape)
+            with np.errstate(over="ignore"):
+                tensor[where] = self.value
+            return (layer, *where)
+        if self.place == "state":
+            slots = self.model.trainer(self.batch).slots
+            if slots:
+                with np.errstate(over="ignore"):
+                    np.asarray(slots[0])[0] = self.value
+        return ()
+
+    def describe(self) -> str:
+        shape = "-".join(map(str, [self.inputs, *self.widths, self.outputs]))
+        return (
+            f"seed {self.seed}: {shape} {self.activation} {self.loss} {self.optimizer}({self.rate:.3g}) {self.dtype} "
+            f"{self.rows} rows by {self.batch}, {self.value} in {self.place} {self.cell}, {self.policy}"
+        )
+
+    # ---- what must hold
+
+    def check(self) -> str:
+        """Runs it; an AssertionError is a breach. Returns what happened in a word."""
+        finite_before = bool(np.isfinite(self.model.parameters).all())
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", pynn.TrainingWarning)
+            if self.policy == "raise":
+                self.check_steps(finite_before)
+            return self.check_fit(finite_before)
+
+    def check_steps(self, finite_before: bool) -> None:
+        model = self.model
+        for first in range(0, self.rows, self.batch):
+            rows = np.arange(first, min(first + self.batch, self.rows))
+            before = model.parameters.copy()
+            try:
+                step = model.train_step(self.X[rows], self.y[rows], self.weights[rows])
+            except pynn.LabelError:
+                assert not np.isfinite(self.y[rows]).all() or abs(self.value) > 1
+                continue
+            except pynn.NumericalError as error:  # weights are looked at before the step
+                assert self.place == "sample_weight" and error.report, error
+                continue
+            if finite_before:
+                assert np.isfinite(model.parameters).all(), "a parameter is not finite after a step"
+            if step.applied:
+                assert np.isfinite(step.loss) and np.isfinite(step.grad_norm), "a loss is not finite in an applied step"
+                continue
+            assert before.tobytes() == model.parameters.tobytes(), "a refused step changed a parameter"
+            assert step.findings, "a refused step has no finding"
+            if not np.isfinite(self.value):
+                self.check_blame(step.findings[0], rows)
+
+    def check_blame(self, finding: Any, rows: np.ndarray) -> None:
+        cell = self.cell
+        if self.place in ("X", "y", "sample_weight") and cell[0] in rows:
+            assert finding.rows == [int(cell[0] - rows[0])], f"rows {finding.rows}"
+            assert self.place == "sample_weight" or finding.columns == [cell[1]], f"columns {finding.columns}"
+            wanted = "nonfinite_target" if self.place == "y" else "nonfinite_input"
+            assert finding.code == wanted, finding.code
+        if self.place in ("kernel", "bias"):
+            assert (finding.layer, finding.columns) == (cell[0], [cell[-1]]), f"{finding.layer}, {finding.columns}"
+            assert finding.evidence["operation"] == "parameter"
+
+    def check_fit(self, finite_before: bool) -> str:
+        model, raised = self.model, None
+        try:
+            history = model.fit(
+                self.X,
+                self.y,
+                sample_weight=self.weights,
+                epochs=3,
+                batch_size=self.batch,
+                guard=self.policy,
+                verbose=0,
+            )
+        except pynn.LabelError:
+            assert self.place == "y"
+            return "refused: y is no probability"
+        except pynn.NumericalError as error:
+            if self.place == "sample_weight" and not np.isfinite(self.value):
+                assert error.report
+                return "refused: a sample weight"
+            history, raised = model.history, error
+            assert error.report and error.report.findings and str(error.report), "an error has no report"
+        finite = bool(np.isfinite(model.parameters).all())
+        if self.policy == "off":
+            assert raised is None and not history.ledger, "policy off raised or did something"
+            return "off: finite" if finite else "off: not finite"
+        assert finite or not finite_before, "a parameter is not finite after fit"
+        kinds = Counter(entry["kind"] for entry in history.ledger) if history is not None else Counter()
+        if self.policy == "raise":
+            assert set(kinds) <= {"refused", "diverged"} and (raised is not None or not kinds)
+        if self.policy == "skip":
+            assert set(kinds) <= {"refused", "diverged", "skipped"} and kinds["refused"] == (raised is not None)
+            assert raised is None or kinds["diverged"] or kinds["skipped"] >= 2
+        if self.policy == "rollback":
+            assert kinds["rolled_back"] <= pynn.Guard().max_rollbacks
+            assert not kinds["rolled_back"] or model.learning_rate < self.rate, "a rollback left the learning rate"
+        assert raised is not None or bool(history.report.findings) == bool(kinds), "something was done silently"
+        if raised is None and finite and not kinds and np.isfinite(self.X).all():
+            predicted = model.predict(self.X)
+            if not np.isfinite(predicted).all():  # then a step on these rows must say so
+                bad = np.flatnonzero(~np.isfinite(predicted).all(axis=1))[: self.batch]
+                assert not model.train_step(self.X[bad], self.y[bad], self.weights[bad]).applied, "a silent prediction"
+        return f"{self.policy}: " + ("raised" if raised is not None else "+".join(sorted(kinds)) or "nothing to do")
+
+
+def main(count: int = 1000, first: int = 0) -> int:
+    seen: Counter[str] = Counter()
+    breaches = 0
+    for seed in range(first, first + count):
+        scenario = Scenario(seed)
+        try:
+            seen[scenario.check()] += 1
+        except Exception as error:
+            breaches += 1
+            print(f"{type(error).__name__}: {error}\n  {scenario.describe()}", flush=True)
+    for outcome, times in sorted(seen.items()):
+        print(f"{times:6}  {outcome}")
+    print(f"{count} scenarios, {breaches} breaches")
+    return breaches != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(int, sys.argv[1:3])))

@@ -1,0 +1,221 @@
+"""The guard: policies, ledger, reports with causes, and a sample of the chaos runs of benchmarks/chaos.py."""
+
+import importlib.util
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pynn
+
+spec = importlib.util.spec_from_file_location("chaos", Path(__file__).parents[1] / "benchmarks" / "chaos.py")
+chaos = importlib.util.module_from_spec(spec)
+
+
+@pytest.fixture(scope="module")
+def scenario():
+    spec.loader.exec_module(chaos)
+    return chaos.Scenario
+
+
+@pytest.mark.parametrize("seed", range(64))
+def test_chaos(scenario, seed):
+    one = scenario(seed)
+    try:
+        one.check()
+    except AssertionError as error:
+        pytest.fail(f"{one.describe()}: {error}")
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(640, 5))
+    return x, x @ rng.normal(size=(5, 2)) + 0.1 * rng.normal(size=(640, 2))
+
+
+def model_of(loss="mse", optimizer="sgd", learning_rate=0.05, activation="relu", **options):
+    model = pynn.Sequential([pynn.Dense(20, activation=activation, **options), pynn.Dense(2)], seed=1)
+    model.compile(loss, pynn.optimizers.get({"name": optimizer, "learning_rate": learning_rate}))
+    return model
+
+
+def test_a_healthy_run_has_an_empty_ledger_and_the_same_bits_under_every_policy(data):
+    parameters = []
+    for policy in ("raise", "skip", "rollback", "off"):
+        model = model_of()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            history = model.fit(*data, epochs=3, guard=policy)
+        assert history.ledger == []
+        assert history.report.findings == []
+        parameters.append(model.parameters.tobytes())
+    assert len(set(parameters)) == 1
+
+
+def test_skip_leaves_the_batch_out_and_names_its_row(data, capsys):
+    x, y = data
+    x[321, 3] = np.nan
+    model = model_of()
+    model.metrics = [pynn.metrics.get("mae")]
+    with pytest.warns(pynn.TrainingWarning, match="left the batch out") as caught:
+        history = model.fit(x, y, epochs=2, guard="skip", verbose=2)
+    assert len(caught) == 1
+    assert [(e["kind"], e["operation"], e["row"], e["column"], e["epoch"]) for e in history.ledger] == [
+        ("skipped", "input", 321, 3, epoch) for epoch in (0, 1)
+    ]
+    (finding,) = history.report.findings
+    assert (finding.code, finding.severity, finding.rows, finding.columns) == ("nonfinite_input", "warning", [321], [3])
+    assert all(np.isfinite(v) for epoch in history for v in epoch.values())
+    assert capsys.readouterr().err.count("left the batch out (input, row 321, column 3") == 2
+    json.dumps([history.to_dict()["ledger"], history.report.to_dict()])
+
+
+def test_a_streak_of_bad_batches_ends_the_run(data):
+    x, y = data
+    x[:, 0] = np.inf
+    with pytest.raises(pynn.NumericalError) as caught:
+        model_of().fit(x, y, guard=pynn.Guard(policy="skip", streak=4))
+    assert caught.value.report.findings[0].code == "nonfinite_input"
+
+
+def test_rows_are_those_of_the_data_behind_a_shuffled_loader(data):
+    x, y = data
+    x[77, 1] = 1e30
+    loader = pynn.DataLoader(x, y, batch_size=16, shuffle=True, seed=3)
+
+    class Stream:
+        def __iter__(self):
+            return iter(loader)
+
+    for batches in (loader, Stream()):  # gathered in C, and one batch after the other
+        with pytest.raises(pynn.NumericalError) as caught:
+            model_of(kernel_initializer="ones").fit(batches, guard="raise", epochs=5)
+        report = caught.value.report
+        assert report.findings[0].rows == [77]
+        (cause,) = [f for f in report.findings if f.code == "unscaled_input"]
+        assert cause.columns == [1]
+        assert cause.evidence["largest"] == 1e30
+
+
+def test_rollback_carries_a_run_through_a_large_learning_rate(data):
+    model = model_of(learning_rate=1e4)
+    with pytest.warns(pynn.TrainingWarning):
+        history = model.fit(*data, epochs=60, guard="rollback")
+    rolled = [entry for entry in history.ledger if entry["kind"] == "rolled_back"]
+    assert rolled
+    assert all(entry["new_learning_rate"] < entry["learning_rate"] for entry in rolled)
+    assert model.learning_rate == rolled[-1]["new_learning_rate"] == history[-1]["learning_rate"]
+    assert history[-1]["loss"] < 0.1
+
+
+def test_rollbacks_end(data):
+    guard = pynn.Guard(policy="rollback", max_rollbacks=2)
+    with pytest.raises(pynn.NumericalError, match="after 2 rollbacks"):
+        model_of(learning_rate=1e20).fit(*data, epochs=5, guard=guard)
+
+
+def test_a_divergence_that_stays_finite_is_a_fault(data):
+    model = model_of(optimizer="adam", learning_rate=100)
+    with pytest.raises(pynn.NumericalError, match="diverged") as caught:
+        model.fit(*data, epochs=50)
+    assert caught.value.report.findings[0].code == "diverging_loss"
+    assert [entry["kind"] for entry in model.history.ledger] == ["diverged", "refused"]
+    assert np.isfinite(model.parameters).all()
+
+
+def test_off_leaves_what_other_tools_leave(data):
+    model = model_of(learning_rate=1e4)
+    history = model.fit(*data, epochs=5, guard="off")
+    assert history.ledger == []
+    assert not np.isfinite(model.parameters).all()
+
+
+def test_the_report_ranks_causes_with_numbers(data):
+    x, y = data
+    x[:, 3] *= 1e6
+    with pytest.raises(pynn.NumericalError) as caught:
+        model_of(learning_rate=1.0).fit(x, y)
+    report = caught.value.report
+    codes = [finding.code for finding in report.findings]
+    assert "unscaled_input" in codes
+    assert "learning_rate_too_high" in codes
+    rate = report.findings[codes.index("learning_rate_too_high")]
+    assert rate.evidence["learning_rate"] == 1.0
+    assert 0 < rate.evidence["limit"] < 1e-8
+    assert report.findings[codes.index("unscaled_input")].columns == [3]
+    assert "column 3 of X ranges to" in str(report)
+    assert "What to do:" in str(report)
+    json.dumps(report.to_dict())
+
+
+def test_the_limit_of_the_learning_rate_is_that_of_least_squares():
+    """For one linear layer and mse the curvature is known: 2/outputs times the largest eigenvalue of X'X/n."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 4)) * [1, 2, 3, 40], rng.normal(size=(64, 1))
+    model = pynn.Sequential([pynn.Dense(1, use_bias=False)], seed=0)
+    curvature = 2 * np.linalg.eigvalsh(x.T @ x / len(x))[-1]
+    model.compile("mse", pynn.SGD(learning_rate=2.2 / curvature))
+    with pytest.raises(pynn.NumericalError) as caught:
+        model.fit(x, y, epochs=2000, batch_size=64, shuffle=False)
+    (rate,) = [f for f in caught.value.report.findings if f.code == "learning_rate_too_high"]
+    assert rate.evidence["limit"] == pytest.approx(2 / curvature, rel=1e-3)
+
+
+def test_wide_initial_weights_are_named(data):
+    wide = pynn.initializers.RandomNormal(stddev=1e20)
+    with pytest.raises(pynn.NumericalError) as caught:
+        model_of(kernel_initializer=wide).fit(*data)
+    (init,) = [f for f in caught.value.report.findings if f.code == "poor_init"]
+    assert init.layer == 0
+    assert init.evidence["std"] == pytest.approx(1e20, rel=0.2)
+    assert init.evidence["glorot"] == pytest.approx(np.sqrt(2 / 25))
+
+
+def test_statistics_of_layers(data):
+    model = model_of(
+        activation="tanh", kernel_initializer=pynn.initializers.RandomNormal(stddev=50.0), learning_rate=1e-4
+    )
+    assert model.statistics(0) == {}
+    model.fit(*data, guard=pynn.Guard(check_every=1))
+    taken = model.statistics(0)
+    assert taken["step"] == 20
+    assert taken["saturated"] > 0.8
+    assert taken["largest"] == 1.0
+    assert 0 < taken["update_ratio"] < 1e-3
+    assert model.statistics(1)["saturated"] == 0
+
+
+def test_train_step_with_a_guard(data):
+    x, y = data
+    model = model_of(learning_rate=1e20)
+    seen = []
+    for _ in range(10):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pynn.TrainingWarning)
+            step = model.train_step(x, y, guard="rollback")
+        seen += [finding.code for finding in step.findings]
+        assert np.isfinite(model.parameters).all()
+    assert seen
+    assert model.learning_rate < 1e20
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"policy": "repair it"}, {"streak": 0}, {"backoff": 1.0}, {"check_every": -1}, {"window": 7}, {"divergence": 0.5},
+     {"clip_alpha": 1}, {"max_rollbacks": -1}, {"snapshot_every": 0}, {"clip_z": float("nan")}],
+)  # fmt: skip
+def test_a_guard_that_cannot_be(bad):
+    with pytest.raises(pynn.ArgumentValueError, match=f"expected {next(iter(bad))} as"):
+        pynn.Guard(**bad)
+
+
+def test_a_guard_is_plain_values(data):
+    guard = pynn.Guard(policy="rollback", backoff=0.3)
+    assert pynn.Guard(**json.loads(json.dumps(guard.to_dict()))) == guard
+    with pytest.raises(TypeError, match="expected guard as"):
+        model_of().fit(*data, guard=3)
+    with pytest.raises(TypeError, match="expected streak as"):
+        pynn.Guard(streak=2.5)
