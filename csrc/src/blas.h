@@ -4,7 +4,8 @@
 
 #include "context.h"
 
-/* Whether an m x n x k product goes to the BLAS: the library's own kernel wins where one side is thin. */
+/* Whether an m x n x k product goes to the BLAS: the library's own kernel wins where one side is thin. The same for any
+ * order of the three, so a layer's forward, gradient and delta go the same way. */
 int blas_takes(const pynn_context *context, int64_t m, int64_t n, int64_t k);
 
 /* Row-major C (m x n) = op(A) op(B), where op transposes when told; leading dimensions are row lengths in memory. */

@@ -16,7 +16,7 @@
 
 enum {
   ROW_TILE = 128,  /* rows of a forward tile; PYNN_PREDICT_ROWS */
-  BLAS_ROWS = 256, /* tiles that go to the BLAS */
+  BLAS_ROWS = 512, /* tiles that go to the BLAS: smaller ones pack the same operands more often */
   BLAS_COLUMNS = 512,
   STRIPS = 16, /* most strips that a side is cut into: enough for threads to share evenly */
   LOSS_ROWS = 32
