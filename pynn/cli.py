@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         help="train on 7,000 real handwritten digits, in seconds",
         description="Train a 784-128-10 network on the bundled MNIST digits, save it and draw the learning curve.",
     )
+    demo.add_argument("story", nargs="?", choices=["nan"], help="nan: two trainings that go wrong, and what is said")
     demo.add_argument("--epochs", type=_number(1, 10_000), default=10, metavar="N", help="default: 10")
     demo.add_argument("--seed", type=_number(0, 2**64 - 1), default=0, metavar="N", help="default: 0")
     demo.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write; default: here")
@@ -93,6 +94,10 @@ class _Table(Callback):
 
 
 def _demo(options: argparse.Namespace) -> int:
+    if options.story == "nan":
+        from . import demo_nan
+
+        return demo_nan.run(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     (X, y), (Xt, yt) = datasets.digits()
     model = Sequential([Dense(128, activation="relu"), Dense(10)], seed=options.seed)

@@ -29,7 +29,8 @@ class Guard:
     ----------
     policy : "raise", "skip", "rollback" or "off"
         ``"raise"`` a `NumericalError`; ``"skip"`` the batch, unless that happens `streak` times in a row;
-        ``"rollback"``: restore a good state, lower the learning rate and go on (batches whose own numbers are not finite are skipped);
+        ``"rollback"``: restore a good state, lower the learning rate and go on (batches whose own numbers are not
+        finite are skipped);
         ``"off"``: look at nothing.
     check_every : int >= 0
         Steps from one that takes statistics of the layers to the next; 0: none.
@@ -220,28 +221,61 @@ def _unscaled(name: str, x: np.ndarray) -> list[tuple[float, Finding]]:
     return [(float(np.log10(largest[worst] / UNSCALED)) + 1, finding)]
 
 
+def _initial(model: Sequential) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
+    """The parameters that the model started from, by its seed, and the kernels in them by layer."""
+    core = model.core
+    copy = _core.Model(core.context, core.inputs, core.layers, core.dtype, core.seed)
+    parameters = np.asarray(copy.parameters)
+    kernels = [
+        (layer, parameters[offset : offset + rows * columns].reshape(rows, columns))
+        for name, layer, offset, rows, columns in copy.tensors
+        if name == "kernel"
+    ]
+    return parameters, kernels
+
+
 def _kernels(model: Sequential) -> Any:
-    for layer in model.layers:
-        if not hasattr(layer.spec, "units"):
-            continue
-        kernel = np.asarray(layer.kernel, np.float64)
-        std, usual = float(np.std(kernel)), float(np.sqrt(2 / sum(kernel.shape)))
+    for layer, kernel in _initial(model)[1]:
+        std, usual = float(np.std(kernel, dtype=np.float64)), float(np.sqrt(2 / sum(kernel.shape)))
         if not std > WIDE * usual:
             continue
-        taken = model.statistics(layer.index)
-        stuck = (
-            f"; {taken['saturated']:.0%} of its units' values are saturated" if taken.get("saturated", 0) > 0.5 else ""
+        message = (
+            f"the kernel of layer {layer} started with a standard deviation of {std:.3g}, glorot would be {usual:.3g}"
         )
-        yield (
-            float(np.log10(std / usual)) * 1.5,
+        remedy = "Start from the default initializer, with a learning rate that keeps the weights there."
+        evidence = {"std": std, "glorot": usual}
+        finding = Finding("poor_init", "warning", message, remedy, layer=layer, evidence=evidence)
+        yield float(np.log10(std / usual)) * 1.5, finding
+
+
+def frozen(model: Sequential, x: np.ndarray, y: np.ndarray, loss: float) -> list[Finding]:
+    """Hidden layers that saturate while the loss is no better than with all logits 0, and the causes."""
+    found = []
+    for layer in model.layers[:-1]:
+        taken = model.statistics(layer.index)
+        if not taken.get("saturated", 0) > 0.5:
+            continue
+        message = (
+            f"{taken['saturated']:.0%} of the values of layer {layer.index} are saturated; its gradient is nearly 0"
+        )
+        evidence = {"saturated": taken["saturated"], "std": taken["std"], "update_ratio": taken["update_ratio"]}
+        remedy = "Start from smaller weights (the default initializer), scale X, or take ReLU."
+        found.append(
             Finding(
-                "poor_init", "warning",
-                f"the kernel of layer {layer.index} has a standard deviation of {std:.3g}, "
-                f"glorot would be {usual:.3g}{stuck}",
-                "Start from the default initializer, with a learning rate that keeps the weights there.",
-                layer=layer.index, evidence={"std": std, "glorot": usual, "saturated": taken.get("saturated")},
-            ),
+                "saturated_activation", "warning", message, remedy, layer=layer.index, step=int(taken["step"]),
+                evidence=evidence,
+            )
         )  # fmt: skip
+    if not found:
+        return []
+    core, rows = model.core, slice(0, 1000)
+    copy = _core.Model(core.context, core.inputs, core.layers, core.dtype, core.seed)
+    copy.set_loss(model.loss.core)
+    np.asarray(copy.parameters)[...] = 0
+    nothing = copy.evaluate(x[rows], y[rows])
+    if not loss > 0.9 * nothing:
+        return []
+    return [*found, *(finding for _, finding in _kernels(model))]
 
 
 def _learning_rate(model: Sequential, x: np.ndarray, y: Any, weights: Any) -> list[tuple[float, Finding]]:
@@ -273,7 +307,10 @@ def largest_curvature(model: Sequential, x: np.ndarray, y: Any, weights: Any, tu
     copy = _core.Model(model.core.context, model.inputs, layers, "float64", model.seed)
     copy.set_loss(model.loss.core)
     parameters = np.asarray(copy.parameters)
-    parameters[...] = start = np.asarray(model.parameters, np.float64)
+    start, first = np.asarray(model.parameters, np.float64), _initial(model)[0].astype(np.float64)
+    if not np.linalg.norm(start) < 10 * np.linalg.norm(first):  # blown up: where it began says more
+        start = first
+    parameters[...] = start
     trainer = _core.Trainer(copy, ("sgd", {"learning_rate": 5e-324}), len(x), guard={"divergence": 0})
     direction = np.random.default_rng(0).normal(size=start.shape)
 

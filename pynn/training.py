@@ -159,6 +159,9 @@ class Training:
             self.progress.close()
             self.call("on_train_end", logs)
         self.history.report = Report(health.findings(self.history.ledger))
+        if isinstance(self.batches, Whole) and len(self.history) and self.guard.policy != "off":
+            loss = self.history[-1]["loss"]
+            self.history.report.findings += health.frozen(self.model, self.batches.x, self.batches.y, loss)
         faults = [finding for finding in self.history.report.findings if finding.severity != "info"]
         if faults:
             more = (

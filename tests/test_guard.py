@@ -219,3 +219,33 @@ def test_a_guard_is_plain_values(data):
         model_of().fit(*data, guard=3)
     with pytest.raises(TypeError, match="expected streak as"):
         pynn.Guard(streak=2.5)
+
+
+def test_a_run_that_freezes_is_named(data):
+    x, y = data
+    wide = pynn.initializers.RandomNormal(stddev=30.0)
+    model = model_of(activation="sigmoid", kernel_initializer=wide, learning_rate=1e-9)
+    history = model.fit(x, 100 + y, epochs=2, guard=pynn.Guard(check_every=1))
+    assert [f.code for f in history.report.findings] == ["saturated_activation", "poor_init"]
+    assert history.report.findings[0].layer == 0
+
+
+def test_a_run_that_comes_to_rest_knowing_nothing_has_diverged(data):
+    x, y = data
+    labels = (y[:, 0] > 0).astype(int)
+    model = model_of("softmax_cross_entropy", learning_rate=1.0)
+    with pytest.warns(pynn.TrainingWarning):
+        history = model.fit(x * 255, labels, epochs=60, guard=pynn.Guard(policy="rollback", backoff=0.1))
+    assert "rolled_back" in [entry["kind"] for entry in history.ledger]
+    assert history[-1]["loss"] < 0.4
+
+
+def test_the_demo_of_both_acts(capsys):
+    from pynn import cli
+
+    assert cli.main(["demo", "nan"]) == 0
+    text = capsys.readouterr().out
+    for said in ("Not a word.", "learning_rate_too_high", "unscaled_input", "went back to step", "poor_init"):
+        assert said in text
+    carried = float(text.split("backoff=0.1):")[1].split("test accuracy ")[1].split("%")[0])
+    assert carried > 85

@@ -2,7 +2,8 @@
  *
  * Divergence that stays finite is judged against two losses that need no tuning: that of the first step, and that of
  * knowing nothing (all logits 0), measured on the same batches. Noise does not reach the median of a window, a
- * passing spike does not last three of them, and data whose targets grow move the measure with them. */
+ * passing spike does not last three of them, and data whose targets grow move the measure with them. A run that blew
+ * up and came to rest as one that knows nothing, its units dead, has diverged too. */
 #include "guard.h"
 
 #include "trainer.h"
@@ -64,7 +65,7 @@ pynn_status guard_valid(const pynn_guard *g, pynn_error *error) {
 static void forget_window(struct watch *v) {
   v->n_losses = v->n_window_trivial = 0;
   v->window_trivial = v->weight_norm = 0;
-  v->bad_steps = v->bad_windows = v->doublings = 0;
+  v->bad_steps = v->bad_windows = v->doublings = v->ran_away = 0;
 }
 
 void guard_restart(struct watch *v, const pynn_guard *options) {
@@ -147,7 +148,8 @@ static int window_is_bad(pynn_trainer *t) {
   const double norm = sqrt(squares);
   v->doublings = v->weight_norm > 0 && norm > 2 * v->weight_norm && worse_than_nothing ? v->doublings + 1 : 0;
   v->weight_norm = norm;
-  const int bad = middle > factor * fmax(v->first_loss, trivial) ||
+  if (!worse_than_nothing) v->ran_away = 0;
+  const int bad = middle > factor * fmax(v->first_loss, trivial) || v->ran_away ||
                   (v->best > 0 && middle > factor * v->best && worse_than_nothing);
   if (!bad && middle < v->best) v->best = middle;
   return bad;
@@ -169,6 +171,7 @@ int guard_diverges(pynn_trainer *t, const struct batch *batch, double loss) {
   v->losses[v->n_losses++] = loss;
   const double measure = fmax(v->first_loss, trivial_loss(v));
   v->bad_steps = measure > 0 && loss > FAR_OUT * measure ? v->bad_steps + 1 : 0;
+  if (measure > 0 && loss > v->options.divergence * measure) v->ran_away = 1;
   if (v->n_losses == v->options.window) {
     v->bad_windows = window_is_bad(t) ? v->bad_windows + 1 : 0;
     v->n_losses = v->n_window_trivial = 0;
@@ -217,7 +220,7 @@ void guard_keep(pynn_trainer *t) {
   const int any = v->snapshots[v->newest].good;
   if (any && v->since++ < v->options.snapshot_every) return;
   const double usual = v->options.divergence * fmax(v->first_loss, trivial_loss(v));
-  if (any && v->options.divergence > 0 && (v->bad_steps || v->bad_windows || !(v->last_loss <= usual))) return;
+  if (any && v->options.divergence > 0 && (v->ran_away || v->bad_windows || !(v->last_loss <= usual))) return;
   if (!any && !trainer_measure(t)) return; /* what the caller started from may be beyond help */
   v->newest = any ? (v->newest + 1) % SNAPSHOTS : v->newest;
   v->snapshots[v->newest].steps = t->steps;

@@ -30,6 +30,7 @@ struct watch {
   double trivial, window_trivial; /* sums of losses of knowing nothing, in all and in this window */
   int64_t n_trivial, n_window_trivial;
   double weight_norm;                    /* at the end of the last window; 0: none yet */
+  int ran_away;                          /* the loss was far out, and no window since was better than nothing */
   int bad_steps, bad_windows, doublings; /* in a row */
 
   double norm_mean, norm_variance; /* of gradients, for clipping */

@@ -1,0 +1,80 @@
+"""``pynn demo nan``: a training that explodes and one that freezes, without a guard and with one."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from . import datasets, health
+from .errors import NumericalError, TrainingWarning
+from .initializers import RandomNormal
+from .layers import Dense
+from .model import Sequential
+from .optimizers import SGD
+
+__all__ = ["run"]
+
+EPOCHS = 5
+
+
+def run(seed: int = 0) -> int:
+    """Both acts; returns the exit status 0."""
+    with warnings.catch_warnings():  # what they say is printed below
+        warnings.simplefilter("ignore", TrainingWarning)
+        _explode(seed)
+        _freeze(seed)
+    return 0
+
+
+def _explode(seed: int) -> None:
+    (X, y), (Xt, yt) = datasets.digits()
+    X, Xt = X * 255, Xt * 255
+    print("Act 1. 784-1000-10, ReLU, pixels 0 ... 255 as they come, SGD with learning rate 1.\n")
+
+    def network() -> Sequential:
+        model = Sequential([Dense(1000, activation="relu"), Dense(10)], seed=seed)
+        model.compile("softmax_cross_entropy", SGD(learning_rate=1.0), ["accuracy"])
+        return model
+
+    model = network()
+    history = model.fit(X, y, epochs=EPOCHS, guard="off", verbose=0)
+    print(f"With the guard off, as elsewhere: {_outcome(model, Xt, yt, history)}. Not a word.\n")
+    model = network()
+    try:
+        model.fit(X, y, epochs=EPOCHS, verbose=0)
+    except NumericalError as error:
+        print(f'With guard="raise", the default:\n\n{_indented(error.report)}\n')
+    model = network()
+    guard = health.Guard(policy="rollback", backoff=0.1)
+    history = model.fit(X, y, epochs=EPOCHS, guard=guard, verbose=0)
+    print('With pynn.Guard(policy="rollback", backoff=0.1):\n')
+    for entry in history.ledger:
+        print(f"    {health.say(entry)}")
+    print(f"\n    {_outcome(model, Xt, yt, history)}, with learning rate {model.learning_rate:g}.\n")
+
+
+def _freeze(seed: int) -> None:
+    (X, y), (Xt, yt) = datasets.digits()
+    print("Act 2. 784-1000-10, sigmoid and mse, weights drawn from N(0, 1), SGD with learning rate 0.01.\n")
+    for policy in ("off", "raise"):
+        wide = RandomNormal(stddev=1.0)
+        layers = [Dense(1000, activation="sigmoid", kernel_initializer=wide), Dense(10, kernel_initializer=wide)]
+        model = Sequential(layers, seed=seed)
+        model.compile("mse", SGD(learning_rate=0.01), ["accuracy"])
+        history = model.fit(X, np.eye(10)[y], epochs=EPOCHS, guard=policy, verbose=0)
+        if policy == "off":
+            print(f"With the guard off: {_outcome(model, Xt, yt, history)}. No NaN, and not a word.\n")
+        else:
+            print(f"With the guard, history.report after the same epochs:\n\n{_indented(history.report)}")
+
+
+def _outcome(model: Sequential, Xt: np.ndarray, yt: np.ndarray, history: Any) -> str:
+    accuracy = float(np.mean(model.predict(Xt).argmax(axis=1) == yt))
+    finite = "" if np.isfinite(model.parameters).all() else ", weights that are not finite"
+    return f"loss {history[-1]['loss']:.3g}, test accuracy {accuracy:.1%}{finite} after {EPOCHS} epochs"
+
+
+def _indented(report: Any) -> str:
+    return "\n".join(f"    {line}" for line in str(report).splitlines())
