@@ -210,10 +210,11 @@ static inline struct pair exp_negative(real a, real *scale) {
 
 /* log((1 + f) 2^k) + tail, |f| <= 0.42: log(1 + f) = 2 atanh(s), s = f/(2 + f). */
 static inline struct pair log_sum(real f, real k, real tail) {
-  real half_square = R(0.5) * f * f, s = f / (2 + f), z = s * s;
-  real r = fma_(s, fma_(z, POLYNOMIAL(log, z), half_square), -half_square);
-  struct pair sum = fast_two_sum(k * LN2_HI, f);
-  return (struct pair){sum.hi, sum.lo + (r + fma_(k, LN2_LO, tail))};
+  real half_square = R(0.5) * f * f, s = f / (2 + f), z = s * s; /* 2s = f - f^2/2 + s f^2/2 */
+  real rest = fma_(s, fma_(z, POLYNOMIAL(log, z), half_square), tail);
+  struct pair low = two_sum(k * LN2_LO, f), sum = fast_two_sum(k * LN2_HI, low.hi);
+  struct pair less = fast_two_sum(sum.hi, -half_square);
+  return (struct pair){less.hi, less.lo + (sum.lo + (low.lo + rest))};
 }
 
 /* The exponent k, biased, for which u = m 2^k with sqrt(1/2) <= m < sqrt(2). */
