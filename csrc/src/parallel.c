@@ -127,27 +127,32 @@ static void work(struct pool *pool, uint32_t generation) {
   }
 }
 
+/* Whether the ticket belongs to a job that the thread has not seen and that is open for drawing. */
+static int is_news(uint64_t ticket, uint32_t seen) {
+  return (uint32_t)(ticket >> 32) != seen && (uint32_t)ticket != CLOSED;
+}
+
 static void *worker(void *argument) {
   struct pool *pool = argument;
   uint32_t seen = 0;
   floating_point_set();
   while (!atomic_load(&pool->stop)) {
-    uint32_t generation = (uint32_t)(atomic_load(&pool->ticket) >> 32);
-    for (int i = 0; i < SPIN && generation == seen; i++) {
+    uint64_t ticket = atomic_load(&pool->ticket);
+    for (int i = 0; i < SPIN && !is_news(ticket, seen); i++) {
       pause_();
-      generation = (uint32_t)(atomic_load(&pool->ticket) >> 32);
+      ticket = atomic_load(&pool->ticket);
     }
-    if (generation == seen) {
+    if (!is_news(ticket, seen)) {
       pthread_mutex_lock(&pool->mutex);
       atomic_fetch_add(&pool->sleepers, 1);
-      while ((uint32_t)(atomic_load(&pool->ticket) >> 32) == seen && !atomic_load(&pool->stop))
+      while (!is_news(atomic_load(&pool->ticket), seen) && !atomic_load(&pool->stop))
         pthread_cond_wait(&pool->wake, &pool->mutex);
       atomic_fetch_sub(&pool->sleepers, 1);
       pthread_mutex_unlock(&pool->mutex);
       continue;
     }
-    work(pool, generation);
-    if ((uint32_t)atomic_load(&pool->ticket) != CLOSED) seen = generation;
+    seen = (uint32_t)(ticket >> 32);
+    work(pool, seen);
   }
   return NULL;
 }
