@@ -1,5 +1,8 @@
 """Builds `pynn._core`: the C library in csrc/ and the Cython module that exposes it, in one extension.
 
+The same objects also make the static library that the package carries for C programs, with pynn.h and the files by
+which CMake and pkg-config find them (docs/embedding.md).
+
 The kernels are compiled once for each processor target, with that target's flags, and chosen between at run time;
 everything else once. All other metadata is in pyproject.toml.
 
@@ -10,16 +13,19 @@ microseconds a call. Free-threaded builds have no stable ABI and get a module of
 import os
 import platform
 import re
+import shutil
+import subprocess
 import sys
 import sysconfig
 from glob import glob
+from itertools import takewhile
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 COMMON = ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-COMMON += ["-fvisibility=hidden"]
+COMMON += ["-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"]
 WARNINGS = ["-Wall", "-Wextra"]
 TARGETS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32":
@@ -31,16 +37,60 @@ STABLE_ABI = sys.implementation.name == "cpython" and not sysconfig.get_config_v
 DEFINES = [("_GNU_SOURCE", "1")] + [("PYNN_HAVE_X86_TARGETS", "1")] * ("avx2" in TARGETS)
 
 
+SOURCES = sorted(
+    source
+    for source in glob("csrc/src/**/*.c", recursive=True)
+    if source not in [*KERNELS, "csrc/src/serial.c"] and not source.endswith(".template.c")
+)
+
+
 class BuildWithTargets(build_ext):
     """Compiles the library's files, and the kernels once for each target, before the module that links them."""
 
+    def run(self) -> None:
+        super().run()
+        package = Path("pynn") if self.inplace or self.editable_mode else Path(self.build_lib) / "pynn"
+        self.lay_out_library(package)
+
     def build_extension(self, ext: Extension) -> None:
-        sources = sorted(s for s in glob("csrc/src/*.c") if s not in KERNELS and not s.endswith(".template.c"))
-        objects = self.compile_c("library", sources, [])
+        ext.extra_objects = self.compile_library()
+        super().build_extension(ext)
+
+    def compile_library(self) -> list[str]:
+        objects = self.compile_c("library", SOURCES, [])
         for target, flags in TARGETS.items():
             objects += self.compile_c(f"kernels-{target}", KERNELS, flags)
-        ext.extra_objects = objects
-        super().build_extension(ext)
+        return objects
+
+    def lay_out_library(self, package: Path) -> None:
+        """The package as an installation prefix: include/pynn.h, lib/libpynn.a, lib/cmake, lib/pkgconfig."""
+        library = self.compiler.library_filename("pynn")
+        values = {"version": version(), "library": library, "pc_prefix": "${pcfiledir}/../.."}
+        values |= {"pc_libdir": "lib", "pc_includedir": "include", "pc_libraries": "-pthread -lm"}
+        configured = {
+            "csrc/include/pynn.h": "include/pynn.h",
+            "csrc/pynn.pc.in": "lib/pkgconfig/pynn.pc",
+            "csrc/cmake/pynnConfig.wheel.cmake.in": "lib/cmake/pynn/pynnConfig.cmake",
+            "csrc/cmake/pynnConfigVersion.wheel.cmake.in": "lib/cmake/pynn/pynnConfigVersion.cmake",
+        }
+        for source, destination in configured.items():
+            text = Path(source).read_text(encoding="utf-8")
+            for name, value in values.items():
+                text = text.replace(f"@{name}@", value)
+            write_if_new(package / destination, text)
+        objects = self.with_local_names(self.compile_library())
+        (package / "lib" / library).unlink(missing_ok=True)  # an archiver would add to it
+        self.compiler.create_static_lib(objects, "pynn", output_dir=str(package / "lib"))
+
+    def with_local_names(self, objects: list[str]) -> list[str]:
+        """One object whose inner names are local, so that none can meet a name of the program that links it."""
+        if not sys.platform.startswith("linux") or shutil.which("objcopy") is None:
+            return objects
+        joined = str(Path(self.build_temp) / "pynn_all.o")
+        compiler = takewhile(lambda part: not part.startswith("-"), self.compiler.compiler_so)
+        subprocess.run([*compiler, "-r", "-nostdlib", "-o", joined, *objects], check=True)
+        subprocess.run(["objcopy", "--localize-hidden", "--strip-unneeded", joined], check=True)
+        return [joined]
 
     def compile_c(self, name: str, sources: list[str], flags: list[str]) -> list[str]:
         """Objects of `sources` in a directory of their own; those newer than all they depend on are kept."""
@@ -60,6 +110,13 @@ class BuildWithTargets(build_ext):
         return objects
 
 
+def write_if_new(path: Path, text: str) -> None:
+    """A file that did not change keeps its time, and what was built from it stays."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
 def version() -> str:
     """The version's single source is the public header."""
     return re.search(r'#define PYNN_VERSION "(.+)"', Path("csrc/include/pynn.h").read_text())[1]  # type: ignore[index]
@@ -69,7 +126,7 @@ core = Extension(
     "pynn._core",
     ["pynn/_core.pyx"],
     include_dirs=["csrc/include"],
-    depends=[*HEADERS, *glob("csrc/src/*.c"), "pynn/_core.pxd", "pynn/libpynn.pxd"],
+    depends=[*HEADERS, *SOURCES, *KERNELS, "pynn/_core.pxd", "pynn/libpynn.pxd"],
     define_macros=[("Py_LIMITED_API", "0x030B0000")] * STABLE_ABI,
     py_limited_api=STABLE_ABI,
     extra_compile_args=["-O2", "-g0", "-fvisibility=hidden"],

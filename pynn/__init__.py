@@ -6,6 +6,7 @@ import importlib as _importlib
 _HOME = {
     "callbacks": ["CSVLogger", "Callback", "EarlyStopping", "LambdaCallback"],
     "data": ["DataLoader"],
+    "embedding": ["get_cmake_dir", "get_include", "get_library_dir", "get_pkgconfig_dir"],
     "errors": [
         "ArgumentTypeError", "ArgumentValueError", "DtypeError", "FileError", "FileFormatError", "LabelError",
         "MissingFileError", "NonfiniteDataError", "NotReadyError", "NumericalError", "OutOfMemoryError", "PynnError",

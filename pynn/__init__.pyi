@@ -55,6 +55,18 @@ from .callbacks import (
 from .data import (
     DataLoader as DataLoader,
 )
+from .embedding import (
+    get_cmake_dir as get_cmake_dir,
+)
+from .embedding import (
+    get_include as get_include,
+)
+from .embedding import (
+    get_library_dir as get_library_dir,
+)
+from .embedding import (
+    get_pkgconfig_dir as get_pkgconfig_dir,
+)
 from .errors import (
     ArgumentTypeError as ArgumentTypeError,
 )

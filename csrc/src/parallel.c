@@ -1,14 +1,15 @@
-/* Threads of a context, and the floating-point state that everything computes in.
+/* Threads of a context.
  *
  * A job's tiles are drawn from one 64-bit ticket, generation << 32 | next tile. A thread that still holds an old job
  * cannot draw from a new one because its generation no longer matches; the ticket is closed while a job is written.
  * Idle threads spin for some microseconds, since the next layer's job follows at once, and then sleep. */
 #include "parallel.h"
 
+#include "floating_point.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <unistd.h>
 
 #if defined(__SSE2__)
@@ -23,10 +24,11 @@
 #define CLOSED 0xffffffffu
 
 struct pool {
+  struct blas_turn blas_turn;
   _Atomic int32_t threads; /* with the caller's */
   int32_t started;
-  pid_t process;       /* that the threads live in: a fork leaves them behind */
-  _Atomic pid_t owner; /* process whose caller has the pool, 0: nobody */
+  pid_t process;     /* that the threads live in: a fork leaves them behind */
+  process_lock lock; /* held by the caller who has the pool */
   _Atomic uint64_t ticket;
   _Atomic int64_t tiles, finished;
   void (*_Atomic run)(void *, int64_t);
@@ -36,10 +38,6 @@ struct pool {
   pthread_mutex_t mutex;
   pthread_cond_t wake;
   pthread_t thread[MAX_THREADS];
-  _Atomic pid_t blas_owner;
-  pid_t blas_process;
-  int64_t blas_callers; /* now computing; the first saves and the last restores */
-  int blas_threads;
 };
 
 static void pause_(void) {
@@ -49,68 +47,6 @@ static void pause_(void) {
   __asm__ volatile("yield");
 #endif
 }
-
-/* ---- floating-point state: subnormals are zero, rounding to nearest, no traps */
-
-static uint64_t floating_point_set(void) {
-#if defined(__SSE2__)
-  uint32_t saved = _mm_getcsr();
-  _mm_setcsr(0x1f80u | 0x8000u | 0x0040u); /* default | flush to zero | denormals are zero */
-  return saved;
-#elif defined(__aarch64__)
-  uint64_t saved;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
-  __asm__ volatile("msr fpcr, %0" ::"r"((uint64_t)1 << 24));
-  return saved;
-#else
-  return 0;
-#endif
-}
-
-static void floating_point_restore(uint64_t saved) {
-#if defined(__SSE2__)
-  _mm_setcsr((uint32_t)saved);
-#elif defined(__aarch64__)
-  __asm__ volatile("msr fpcr, %0" ::"r"(saved));
-#else
-  (void)saved;
-#endif
-}
-
-/* Takes a lock whose value is the process that holds it: one held across a fork does not bind the child. */
-static int acquire(_Atomic pid_t *owner, pid_t process) {
-  pid_t holder = atomic_load(owner);
-  return holder != process && atomic_compare_exchange_strong(owner, &holder, process);
-}
-
-/* Counts callers in and out of BLAS; its own threads are off while there is one. */
-static void blas_count(const pynn_context *context, int change) {
-  struct pool *pool = context->pool;
-  if (!context->blas.set_threads || !context->blas.get_threads) return;
-  pid_t process = getpid();
-  while (!acquire(&pool->blas_owner, process)) sched_yield();
-  if (pool->blas_process != process) pool->blas_callers = 0;
-  pool->blas_process = process;
-  if (change > 0 && pool->blas_callers == 0) {
-    pool->blas_threads = context->blas.get_threads();
-    if (pool->blas_threads != 1) context->blas.set_threads(1);
-  }
-  pool->blas_callers += change;
-  if (change < 0 && pool->blas_callers == 0 && pool->blas_threads != 1) context->blas.set_threads(pool->blas_threads);
-  atomic_store(&pool->blas_owner, 0);
-}
-
-struct guard compute_begin(const pynn_context *context, int blas) {
-  if (blas) blas_count(context, 1);
-  return (struct guard){floating_point_set(), blas};
-}
-
-void compute_end(const pynn_context *context, struct guard guard) {
-  floating_point_restore(guard.floating_point);
-  if (guard.blas) blas_count(context, -1);
-}
-
-/* ---- the pool */
 
 /* Draws and runs tiles of generation `generation` until there are none. */
 static void work(struct pool *pool, uint32_t generation) {
@@ -213,21 +149,21 @@ void pool_free(const pynn_context *context, struct pool *pool) {
 }
 
 void pool_resize(struct pool *pool, int32_t threads) {
-  pid_t process = getpid();
-  while (!acquire(&pool->owner, process)) sched_yield(); /* the job at hand ends first */
+  process_lock_wait(&pool->lock, getpid()); /* the job at hand ends first */
   stop(pool);
   pool->threads = how_many(threads);
-  atomic_store(&pool->owner, 0);
+  process_lock_release(&pool->lock);
 }
 
 int32_t pool_threads(const struct pool *pool) { return pool->threads; }
+struct blas_turn *pool_blas_turn(struct pool *pool) { return &pool->blas_turn; }
 
 void parallel_for(const pynn_context *context, int64_t tiles, double work_, void (*run)(void *, int64_t),
                   void *argument) {
   struct pool *pool = context->pool;
   pid_t process;
   if (tiles < 2 || tiles >= CLOSED || work_ < PARALLEL_WORK || pool->threads < 2 ||
-      !acquire(&pool->owner, process = getpid())) {
+      !process_lock_try(&pool->lock, process = getpid())) {
     for (int64_t tile = 0; tile < tiles; tile++) run(argument, tile);
     return;
   }
@@ -249,5 +185,5 @@ void parallel_for(const pynn_context *context, int64_t tiles, double work_, void
   for (int i = 0; atomic_load(&pool->finished) < tiles; i++)
     if (i < SPIN) pause_();
     else sched_yield();
-  atomic_store(&pool->owner, 0);
+  process_lock_release(&pool->lock);
 }

@@ -3,6 +3,7 @@
 #define PYNN_PARALLEL_H
 
 #include "context.h"
+#include "process_lock.h"
 
 struct pool *pool_new(const pynn_context *context, int32_t threads);
 void pool_free(const pynn_context *context, struct pool *pool);
@@ -15,6 +16,16 @@ void pool_resize(struct pool *pool, int32_t threads);
  * Threads compute with subnormals as zero. */
 void parallel_for(const pynn_context *context, int64_t tiles, double work, void (*run)(void *argument, int64_t tile),
                   void *argument);
+
+/* Callers now in the BLAS: the first saves its number of threads and the last restores it. The pool keeps it, since a
+ * context is const while it computes. */
+struct blas_turn {
+  process_lock lock;
+  pid_t process;
+  int64_t callers;
+  int threads;
+};
+struct blas_turn *pool_blas_turn(struct pool *pool);
 
 /* The caller's floating-point state and BLAS threads, around every entry that computes. */
 struct guard {

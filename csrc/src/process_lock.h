@@ -1,0 +1,22 @@
+/* A lock whose value is the process that holds it: one held across a fork does not bind the child. */
+#ifndef PYNN_PROCESS_LOCK_H
+#define PYNN_PROCESS_LOCK_H
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+typedef _Atomic pid_t process_lock; /* 0: nobody has it */
+
+static inline int process_lock_try(process_lock *lock, pid_t process) {
+  pid_t holder = atomic_load(lock);
+  return holder != process && atomic_compare_exchange_strong(lock, &holder, process);
+}
+
+static inline void process_lock_wait(process_lock *lock, pid_t process) {
+  while (!process_lock_try(lock, process)) sched_yield();
+}
+
+static inline void process_lock_release(process_lock *lock) { atomic_store(lock, 0); }
+
+#endif
