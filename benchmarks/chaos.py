@@ -169,12 +169,21 @@ class Scenario:
             assert kinds["rolled_back"] <= pynn.Guard().max_rollbacks
             assert not kinds["rolled_back"] or model.learning_rate < self.rate, "a rollback left the learning rate"
         assert raised is not None or bool(history.report.findings) == bool(kinds), "something was done silently"
-        if raised is None and finite and not kinds and np.isfinite(self.X).all():
-            predicted = model.predict(self.X)
-            if not np.isfinite(predicted).all():  # then a step on these rows must say so
-                bad = np.flatnonzero(~np.isfinite(predicted).all(axis=1))[: self.batch]
-                assert not model.train_step(self.X[bad], self.y[bad], self.weights[bad]).applied, "a silent prediction"
+        if finite and np.isfinite(self.X).all():
+            self.check_predictions()
         return f"{self.policy}: " + ("raised" if raised is not None else "+".join(sorted(kinds)) or "nothing to do")
+
+    def check_predictions(self) -> None:
+        """Finite rows give finite predictions, or an error that names a row which does not."""
+        model = self.model
+        free = np.isfinite(model.predict(self.X, guard="off")).all(axis=1)
+        try:
+            assert np.isfinite(model.predict(self.X)).all(), "a prediction is not finite, silently"
+        except pynn.NumericalError as error:
+            finding = error.report.findings[0]
+            assert finding.layer is not None and len(finding.rows) == len(finding.columns) == 1, "not located"
+            alone = model.predict(self.X[finding.rows], guard="off")
+            assert free.all() or not np.isfinite(alone).all() or finding.evidence["operation"] == "gemm", "wrong row"
 
 
 def main(count: int = 1000, first: int = 0) -> int:

@@ -55,6 +55,8 @@ cdef object failure(pynn_status status, pynn_error *error):
     exception.row = error.row if error.row >= 0 else None
     exception.column = error.column if error.column >= 0 else None
     exception.value = error.value
+    if error.operation:
+        exception.operation = text(pynn_operation_name(<pynn_operation>error.operation))
     return exception
 
 
@@ -447,7 +449,8 @@ cdef class Model:
         with self.exclusive:
             check(pynn_model_set_loss(self.c, &spec))
 
-    def predict(self, x, out, bint raw=False):
+    def predict(self, x, out, bint raw=False, bint guarded=True):
+        """Predictions in `out`; values that are not finite raise, unless not `guarded`."""
         cdef View vx = view(x, "X")
         cdef View vo = output(out, "out", pynn_model_dtype(self.c), vx.array.rows * pynn_model_outputs(self.c))
         cdef pynn_error error
@@ -457,11 +460,12 @@ cdef class Model:
         with nogil:
             status = pynn_predict(self.c, workspace, &vx.array, raw, vo.buffer.buf, &error)
         self.leave(workspace)
-        check(status, &error)
+        if guarded or status != PYNN_ERROR_NUMERIC:
+            check(status, &error)
         return out
 
-    def evaluate(self, x, targets, weights=None, out=None):
-        """Mean loss; predictions go to `out`."""
+    def evaluate(self, x, targets, weights=None, out=None, bint guarded=True):
+        """Mean loss; predictions go to `out`. Values that are not finite raise, unless not `guarded`."""
         cdef View vx = view(x, "X"), vt = view(targets, "y"), vw = None, vo = None
         cdef const pynn_array *w = NULL
         cdef void *memory = NULL
@@ -479,7 +483,8 @@ cdef class Model:
         with nogil:
             status = pynn_evaluate(self.c, workspace, &vx.array, &vt.array, w, memory, &loss, &error)
         self.leave(workspace)
-        check(status, &error)
+        if guarded or status != PYNN_ERROR_NUMERIC:
+            check(status, &error)
         return loss
 
     def save(self, bytes path not None, dict metadata not None):

@@ -87,6 +87,7 @@ class NumericalError(PynnError, ArithmeticError):
     """
 
     report: Report | None = None
+    operation: str = "none"  # whose result is at fault, as far as that was seen
     progress: Any = None  # what the refused call had done before
 
 

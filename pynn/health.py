@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from .errors import ArgumentTypeError, ArgumentValueError, NonfiniteDataError, UnknownNameError
+from .errors import ArgumentTypeError, ArgumentValueError, NonfiniteDataError, NumericalError, UnknownNameError
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -186,6 +186,21 @@ def bad_cells(name: str, x: np.ndarray, cells: np.ndarray, rows: Any = None) -> 
     error = NonfiniteDataError(f"{message}. {remedy}")
     error.row, error.column, error.value = row, column, value
     error.report = Report([Finding(code, "fault", message, remedy, rows=named, columns=columns, evidence=evidence)])
+    return error
+
+
+def bad_prediction(error: NumericalError, first: int, data: str | None = None) -> NumericalError:
+    """The error of a prediction or evaluation of rows from `first`, with its report."""
+    operation, row = error.operation, None if error.row is None else error.row + first
+    code, remedy = symptom(operation)
+    if operation in ("gemm", "bias", "activation", "loss"):
+        remedy = "Scale this row like those the model was trained on, or predict in float64."
+    evidence = {"operation": operation, "value": error.value} | ({"data": data} if data else {})
+    error.row = row
+    message = str(error) if first == 0 else str(error).replace(f"row {row - first}", f"row {row}")
+    rows, columns = ([] if at is None else [int(at)] for at in (row, error.column))
+    finding = Finding(code, "fault", message, remedy, layer=error.layer, rows=rows, columns=columns, evidence=evidence)
+    error.report, error.args = Report([finding]), (f"{message}. {remedy}",)
     return error
 
 

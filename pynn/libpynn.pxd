@@ -29,6 +29,7 @@ cdef extern from "pynn.h" nogil:
         int64_t column
         double value
         char message[256]
+        int32_t operation
 
     ctypedef enum pynn_dtype:
         PYNN_FLOAT32

@@ -22,6 +22,7 @@ from .errors import (
     FileFormatError,
     MissingFileError,
     NotReadyError,
+    NumericalError,
     ShapeError,
 )
 from .history import History, StepResult
@@ -445,7 +446,7 @@ class Sequential:
 
     # ---- using
 
-    def predict(self, x: Any, raw: bool = False) -> np.ndarray:
+    def predict(self, x: Any, raw: bool = False, *, guard: Any = "raise") -> np.ndarray:
         """Predictions for every row, (rows, outputs), in the model's dtype.
 
         With a loss, its link is applied: softmax turns logits into probabilities, for instance. Threads may predict at
@@ -454,27 +455,40 @@ class Sequential:
         Parameters
         ----------
         x : array-like of shape (rows, inputs)
+            A row with cells that are not finite may give anything, NaN as a rule.
         raw : bool
             Logits, before the link.
+        guard : "raise" or "off"
+            ``"off"``: finite rows may give predictions that are not finite, as arithmetic has it.
+
+        Raises
+        ------
+        NumericalError
+            A row of finite cells met a value that is not finite on its way; `report` names row, layer and unit.
         """
-        core = self.core
+        core, guarded = self.core, guard == "raise" or health.guard(guard).policy != "off"
         x = arrays.as_matrix(x, "X", core.inputs, empty=True)
         out = np.empty((len(x), core.outputs), self.dtype)
-        if len(x) <= 1 << 16:
-            return core.predict(x, out, raw)
         for first in range(0, len(x), 1 << 16):  # so that Ctrl-C is heard
-            core.predict(x[first : first + (1 << 16)], out[first : first + (1 << 16)], raw)
+            part = slice(first, first + (1 << 16))
+            try:
+                core.predict(x[part], out[part], raw, guarded)
+            except NumericalError as error:
+                raise health.bad_prediction(error, first) from None
         return out
 
-    def evaluate(self, x: Any, y: Any = None, *, sample_weight: Any = None) -> dict[str, float]:
+    def evaluate(self, x: Any, y: Any = None, *, sample_weight: Any = None, guard: Any = "raise") -> dict[str, float]:
         """Loss and metrics over all rows, without dropout: ``{"loss": ..., "accuracy": ...}``.
 
         Parameters are those of `fit`; `x` may be a `DataLoader` too. Memory is bounded however many rows there are.
+        Numbers that are not finite, in the data or on their way through the model, raise a `NumericalError` whose
+        `report` names them; with ``guard="off"`` they go into the result.
         """
         self.core  # noqa: B018
+        guarded = health.guard(guard).policy != "off"
         if isinstance(x, DataLoader):
             x, y, sample_weight = x.X, x.y, x.sample_weight
-        return evaluate(self, *self._check_data(x, y, sample_weight))
+        return evaluate(self, *self._check_data(x, y, sample_weight), guarded=guarded)
 
     # ---- keeping
 

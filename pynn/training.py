@@ -193,7 +193,8 @@ class Training:
         self.progress.begin(epoch, self.epochs, self.batches.rows)
         logs = self.train(epoch)
         if self.validation is not None:
-            logs |= {f"val_{name}": value for name, value in evaluate(model, *self.validation).items()}
+            found = evaluate(model, *self.validation, guarded=self.guard.policy != "off", data="validation")
+            logs |= {f"val_{name}": value for name, value in found.items()}
         logs |= {"learning_rate": model.learning_rate, "seconds": time.perf_counter() - begin}
         self.progress.end(logs)
         self.history.epochs.append(logs)
@@ -227,8 +228,16 @@ class Training:
             getattr(callback, name)(*arguments)
 
 
-def evaluate(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> dict[str, float]:
-    """Loss and metrics over checked arrays, in chunks."""
+def evaluate(
+    model: Sequential,
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    guarded: bool = True,
+    data: str | None = None,
+) -> dict[str, float]:
+    """Loss and metrics over checked arrays, in chunks; `data` is what findings call them."""
     core, metrics = model.core, model.metrics
     for metric in metrics:
         metric.reset()
@@ -237,7 +246,10 @@ def evaluate(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarra
     for first in range(0, len(x), most):
         rows = slice(first, min(first + most, len(x)))
         w = None if weights is None else weights[rows]
-        loss += core.evaluate(x[rows], y[rows], w, out) * (rows.stop - first)
+        try:
+            loss += core.evaluate(x[rows], y[rows], w, out, guarded) * (rows.stop - first)
+        except NumericalError as error:
+            raise health.bad_prediction(error, first, data) from None
         for metric in metrics:
             metric.update(y[rows], out[: rows.stop - first], w)
     return {"loss": loss / len(x)} | {metric.name: metric.result() for metric in metrics}

@@ -82,6 +82,7 @@ typedef struct pynn_error {
   int64_t column;
   double value;
   char message[256];
+  int32_t operation; /* NUMERIC: the pynn_operation whose result is at fault, as far as that was seen; else 0 */
 } pynn_error;
 
 /* ---------------------------------------------------------------- arrays */
@@ -317,14 +318,16 @@ PYNN_API void pynn_workspace_free(pynn_workspace *workspace);
 
 /* Predictions for every row of x (rows x inputs) into out (rows x outputs reals, contiguous, caller owns).
  * `raw` != 0 gives logits, before the loss's link. Memory does not grow with the rows; a row's result does not
- * depend on the rows around it, to the last bit. SHAPE, DTYPE. Thread-safe with one workspace a thread. */
+ * depend on the rows around it, to the last bit. SHAPE, DTYPE; NUMERIC when a row of finite inputs meets a value that
+ * is not finite on its way, with the layer, row and column in `error` (to find them takes memory for the time being);
+ * `out` is complete even then. Thread-safe with one workspace a thread. */
 PYNN_API pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw,
                                   void *out, pynn_error *error);
 
 /* Mean loss over the rows of x and their targets (see pynn_step), weighted by `weights` (rows x 1, NULL: all 1), as a
  * trainer without dropout would see it: sum of weight x loss / rows. `out` (rows x outputs, may be NULL) receives the
- * predictions. INVALID_ARGUMENT when the model has no loss; SHAPE, DTYPE, LABEL. A loss that is not finite is a result,
- * not an error. */
+ * predictions. INVALID_ARGUMENT when the model has no loss; SHAPE, DTYPE, LABEL; NUMERIC as in pynn_predict, or when x,
+ * targets, weights or the loss have a number that is not finite: `out` and `loss` are set even then. */
 PYNN_API pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x,
                                    const pynn_array *targets, const pynn_array *weights, void *out, double *loss,
                                    pynn_error *error);

@@ -270,6 +270,7 @@ static pynn_status end_call(const char *format, long long count, pynn_error *err
 
 pynn_status guard_refused(pynn_trainer *t, const struct fault *fault, int64_t first, int64_t rows, pynn_error *error) {
   struct watch *v = &t->watch;
+  if (error) error->operation = (int32_t)fault->operation;
   const int rolls = v->options.policy == PYNN_POLICY_ROLLBACK && !is_of_the_data(fault->operation);
   const double rate = t->learning_rate;
   if (fault->diverged) guard_note(t, PYNN_EVENT_DIVERGED, fault, first, rows);

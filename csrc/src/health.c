@@ -41,9 +41,11 @@ static pynn_status found(pynn_operation operation, const char *what, int32_t lay
 #undef SAY
   fault->operation = operation;
   fault->layer = layer;
-  fail(error, PYNN_ERROR_NUMERIC, "expected finite numbers; received %g as %s%s; nothing was updated", fault->value,
-       what, where);
-  if (error) error->layer = layer, error->row = fault->row, error->column = fault->column, error->value = fault->value;
+  fail(error, PYNN_ERROR_NUMERIC, "expected finite numbers; received %g as %s%s", fault->value, what, where);
+  if (error) {
+    error->layer = layer, error->row = fault->row, error->column = fault->column, error->value = fault->value;
+    error->operation = (int32_t)operation;
+  }
   return PYNN_ERROR_NUMERIC;
 }
 
@@ -51,75 +53,175 @@ static struct fault no_cell(double value) {
   return (struct fault){.layer = -1, .row = -1, .column = -1, .value = value};
 }
 
-static pynn_status search(const pynn_workspace *w, const struct batch *batch, double loss, const void *gradient,
-                          const int64_t *order, int64_t first, struct fault *fault, pynn_error *error) {
-  const pynn_model *model = w->model;
-  const struct kernels *kernels = model->kernels;
-#define DATA_ROW(i) (order ? order[first + (i)] : first + (i))
-#define SEARCH(operation, values, columns, ldx, what, layer)     \
-  if (find(kernels, values, batch->rows, columns, ldx, fault)) { \
-    fault->row = DATA_ROW(fault->row);                           \
-    return found(operation, what, layer, fault, error);          \
-  }
-  SEARCH(PYNN_OPERATION_INPUT, batch->x, model->inputs, batch->ldx, "an input", -1)
-  for (int64_t i = 0; i < batch->rows; i++) {
-    const double weight = batch->has_weights ? w->weights[i] : 1;
-    *fault = no_cell(weight);
-    fault->row = DATA_ROW(i);
-    if (!isfinite(weight)) return found(PYNN_OPERATION_SAMPLE_WEIGHT, "a sample weight", -1, fault, error);
-    if (batch->has_labels || weight == 0) continue; /* a row of weight 0 is not there: its target may hold anything */
-    if (!find(kernels, (const char *)w->targets + (size_t)(i * model->outputs) * kernels->size, 1, model->outputs,
-              model->outputs, fault))
-      continue;
-    fault->row = DATA_ROW(i);
-    return found(PYNN_OPERATION_TARGET, "a target", -1, fault, error);
-  }
-  for (int32_t i = 0; i < model->n_tensors; i++) {
-    const pynn_tensor *tensor = &model->tensors[i];
-    if (!find(kernels, (const char *)model->parameters + (size_t)tensor->offset * kernels->size, tensor->rows,
-              tensor->columns, tensor->columns, fault))
-      continue;
-    fault->row = -1; /* of the kernel, not of the data */
-    return found(PYNN_OPERATION_PARAMETER, tensor->name[0] == 'k' ? "a kernel weight" : "a bias", tensor->layer, fault,
-                 error);
-  }
-  for (int32_t i = 0; i < model->n_layers; i++) {
-    const int64_t units = model->layers[i].units;
-    if (!model->layers[i].activation) continue;
-    SEARCH(PYNN_OPERATION_GEMM, w->z[i], units, units, "a pre-activation", i)
-    SEARCH(PYNN_OPERATION_ACTIVATION, w->y[i], units, units, "an activation", i)
-  }
-#undef SEARCH
-#undef DATA_ROW
-  *fault = no_cell(loss);
-  if (!isfinite(loss)) return found(PYNN_OPERATION_LOSS, "the loss", -1, fault, error);
-  for (int32_t i = model->n_layers - 1; i >= 0; i--) {
-    *fault = no_cell(w->sums[i].delta_max);
-    if (!finite_(w, w->sums[i].delta_max))
-      return found(PYNN_OPERATION_DACTIVATION, "a gradient of the pre-activations", i, fault, error);
-  }
-  for (int32_t i = model->n_tensors - 1; i >= 0; i--) {
-    const pynn_tensor *tensor = &model->tensors[i];
-    const int kernel = tensor->name[0] == 'k';
-    if (!find(kernels, (const char *)gradient + (size_t)tensor->offset * kernels->size, tensor->rows, tensor->columns,
-              tensor->columns, fault))
-      continue;
-    fault->row = -1;
-    return found(kernel ? PYNN_OPERATION_DW : PYNN_OPERATION_DB,
-                 kernel ? "a gradient of the kernel" : "a gradient of the bias", tensor->layer, fault, error);
-  }
-  *fault = no_cell((double)NAN);
-  return found(PYNN_OPERATION_NONE, "a value", -1, fault, error);
+/* A search runs in the order of computation and ends with the first part that is not finite. */
+struct search {
+  const pynn_workspace *w;
+  const struct batch *batch;
+  const int64_t *order;
+  int64_t first;
+  struct fault *fault;
+  pynn_error *error;
+};
+
+static const char *real_at(const struct search *s, const void *x, int64_t index) {
+  return (const char *)x + (size_t)index * s->w->model->kernels->size;
 }
 
-pynn_status health_check(const pynn_workspace *w, const struct batch *batch, double loss, const void *gradient,
-                         const int64_t *order, int64_t first, struct fault *fault, pynn_error *error) {
-  int well = isfinite(loss);
+/* `columns` numbers in each row of the batch. */
+static pynn_status search_rows(const struct search *s, pynn_operation operation, const char *what, int32_t layer,
+                               const void *x, int64_t columns, int64_t ldx) {
+  if (!find(s->w->model->kernels, x, s->batch->rows, columns, ldx, s->fault)) return PYNN_OK;
+  s->fault->row = s->order ? s->order[s->first + s->fault->row] : s->first + s->fault->row;
+  return found(operation, what, layer, s->fault, s->error);
+}
+
+static pynn_status search_targets(const struct search *s) {
+  const pynn_model *model = s->w->model;
+  for (int64_t i = 0; i < s->batch->rows; i++) {
+    const double weight = s->batch->has_weights ? s->w->weights[i] : 1;
+    const int64_t row = s->order ? s->order[s->first + i] : s->first + i;
+    *s->fault = no_cell(weight);
+    s->fault->row = row;
+    if (!isfinite(weight)) return found(PYNN_OPERATION_SAMPLE_WEIGHT, "a sample weight", -1, s->fault, s->error);
+    if (s->batch->has_labels || weight == 0) continue; /* a row of weight 0 is not there: its target may be anything */
+    if (!find(model->kernels, real_at(s, s->w->targets, i * model->outputs), 1, model->outputs, model->outputs,
+              s->fault))
+      continue;
+    s->fault->row = row;
+    return found(PYNN_OPERATION_TARGET, "a target", -1, s->fault, s->error);
+  }
+  return PYNN_OK;
+}
+
+/* The parameters, or their gradient, in the order of the layers or, `up` < 0, against it. */
+static pynn_status search_tensors(const struct search *s, const void *vector, int up,
+                                  const pynn_operation operations[2], const char *const whats[2]) {
+  const pynn_model *model = s->w->model;
+  for (int32_t n = 0; n < model->n_tensors; n++) {
+    const pynn_tensor *tensor = &model->tensors[up > 0 ? n : model->n_tensors - 1 - n];
+    const int bias = tensor->name[0] != 'k';
+    if (!find(model->kernels, real_at(s, vector, tensor->offset), tensor->rows, tensor->columns, tensor->columns,
+              s->fault))
+      continue;
+    s->fault->row = -1; /* of the tensor, not of the data */
+    return found(operations[bias], whats[bias], tensor->layer, s->fault, s->error);
+  }
+  return PYNN_OK;
+}
+
+static pynn_status search_parameters(const struct search *s) {
+  static const pynn_operation operations[] = {PYNN_OPERATION_PARAMETER, PYNN_OPERATION_PARAMETER};
+  static const char *const whats[] = {"a kernel weight", "a bias"};
+  return search_tensors(s, s->w->model->parameters, 1, operations, whats);
+}
+
+static pynn_status search_gradient(const struct search *s, const void *gradient) {
+  static const pynn_operation operations[] = {PYNN_OPERATION_DW, PYNN_OPERATION_DB};
+  static const char *const whats[] = {"a gradient of the kernel", "a gradient of the bias"};
+  return search_tensors(s, gradient, -1, operations, whats);
+}
+
+static pynn_status search_values(const struct search *s) {
+  const pynn_model *model = s->w->model;
+  pynn_status status = PYNN_OK;
+  for (int32_t i = 0; i < model->n_layers && !status; i++) {
+    const int64_t units = model->layers[i].units;
+    if (!model->layers[i].activation) continue;
+    status = search_rows(s, PYNN_OPERATION_GEMM, "a pre-activation", i, s->w->z[i], units, units);
+    if (!status) status = search_rows(s, PYNN_OPERATION_ACTIVATION, "an activation", i, s->w->y[i], units, units);
+  }
+  return status;
+}
+
+static pynn_status search_loss(const struct search *s, double loss) {
+  *s->fault = no_cell(loss);
+  return isfinite(loss) ? PYNN_OK : found(PYNN_OPERATION_LOSS, "the loss", -1, s->fault, s->error);
+}
+
+static pynn_status search_deltas(const struct search *s) {
+  for (int32_t i = s->w->model->n_layers - 1; i >= 0; i--) {
+    *s->fault = no_cell(s->w->sums[i].delta_max);
+    if (!finite_(s->w, s->w->sums[i].delta_max))
+      return found(PYNN_OPERATION_DACTIVATION, "a gradient of the pre-activations", i, s->fault, s->error);
+  }
+  return PYNN_OK;
+}
+
+static pynn_status search_inputs(const struct search *s) {
+  const int64_t inputs = s->w->model->inputs;
+  return search_rows(s, PYNN_OPERATION_INPUT, "an input", -1, s->batch->x, inputs, s->batch->ldx);
+}
+
+static pynn_status search_step(const struct search *s, double loss, const void *gradient) {
+  pynn_status status = search_inputs(s);
+  if (!status) status = search_targets(s);
+  if (!status) status = search_parameters(s);
+  if (!status) status = search_values(s);
+  if (!status) status = search_loss(s, loss);
+  if (!status) status = search_deltas(s);
+  if (!status) status = search_gradient(s, gradient);
+  if (status) return status;
+  *s->fault = no_cell((double)NAN);
+  return found(PYNN_OPERATION_NONE, "a value", -1, s->fault, s->error);
+}
+
+static int sums_finite(const pynn_workspace *w) {
+  int well = 1;
   for (int32_t i = 0; i < w->model->n_layers; i++) {
     const struct layer_sums *sums = &w->sums[i];
     well &= finite_(w, sums->activation_max) & finite_(w, sums->delta_max) & finite_(w, sums->gradient_max);
   }
-  return well ? PYNN_OK : search(w, batch, loss, gradient, order, first, fault, error);
+  return well;
+}
+
+pynn_status health_check(const pynn_workspace *w, const struct batch *batch, double loss, const void *gradient,
+                         const int64_t *order, int64_t first, struct fault *fault, pynn_error *error) {
+  const struct search s = {w, batch, order, first, fault, error};
+  return isfinite(loss) && sums_finite(w) ? PYNN_OK : search_step(&s, loss, gradient);
+}
+
+/* ---- passes without a backward one */
+
+int health_forward_finite(const pynn_workspace *w, int64_t rows, const void *out) {
+  const struct kernels *kernels = w->model->kernels;
+  int well = finite_(w, kernels->largest((size_t)(rows * w->model->outputs), out));
+  for (int32_t i = 0; i < w->model->n_layers; i++) well &= finite_(w, w->sums[i].activation_max);
+  return well;
+}
+
+/* The first row whose loss is not finite though its logits and target are. */
+static pynn_status search_row_losses(const struct search *s, const void *logits) {
+  const pynn_workspace *w = s->w;
+  const pynn_model *model = w->model;
+  const int64_t n = model->outputs;
+  for (int64_t i = 0; i < s->batch->rows; i++) {
+    const double weight = s->batch->has_weights ? w->weights[i] : 1;
+    if (weight == 0) continue;
+    const void *target = s->batch->has_labels ? NULL : real_at(s, w->targets, i * n);
+    *s->fault = no_cell(weight * model->loss->row_loss((size_t)n, real_at(s, logits, i * n), target, w->labels[i], 0,
+                                                       NULL, model->loss_spec.values));
+    if (isfinite(s->fault->value)) continue;
+    s->fault->row = s->order ? s->order[s->first + i] : s->first + i;
+    return found(PYNN_OPERATION_LOSS, "the loss", -1, s->fault, s->error);
+  }
+  return PYNN_OK;
+}
+
+pynn_status health_check_forward(const pynn_workspace *w, const struct batch *batch, int has_targets,
+                                 const void *logits, const void *predictions, const int64_t *order, int64_t first,
+                                 pynn_error *error) {
+  struct fault fault;
+  const struct search s = {w, batch, order, first, &fault, error};
+  const int64_t outputs = w->model->outputs;
+  pynn_status status = search_inputs(&s);
+  if (!status && has_targets) status = search_targets(&s);
+  if (!status) status = search_parameters(&s);
+  if (!status) status = search_values(&s);
+  if (!status && has_targets) status = search_row_losses(&s, logits);
+  if (!status)
+    status = search_rows(&s, PYNN_OPERATION_ACTIVATION, "a prediction", w->model->n_layers - 1, predictions, outputs,
+                         outputs);
+  return status;
 }
 
 /* ---- statistics */

@@ -18,6 +18,14 @@ struct fault {
 pynn_status health_check(const pynn_workspace *workspace, const struct batch *batch, double loss, const void *gradient,
                          const int64_t *order, int64_t first, struct fault *fault, pynn_error *error);
 
+/* The same for a pass without a backward one: whether its values and `out` (rows x outputs: predictions or logits) are
+ * finite, by a few comparisons, ... */
+int health_forward_finite(const pynn_workspace *workspace, int64_t rows, const void *out);
+/* ... and the search, in a workspace that keeps every layer's values. */
+pynn_status health_check_forward(const pynn_workspace *workspace, const struct batch *batch, int has_targets,
+                                 const void *logits, const void *predictions, const int64_t *order, int64_t first,
+                                 pynn_error *error);
+
 struct pynn_trainer;
 /* Fills the trainer's statistics from the pass and the update just done; `before` is what the parameters were. */
 void health_statistics(struct pynn_trainer *trainer);

@@ -1,25 +1,68 @@
 /* Predictions and evaluation: tiles of rows through a workspace, however many rows there are. */
 #include "array.h"
-#include "pass.h"
+#include "health.h"
 
-static pynn_status run(const pynn_model *model, pynn_workspace *w, const pynn_array *x, const pynn_array *targets,
-                       const pynn_array *weights, int raw, void *out, double *loss, pynn_error *error) {
-  const struct guard guard = compute_begin(model->context, 0);
-  pynn_status status = PYNN_OK;
-  for (int64_t first = 0; first < x->rows && !status; first += w->capacity) {
-    const int64_t rows = x->rows - first < w->capacity ? x->rows - first : w->capacity;
-    struct batch batch = {.rows = rows, .x = w->input, .ldx = model->inputs};
-    if (targets) status = pass_targets(w, targets, weights, NULL, first, &batch, error);
-    if (status) break;
-    array_gather(model->kernels, x, NULL, first, rows, w->input);
+#include <math.h>
+
+/* What a call was given. */
+struct call {
+  const pynn_model *model;
+  const pynn_array *x, *targets, *weights; /* targets NULL: a prediction */
+  int raw;
+  void *out; /* may be NULL in an evaluation */
+  pynn_error *error;
+};
+
+/* A tile that is not finite once more, with every layer's values kept, to name the first cell at fault. In a prediction
+ * rows of `x` that are not finite themselves may give anything: they are left out. Allocates; releases. */
+static pynn_status locate(const struct call *call, int64_t first, int64_t rows) {
+  const pynn_model *model = call->model;
+  struct batch batch = {.ldx = model->inputs};
+  int64_t order[PYNN_PREDICT_ROWS];
+  pynn_workspace *w = NULL;
+  pynn_status status = workspace_new(&w, model, rows, 1);
+  if (status) return fail(call->error, PYNN_ERROR_NUMERIC, "expected finite numbers; received NaN or infinity");
+  w->keeps = 0; /* what was computed before is computed again, to the last bit: without the BLAS */
+  for (int64_t i = 0; i < rows; i++) {
+    array_gather(model->kernels, call->x, NULL, first + i, 1, w->input);
+    if (call->targets || model->kernels->largest((size_t)model->inputs, w->input) <= model->kernels->maximum)
+      order[batch.rows++] = first + i;
+  }
+  if (batch.rows) {
+    array_gather(model->kernels, call->x, order, 0, batch.rows, w->input);
+    batch.x = w->input;
+    if (call->targets) status = pass_targets(w, call->targets, call->weights, order, 0, &batch, call->error);
     const void *logits = pass_forward(w, &batch, 0, 0, 0);
-    if (targets) *loss += pass_loss(w, &batch, logits, 0);
-    if (out)
-      pass_predictions(w, rows, logits, raw,
-                       (char *)out + (size_t)first * (size_t)model->outputs * model->kernels->size);
+    pass_predictions(w, batch.rows, logits, call->raw, w->delta[0]);
+    if (!status)
+      status = health_check_forward(w, &batch, call->targets != NULL, logits, w->delta[0], order, 0, call->error);
+  }
+  pynn_workspace_free(w);
+  return status;
+}
+
+static pynn_status run(const struct call *call, pynn_workspace *w, double *loss) {
+  const pynn_model *model = call->model;
+  const struct guard guard = compute_begin(model->context, 0);
+  pynn_status status = PYNN_OK, fault = PYNN_OK;
+  for (int64_t first = 0; first < call->x->rows && !status; first += w->capacity) {
+    const int64_t rows = call->x->rows - first < w->capacity ? call->x->rows - first : w->capacity;
+    struct batch batch = {.rows = rows, .x = w->input, .ldx = model->inputs};
+    if (call->targets) status = pass_targets(w, call->targets, call->weights, NULL, first, &batch, call->error);
+    if (status) break;
+    array_gather(model->kernels, call->x, NULL, first, rows, w->input);
+    const void *logits = pass_forward(w, &batch, 0, 0, 0), *seen = logits;
+    const double sum = call->targets ? pass_loss(w, &batch, logits, 0) : 0;
+    *loss += sum;
+    if (call->out) {
+      void *out = (char *)call->out + (size_t)first * (size_t)model->outputs * model->kernels->size;
+      pass_predictions(w, rows, logits, call->raw, out);
+      seen = out;
+    }
+    if (!fault && !(isfinite(sum) && health_forward_finite(w, rows, seen))) fault = locate(call, first, rows);
   }
   compute_end(model->context, guard);
-  return status;
+  return status ? status : fault;
 }
 
 pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw, void *out,
@@ -27,7 +70,9 @@ pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, con
   if (!model || !workspace || workspace->model != model || !x || !out)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a model, its workspace, x and out; received NULL");
   pynn_status status = array_check(x, "x", -1, model->inputs, error);
-  return status ? status : run(model, workspace, x, NULL, NULL, raw, out, NULL, error);
+  const struct call call = {.model = model, .x = x, .raw = raw, .out = out, .error = error};
+  double none = 0;
+  return status ? status : run(&call, workspace, &none);
 }
 
 pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x,
@@ -37,8 +82,9 @@ pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, co
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
                 "expected a model, its workspace, x, targets and loss; received NULL");
   pynn_status status = pass_check_targets(model, x, targets, weights, error);
+  const struct call call = {model, x, targets, weights, 0, out, error};
   double sum = 0;
-  if (!status) status = run(model, workspace, x, targets, weights, 0, out, &sum, error);
-  if (!status) *loss = x->rows ? sum / (double)x->rows : 0;
+  if (!status) status = run(&call, workspace, &sum);
+  if (!status || status == PYNN_ERROR_NUMERIC) *loss = x->rows ? sum / (double)x->rows : 0;
   return status;
 }

@@ -155,11 +155,58 @@ static void test(const pynn_context *context, pynn_dtype dtype) {
   done(&run);
 }
 
+/* Predictions and evaluations name what they meet; what they computed is there all the same. */
+static void test_predict(const pynn_context *context, pynn_dtype dtype) {
+  struct run run = run_of(context, dtype, "relu", "mse", "sgd", 1e-3);
+  const double huge = dtype == PYNN_FLOAT32 ? 3e38 : 1.7e308;
+  double out[ROWS * OUTPUTS], loss = 0;
+  pynn_error error = {.status = PYNN_OK};
+  pynn_workspace *workspace;
+  CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, run.model));
+  pynn_array *inputs = &run.data.x, *targets = &run.data.targets, *weights = &run.data.weights;
+  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, out, &error));
+  CHECK_STATUS(PYNN_OK, pynn_evaluate(run.model, workspace, inputs, targets, weights, NULL, &loss, &error));
+
+  x[5 * INPUTS + 1] = (double)NAN; /* a row that is not finite may give anything */
+  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, out, &error));
+  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_evaluate(run.model, workspace, inputs, targets, weights, NULL, &loss, &error));
+  CHECK(error.operation == PYNN_OPERATION_INPUT && error.row == 5 && error.column == 1 && error.layer == -1);
+  CHECK(!isfinite(loss));
+
+  for (int64_t i = 0; i < INPUTS; i++) set_parameter(&run, i * HIDDEN + 4, i == 2 ? 10 : 0); /* unit 4 is 10 x[2] */
+  x[17 * INPUTS + 2] = huge;
+  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_predict(run.model, workspace, inputs, 1, out, &error));
+  CHECK(error.operation == PYNN_OPERATION_GEMM && error.row == 17 && error.layer == 0);
+  x[5 * INPUTS + 1] = 0, x[17 * INPUTS + 2] = 1;
+  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, out, &error));
+
+  y[9 * OUTPUTS + 3] = (double)INFINITY;
+  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_evaluate(run.model, workspace, inputs, targets, weights, NULL, &loss, &error));
+  CHECK(error.operation == PYNN_OPERATION_TARGET && error.row == 9 && error.column == 3);
+  y[9 * OUTPUTS + 3] = dtype == PYNN_FLOAT32 ? 3e38 : 1e300; /* squares leave the range of double, or do not */
+  const pynn_status status = pynn_evaluate(run.model, workspace, inputs, targets, weights, NULL, &loss, &error);
+  CHECK(dtype == PYNN_FLOAT32 ? status == PYNN_OK : status == PYNN_ERROR_NUMERIC);
+  CHECK(dtype == PYNN_FLOAT32 || (error.operation == PYNN_OPERATION_LOSS && error.row == 9));
+  y[9 * OUTPUTS + 3] = 0;
+
+  w[3] = (double)NAN;
+  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_evaluate(run.model, workspace, inputs, targets, weights, NULL, &loss, &error));
+  CHECK(error.operation == PYNN_OPERATION_SAMPLE_WEIGHT && error.row == 3);
+  w[3] = 1;
+  set_parameter(&run, 2 * HIDDEN + 7, (double)INFINITY);
+  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_predict(run.model, workspace, inputs, 0, out, &error));
+  CHECK(error.operation == PYNN_OPERATION_PARAMETER && error.layer == 0 && error.column == 7);
+  pynn_workspace_free(workspace);
+  done(&run);
+}
+
 int main(void) {
   pynn_context *context;
   CHECK_STATUS(PYNN_OK, pynn_context_new(&context, NULL));
   test(context, PYNN_FLOAT32);
   test(context, PYNN_FLOAT64);
+  test_predict(context, PYNN_FLOAT32);
+  test_predict(context, PYNN_FLOAT64);
   CHECK(!strcmp(pynn_operation_name(PYNN_OPERATION_DW), "dW"));
   CHECK(!strcmp(pynn_operation_name((pynn_operation)99), "none"));
   pynn_context_free(context);

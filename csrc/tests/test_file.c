@@ -306,7 +306,7 @@ static void test_numbers(void) {
 
 /* Loads bytes that must be refused, without taking more memory than they allow. */
 static void check_refused(const pynn_context *context, const unsigned char *bytes, size_t size, const char *what) {
-  pynn_error error = {PYNN_OK, 0, 0, 0, 0, ""};
+  pynn_error error = {.status = PYNN_OK};
   pynn_model *model = NULL;
   size_t before = peak = in_use;
   pynn_status status = pynn_load_memory(&model, context, bytes, size, &error);
@@ -485,7 +485,7 @@ static void test_hostile(const pynn_context *context) {
   };
   for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++) {
     changed = rewritten(bytes, size, harmless[i][0], harmless[i][1], &new_size);
-    pynn_error error = {PYNN_OK, 0, 0, 0, 0, ""};
+    pynn_error error = {.status = PYNN_OK};
     if (!CHECK(pynn_load_memory(&loaded, context, changed, new_size, &error) == PYNN_OK))
       fprintf(stderr, "  %s: %s\n", harmless[i][1], error.message);
     if (i == 0) CHECK(strcmp(pynn_model_metadata(loaded, "zebra"), "la/\xF0\x9F\x98\x80 in the file") == 0);
