@@ -20,7 +20,7 @@ _HOME = {
     "runtime": ["get_num_threads", "set_num_threads"],
 }  # fmt: skip
 _MODULES = ["activations", "arrays", "blas", "callbacks", "data", "datasets", "errors", "initializers", "layers",
-            "losses", "metrics", "optimizers", "plots", "runtime"]  # fmt: skip
+            "losses", "metrics", "optimizers", "plots", "runtime", "schedules"]  # fmt: skip
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
 

@@ -40,6 +40,9 @@ from . import (
 from . import (
     runtime as runtime,
 )
+from . import (
+    schedules as schedules,
+)
 from .callbacks import (
     Callback as Callback,
 )

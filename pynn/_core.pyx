@@ -203,7 +203,7 @@ cdef Vector vector(object owner, void *data, int64_t n, pynn_dtype dtype):
 # ---------------------------------------------------------------- names
 
 TABLES = {"activation": PYNN_ACTIVATION, "loss": PYNN_LOSS, "optimizer": PYNN_OPTIMIZER,
-          "initializer": PYNN_INITIALIZER, "layer": PYNN_LAYER}
+          "initializer": PYNN_INITIALIZER, "layer": PYNN_LAYER, "schedule": PYNN_SCHEDULE}
 
 
 cdef str text(const char *s):
@@ -255,6 +255,30 @@ cdef tuple write_spec(const pynn_spec *spec):
     cdef const pynn_row *row = pynn_table_row(<pynn_table>spec.table, spec.row)
     return text(row.name), {text(row.fields[f].name): field_type(&row.fields[f])(spec.values[f])
                             for f in range(row.n_fields)}
+
+
+# ---------------------------------------------------------------- schedules
+
+cdef int read_schedule(pynn_schedule *out, tuple schedule) except -1:
+    """((name, {field: number}), boundaries, values, warm-up steps, start factor) -> pynn_schedule."""
+    choice, boundaries, values, warmup_steps, start = schedule
+    check(pynn_schedule_named(out, (<str>choice[0]).encode()))
+    read_spec(&out.spec, PYNN_SCHEDULE, choice)
+    if len(boundaries) > PYNN_MAX_BOUNDARIES:
+        raise errors.ArgumentValueError(f"expected at most {PYNN_MAX_BOUNDARIES} boundaries; received {len(boundaries)}")
+    out.n_boundaries, out.warmup_steps, out.warmup_start_factor = <int32_t>len(boundaries), warmup_steps, start
+    for i, boundary in enumerate(boundaries):
+        out.boundaries[<size_t>i] = boundary
+    for i, value in enumerate(values):
+        out.values[<size_t>i] = value
+    return 0
+
+
+def schedule_rate(tuple schedule not None, int64_t step):
+    """The learning rate of the step that follows `step` applied ones."""
+    cdef pynn_schedule s
+    read_schedule(&s, schedule)
+    return pynn_schedule_rate(&s, step)
 
 
 # ---------------------------------------------------------------- context
@@ -710,6 +734,25 @@ cdef class Trainer:
     def learning_rate(self, double value):
         with self.model.exclusive:
             check(pynn_trainer_set_learning_rate(self.c, value))
+
+    def set_schedule(self, tuple schedule not None):
+        """The learning rate follows a schedule (see `read_schedule`) of the steps applied from now on."""
+        cdef pynn_schedule s
+        cdef pynn_error error
+        read_schedule(&s, schedule)
+        error.status = PYNN_OK
+        with self.model.exclusive:
+            check(pynn_trainer_set_schedule(self.c, &s, &error), &error)
+
+    @property
+    def rate_factor(self):
+        """What rollbacks have left of a schedule."""
+        return pynn_trainer_rate_factor(self.c)
+
+    @rate_factor.setter
+    def rate_factor(self, double value):
+        with self.model.exclusive:
+            check(pynn_trainer_set_rate_factor(self.c, value))
 
     @property
     def steps(self):

@@ -98,6 +98,7 @@ cdef extern from "pynn.h" nogil:
         PYNN_OPTIMIZER
         PYNN_INITIALIZER
         PYNN_LAYER
+        PYNN_SCHEDULE
 
     enum: PYNN_MAX_FIELDS
     enum: PYNN_FIELD_OPEN_MINIMUM
@@ -136,6 +137,21 @@ cdef extern from "pynn.h" nogil:
     pynn_status pynn_spec_named(pynn_spec *out, pynn_table table, const char *name)
     pynn_status pynn_spec_set(pynn_spec *spec, const char *field, double value)
     double pynn_spec_get(const pynn_spec *spec, const char *field)
+
+    # schedules
+    enum: PYNN_MAX_BOUNDARIES
+
+    ctypedef struct pynn_schedule:
+        size_t struct_size
+        pynn_spec spec
+        int64_t warmup_steps
+        double warmup_start_factor
+        int32_t n_boundaries
+        int64_t boundaries[64]
+        double values[65]
+
+    pynn_status pynn_schedule_named(pynn_schedule *out, const char *name)
+    double pynn_schedule_rate(const pynn_schedule *schedule, int64_t step)
 
     # model
     ctypedef struct pynn_layer:
@@ -252,6 +268,9 @@ cdef extern from "pynn.h" nogil:
                                    void *predictions, pynn_step *step, pynn_error *error)
     pynn_status pynn_trainer_set_learning_rate(pynn_trainer *trainer, double learning_rate)
     double pynn_trainer_learning_rate(const pynn_trainer *trainer)
+    pynn_status pynn_trainer_set_schedule(pynn_trainer *trainer, const pynn_schedule *schedule, pynn_error *error)
+    double pynn_trainer_rate_factor(const pynn_trainer *trainer)
+    pynn_status pynn_trainer_set_rate_factor(pynn_trainer *trainer, double factor)
     int64_t pynn_trainer_steps(const pynn_trainer *trainer)
     pynn_status pynn_trainer_set_steps(pynn_trainer *trainer, int64_t steps)
     void *pynn_trainer_gradient(pynn_trainer *trainer)

@@ -227,14 +227,28 @@ class Sequential:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next steps; assign to change it."""
-        return float(self._compiled().optimizer.learning_rate)
+        """Of the next step; assign to change it, unless the optimizer follows a schedule."""
+        optimizer = self._compiled().optimizer
+        if optimizer.schedule is None:
+            return float(optimizer.learning_rate)
+        return float(self._trainer.learning_rate if self._trainer is not None else optimizer.schedule(0))
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
+        if self._compiled().optimizer.schedule is not None:
+            raise ArgumentValueError(
+                f"expected an optimizer whose learning rate is a number; received one that follows "
+                f"{self.optimizer.schedule!r}: compile with a number to set it by hand"
+            )
         self.optimizer = replace(self._compiled().optimizer, learning_rate=value)
         if self._trainer is not None:
             self._trainer.learning_rate = self.optimizer.learning_rate
+
+    def keep_learning_rate(self) -> None:
+        """What rollbacks have left of a constant learning rate is the optimizer's from now on."""
+        rate = self.trainer(1).learning_rate
+        if self.optimizer.schedule is None and rate != self.optimizer.learning_rate:
+            self.optimizer = replace(self.optimizer, learning_rate=rate)
 
     def _compiled(self) -> Sequential:
         if self.loss is None:
@@ -248,8 +262,10 @@ class Sequential:
             new = _core.Trainer(
                 self.core, self.optimizer.core, batch_size, clip, self.seed, guard=self._guard.to_dict()
             )
+            if self.optimizer.schedule is not None:
+                new.set_schedule(self.optimizer.schedule.core_schedule)
             if self._trainer is not None:
-                new.steps = self._trainer.steps
+                new.steps, new.rate_factor = self._trainer.steps, self._trainer.rate_factor
                 for to, source in zip(new.slots, self._trainer.slots, strict=True):
                     np.asarray(to)[...] = np.asarray(source)
             self._trainer, self._capacity = new, batch_size
@@ -533,6 +549,7 @@ class Sequential:
         if self._trainer is not None:
             slots = [np.array(slot) for slot in self._trainer.slots]
             state |= {"steps": self._trainer.steps, "slots": slots, "capacity": self._capacity}
+            state["rate_factor"] = self._trainer.rate_factor
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -543,7 +560,7 @@ class Sequential:
             self.parameters[...] = state["parameters"]
         if "steps" in state:
             trainer = self.trainer(state["capacity"])
-            trainer.steps = state["steps"]
+            trainer.steps, trainer.rate_factor = state["steps"], state["rate_factor"]
             for to, source in zip(trainer.slots, state["slots"], strict=True):
                 np.asarray(to)[...] = source
         self.metrics, self.history, self._epoch = state["metrics"], state["history"], state["epoch"]

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .specs import Spec, Table, check_number
+from . import schedules
+from .specs import Numbers, Spec, Table, check_number
 
 _CLIPNORM = {"type": float, "minimum": 0.0, "maximum": 1e38, "open_minimum": True, "open_maximum": False}
 
@@ -26,10 +28,34 @@ class Optimizer(Spec):
     global_clipnorm: float | None = None
 
     def __post_init__(self) -> None:
+        rate = self.learning_rate  # type: ignore[attr-defined]
+        scheduled = isinstance(rate, (schedules.Schedule, Mapping, str))
+        if scheduled:
+            rate = schedules.get(rate)
+            default = next(rule["default"] for rule in self.row["fields"] if rule["name"] == "learning_rate")
+            object.__setattr__(self, "learning_rate", default)
         super().__post_init__()
+        if scheduled:
+            object.__setattr__(self, "learning_rate", rate)
         if self.global_clipnorm is not None:
             value = check_number(f"{type(self).__name__}.global_clipnorm", self.global_clipnorm, _CLIPNORM)
             object.__setattr__(self, "global_clipnorm", value)
+
+    @property
+    def schedule(self) -> schedules.Schedule | None:
+        """What the learning rate follows; None when it is a number."""
+        rate = self.learning_rate  # type: ignore[attr-defined]
+        return rate if isinstance(rate, schedules.Schedule) else None
+
+    @property
+    def core(self) -> tuple[str, Numbers]:
+        if self.schedule is None:
+            return super().core
+        return replace(self, learning_rate=1.0).core  # type: ignore[call-arg]
+
+    def to_dict(self) -> dict[str, Any]:
+        values = super().to_dict()
+        return values | {"learning_rate": self.schedule.to_dict()} if self.schedule else values
 
 
 table = Table(

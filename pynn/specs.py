@@ -109,12 +109,12 @@ class Table:
     @cached_property
     def _canonical(self) -> dict[str, str]:
         names = {alias: name for name, row in self.rows.items() for alias in row["aliases"]}
-        return names | {name: name for name in self.rows}
+        return names | {name: name for name in [*self.rows, *self._classes]}
 
     @cached_property
     def class_names(self) -> dict[str, str]:
         """Name of the class -> name of the row."""
-        return {class_name(name): name for name in self.rows}
+        return {class_name(name): name for name in dict.fromkeys([*self.rows, *self._classes])}
 
     def canonical(self, name: str, argument: str | None = None) -> str:
         """The row's name for a name or alias."""
@@ -131,6 +131,10 @@ class Table:
         if name not in self._classes:
             self._classes[name] = self._make(self.rows[name])
         return self._classes[name]
+
+    def define(self, cls: type) -> None:
+        """A class that is written by hand, for the row of its `name` or beside the rows."""
+        self._classes[cls.name] = cls  # type: ignore[attr-defined]
 
     def _make(self, row: Mapping[str, Any]) -> type:
         members = [(rule["name"], rule["type"], field(default=rule["type"](rule["default"]))) for rule in row["fields"]]

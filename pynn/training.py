@@ -183,8 +183,7 @@ class Training:
         if lost:
             self.progress.note(f"and {lost} more before these")
             self.history.ledger_lost += lost
-        if any(event["kind"] == "rolled_back" for event in events):
-            self.model.learning_rate = trainer.learning_rate
+        self.model.keep_learning_rate()
 
     def run_epoch(self, epoch: int) -> dict[str, float]:
         """One epoch and its validation; its values are added to the history."""
@@ -275,8 +274,7 @@ def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | 
         return StepResult(float("nan"), float("nan"), False, findings)
     finally:
         events = model.trainer(1).events()[0]
-    if any(event["kind"] == "rolled_back" for event in events):
-        model.learning_rate = model.trainer(1).learning_rate
+    model.keep_learning_rate()
     if not applied:
         found = health.findings(events)
         warnings.warn(f"a step was refused: {found[0].message}", TrainingWarning, stacklevel=3)

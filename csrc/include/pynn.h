@@ -185,7 +185,8 @@ typedef enum pynn_table {
   PYNN_LOSS = 1,
   PYNN_OPTIMIZER = 2,
   PYNN_INITIALIZER = 3,
-  PYNN_LAYER = 4
+  PYNN_LAYER = 4,
+  PYNN_SCHEDULE = 5
 } pynn_table;
 
 #define PYNN_MAX_FIELDS 8
@@ -239,6 +240,46 @@ PYNN_API pynn_status pynn_spec_named(pynn_spec *out, pynn_table table, const cha
 PYNN_API pynn_status pynn_spec_set(pynn_spec *spec, const char *field, double value);
 /* The number of that name; NaN when there is none. */
 PYNN_API double pynn_spec_get(const pynn_spec *spec, const char *field);
+
+/* ---------------------------------------------------------------- schedules */
+
+/* The learning rate as a function of the steps applied so far: a PYNN_SCHEDULE row with its numbers, after a warm-up
+ * in which the rate rises along a line from warmup_start_factor x to 1 x the schedule's first; the schedule's own steps
+ * count from its end. Lists are for piecewise_constant_decay: values[i] holds up to and including step boundaries[i].
+ */
+#define PYNN_MAX_BOUNDARIES 64
+typedef struct pynn_schedule {
+  size_t struct_size;
+  pynn_spec spec;
+  int64_t warmup_steps;       /* >= 0; 0: none */
+  double warmup_start_factor; /* in [0, 1] */
+  int32_t n_boundaries;
+  int64_t boundaries[PYNN_MAX_BOUNDARIES]; /* rising */
+  double values[PYNN_MAX_BOUNDARIES + 1];  /* finite, >= 0 */
+} pynn_schedule;
+
+/* A row of the table with its defaults and no warm-up; pynn_spec_set(&schedule.spec, ...) changes its numbers.
+ * UNKNOWN_NAME. Thread-safe. */
+PYNN_API pynn_status pynn_schedule_named(pynn_schedule *out, const char *name);
+/* The rate of the step that follows `step` applied ones. Thread-safe. */
+PYNN_API double pynn_schedule_rate(const pynn_schedule *schedule, int64_t step);
+
+/* Lowers a rate when a value, a validation loss for instance, has not become better by more than min_delta for
+ * `patience` calls. A plain value: copy it to save it. Not thread-safe. */
+typedef struct pynn_plateau {
+  size_t struct_size;
+  double factor;            /* of the rate, in (0, 1); 0.1 */
+  int64_t patience;         /* 10 */
+  double min_delta;         /* 1e-4 */
+  int64_t cooldown;         /* calls after a change in which none is counted; 0 */
+  double min_learning_rate; /* 0 */
+  int maximise;             /* 0: smaller values are better */
+  double best;              /* what it remembers: zero at first */
+  int64_t waited, cooling, n_values;
+} pynn_plateau;
+PYNN_API void pynn_plateau_init(pynn_plateau *plateau);
+/* The rate to go on with, given the value of the epoch that ended and the rate at hand. */
+PYNN_API double pynn_plateau_next(pynn_plateau *plateau, double value, double learning_rate);
 
 /* ---------------------------------------------------------------- model */
 
@@ -422,9 +463,17 @@ PYNN_API pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *
                                         int64_t first, int64_t count, int64_t batch_size, double seconds,
                                         void *predictions, pynn_step *step, pynn_error *error);
 
-/* The learning rate of the next steps: finite and > 0, else INVALID_ARGUMENT. */
+/* The learning rate of the next steps: finite and > 0, else INVALID_ARGUMENT. Ends a schedule. */
 PYNN_API pynn_status pynn_trainer_set_learning_rate(pynn_trainer *trainer, double learning_rate);
+/* The rate of the next step. */
 PYNN_API double pynn_trainer_learning_rate(const pynn_trainer *trainer);
+/* From now on the rate of each step is rate_factor x pynn_schedule_rate(schedule, steps applied). The schedule is
+ * copied. INVALID_ARGUMENT, and the old rate goes on. */
+PYNN_API pynn_status pynn_trainer_set_schedule(pynn_trainer *trainer, const pynn_schedule *schedule, pynn_error *error);
+/* 1 at first; rollbacks multiply it by their backoff. Finite and > 0, else INVALID_ARGUMENT. Without a schedule it
+ * does nothing. */
+PYNN_API double pynn_trainer_rate_factor(const pynn_trainer *trainer);
+PYNN_API pynn_status pynn_trainer_set_rate_factor(pynn_trainer *trainer, double factor);
 /* Steps applied so far; with the parameters and the state vectors this is all that a trainer remembers. Dropout draws
  * depend on (seed, steps) alone. */
 PYNN_API int64_t pynn_trainer_steps(const pynn_trainer *trainer);

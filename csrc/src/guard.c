@@ -235,15 +235,17 @@ void guard_keep(pynn_trainer *t) {
 static int roll_back(pynn_trainer *t, int diverged) {
   struct watch *v = &t->watch;
   const int older = (v->newest + 1) % SNAPSHOTS;
-  const double rate = t->learning_rate * pow(v->options.backoff, (double)(v->futile + 1));
-  if (v->rollbacks >= v->options.max_rollbacks || !v->snapshots[v->newest].good || !(rate >= DBL_MIN)) return 0;
+  const double less = pow(v->options.backoff, (double)(v->futile + 1));
+  const double left = less * (t->scheduled ? t->rate_factor : t->learning_rate);
+  if (v->rollbacks >= v->options.max_rollbacks || !v->snapshots[v->newest].good || !(left >= DBL_MIN)) return 0;
   if ((diverged || v->futile) && v->snapshots[older].good) {
     v->snapshots[v->newest].good = 0;
     v->newest = older;
   }
   copy_state(t, &v->snapshots[v->newest], 1);
   t->steps = v->snapshots[v->newest].steps;
-  t->learning_rate = rate;
+  if (t->scheduled) t->rate_factor = left;
+  t->learning_rate = t->scheduled ? pynn_trainer_learning_rate(t) : left;
   trainer_measure(t);
   v->rollbacks++;
   v->futile++;

@@ -1,6 +1,7 @@
-/* Names: the five tables as the public sees them, and specs chosen from them. */
+/* Names: the tables as the public sees them, and specs chosen from them. */
 #include "context.h"
 #include "initializers.h"
+#include "schedules.h"
 #include "tables.h"
 
 #include <math.h>
@@ -28,6 +29,7 @@ int32_t pynn_table_size(pynn_table table) {
     case PYNN_OPTIMIZER: return kernels->n_optimizers;
     case PYNN_INITIALIZER: return pynn_n_initializers;
     case PYNN_LAYER: return sizeof layers / sizeof *layers;
+    case PYNN_SCHEDULE: return pynn_n_schedules;
   }
   return 0;
 }
@@ -40,6 +42,7 @@ const pynn_row *pynn_table_row(pynn_table table, int32_t index) {
     case PYNN_OPTIMIZER: return &kernels->optimizers[index].row;
     case PYNN_INITIALIZER: return &pynn_initializers[index].row;
     case PYNN_LAYER: return &layers[index];
+    case PYNN_SCHEDULE: return &pynn_schedules[index].row;
   }
   return NULL;
 }

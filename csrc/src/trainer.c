@@ -8,6 +8,7 @@
 #include "array.h"
 #include "health.h"
 #include "rng.h"
+#include "schedules.h"
 #include "tables.h"
 
 #include <float.h>
@@ -105,6 +106,7 @@ pynn_status pynn_trainer_new(pynn_trainer **out, pynn_model *model, const pynn_t
   t->spec = options->optimizer;
   t->clip_norm = options->clip_norm;
   t->learning_rate = options->optimizer.values[0];
+  t->rate_factor = 1;
   t->dropout_key = stream_key(options->seed, STREAM_DROPOUT, 0);
   t->chunks = (model->n_parameters + CHUNK - 1) / CHUNK;
   status = workspace_new(&t->w, model, options->batch_size, 1);
@@ -150,10 +152,27 @@ void pynn_trainer_free(pynn_trainer *t) {
 pynn_status pynn_trainer_set_learning_rate(pynn_trainer *t, double learning_rate) {
   pynn_spec spec = t->spec;
   pynn_status status = pynn_spec_set(&spec, "learning_rate", learning_rate);
-  if (!status) t->learning_rate = learning_rate;
+  if (!status) t->learning_rate = learning_rate, t->scheduled = 0;
   return status;
 }
-double pynn_trainer_learning_rate(const pynn_trainer *t) { return t->learning_rate; }
+pynn_status pynn_trainer_set_schedule(pynn_trainer *t, const pynn_schedule *schedule, pynn_error *error) {
+  if (!t || !schedule)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a trainer and a schedule; received NULL");
+  pynn_status status = schedule_check(schedule, error);
+  if (status) return status;
+  t->schedule = *schedule;
+  t->scheduled = 1;
+  return PYNN_OK;
+}
+double pynn_trainer_rate_factor(const pynn_trainer *t) { return t->rate_factor; }
+pynn_status pynn_trainer_set_rate_factor(pynn_trainer *t, double factor) {
+  if (!(factor > 0 && factor <= DBL_MAX)) return PYNN_ERROR_INVALID_ARGUMENT;
+  t->rate_factor = factor;
+  return PYNN_OK;
+}
+double pynn_trainer_learning_rate(const pynn_trainer *t) {
+  return t->scheduled ? t->rate_factor * pynn_schedule_rate(&t->schedule, t->steps) : t->learning_rate;
+}
 int64_t pynn_trainer_steps(const pynn_trainer *t) { return t->steps; }
 pynn_status pynn_trainer_set_steps(pynn_trainer *t, int64_t steps) {
   if (steps < 0) return PYNN_ERROR_INVALID_ARGUMENT;
@@ -328,6 +347,7 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
   struct batch batch = take_rows(t, &data->x, order, first, rows);
   pynn_status status = pass_targets(t->w, &data->targets, &data->weights, order, first, &batch, error);
   if (status) return status;
+  t->learning_rate = pynn_trainer_learning_rate(t);
   guard_keep(t);
   t->w->observes = t->before && t->steps % watch->options.check_every == 0;
   const void *logits = pass_forward(t->w, &batch, 1, t->dropout_key, (uint64_t)t->steps);

@@ -12,6 +12,9 @@ struct pynn_trainer {
   const struct optimizer *optimizer;
   pynn_spec spec;
   double clip_norm, learning_rate;
+  int scheduled;
+  pynn_schedule schedule;
+  double rate_factor; /* of the schedule: what rollbacks have left of it */
   uint64_t dropout_key;
   int64_t steps;
   pynn_workspace *w;
