@@ -264,8 +264,8 @@ cdef int read_schedule(pynn_schedule *out, tuple schedule) except -1:
     choice, boundaries, values, warmup_steps, start = schedule
     check(pynn_schedule_named(out, (<str>choice[0]).encode()))
     read_spec(&out.spec, PYNN_SCHEDULE, choice)
-    if len(boundaries) > PYNN_MAX_BOUNDARIES:
-        raise errors.ArgumentValueError(f"expected at most {PYNN_MAX_BOUNDARIES} boundaries; received {len(boundaries)}")
+    if len(boundaries) > PYNN_MAX_BOUNDARIES or len(values) > PYNN_MAX_BOUNDARIES + 1:
+        raise errors.ArgumentValueError(f"expected at most {PYNN_MAX_BOUNDARIES} boundaries; received more")
     out.n_boundaries, out.warmup_steps, out.warmup_start_factor = <int32_t>len(boundaries), warmup_steps, start
     for i, boundary in enumerate(boundaries):
         out.boundaries[<size_t>i] = boundary
