@@ -609,7 +609,7 @@ PYNN_API pynn_status pynn_trainer_blame(const pynn_trainer *trainer, const pynn_
 
 /* A text entry of a model file beside the model itself: names of classes, for instance. */
 typedef struct pynn_metadata {
-  const char *key;   /* letters, digits, '.', '_', '-'; not "format", not starting with "pynn." */
+  const char *key;   /* letters, digits, '.', '_', '-'; not "format", not starting with "pynn." or "layers." */
   const char *value; /* UTF-8 */
 } pynn_metadata;
 
@@ -618,8 +618,9 @@ typedef struct pynn_metadata {
  * INVALID_ARGUMENT for an entry that is not as above, TOO_LARGE for more than 100 MB of entries. */
 PYNN_API pynn_status pynn_save(const pynn_model *model, const char *path, const pynn_metadata *entries,
                                int32_t n_entries, pynn_error *error);
-/* Reads a model that pynn_save wrote. Nothing of the file is believed unchecked: memory stays below the file's size
- * plus a megabyte, and a file with any byte changed or missing is refused. IO, FILE_FORMAT, OUT_OF_MEMORY, TOO_LARGE.
+/* Reads a model that pynn_save or pynn_checkpoint_save wrote. Nothing of the file is believed unchecked: memory stays
+ * below the file's size plus a megabyte, and a file with any byte changed or missing is refused. IO, FILE_FORMAT,
+ * OUT_OF_MEMORY, TOO_LARGE.
  */
 PYNN_API pynn_status pynn_load(pynn_model **out, const pynn_context *context, const char *path, pynn_error *error);
 /* The same from `size` bytes of memory. */
@@ -627,6 +628,68 @@ PYNN_API pynn_status pynn_load_memory(pynn_model **out, const pynn_context *cont
                                       pynn_error *error);
 /* Text entry of the loaded file, NULL when there is none. Valid as long as the model. */
 PYNN_API const char *pynn_model_metadata(const pynn_model *model, const char *key);
+
+/* ---------------------------------------------------------------- checkpoints */
+
+/* A run of steps at one moment: all that decides what the next steps do, so that a run which goes on from here ends
+ * with the bits of one that never stopped, whatever the guard does on the way. That is: parameters, the optimizer's
+ * state, steps, learning rate, what the guard has learned with its good states, statistics, events not yet moved out.
+ * Beside it the caller's own texts and vectors. A file of it is a model file too: pynn_load reads the model. */
+typedef struct pynn_checkpoint pynn_checkpoint;
+
+/* A named vector of numbers of the caller's. */
+typedef struct pynn_vector {
+  const char *name; /* as a key of pynn_metadata, nor "__metadata__" */
+  pynn_dtype dtype;
+  int64_t count;
+  const void *data; /* count numbers, one after the other; need not be aligned */
+} pynn_vector;
+
+/* Writes the trainer's state with `entries` and `vectors` (at most 900) to `path`, as pynn_save does: the old file
+ * stays until the new one is whole. Takes memory for a copy of the state meanwhile. Not while the trainer trains. IO,
+ * OUT_OF_MEMORY, TOO_LARGE, INVALID_ARGUMENT and DTYPE for names, texts and vectors that are not as above; NUMERIC when
+ * the state holds a number that is not finite, or the guard suspects it: the last good file is then left alone. */
+PYNN_API pynn_status pynn_checkpoint_save(const pynn_trainer *trainer, const char *path, const pynn_metadata *entries,
+                                          int32_t n_entries, const pynn_vector *vectors, int32_t n_vectors,
+                                          pynn_error *error);
+
+/* Reads what pynn_checkpoint_save or _write wrote. Nothing of the file is believed unchecked: memory stays below the
+ * file's size plus a megabyte, and a file with any byte changed or missing is refused. The context must outlive the
+ * checkpoint. IO, FILE_FORMAT (a model file is no checkpoint), OUT_OF_MEMORY, TOO_LARGE. */
+PYNN_API pynn_status pynn_checkpoint_load(pynn_checkpoint **out, const pynn_context *context, const char *path,
+                                          pynn_error *error);
+/* The same from `size` bytes of memory. */
+PYNN_API pynn_status pynn_checkpoint_load_memory(pynn_checkpoint **out, const pynn_context *context, const void *bytes,
+                                                 size_t size, pynn_error *error);
+PYNN_API void pynn_checkpoint_free(pynn_checkpoint *checkpoint);
+
+/* Puts the trainer and its model where the checkpoint was taken. Their layers, dtype, seed, loss, optimizer (its
+ * learning rate apart), clip_norm and guard must be those of the checkpoint; INVALID_ARGUMENT names what differs,
+ * FILE_FORMAT a number that no run has; nothing is changed then. Neither allocates nor reads files. Not while the
+ * trainer trains. */
+PYNN_API pynn_status pynn_checkpoint_restore(const pynn_checkpoint *checkpoint, pynn_trainer *trainer,
+                                             pynn_error *error);
+
+/* The model in it, for predictions. Valid as long as the checkpoint. Thread-safe, as are the next two. */
+PYNN_API const pynn_model *pynn_checkpoint_model(const pynn_checkpoint *checkpoint);
+/* A text of the loaded file, NULL when there is none. Valid as long as the checkpoint. */
+PYNN_API const char *pynn_checkpoint_entry(const pynn_checkpoint *checkpoint, const char *key);
+/* A vector of the loaded file; its name and data are valid as long as the checkpoint. INVALID_ARGUMENT when there is
+ * none. */
+PYNN_API pynn_status pynn_checkpoint_vector(const pynn_checkpoint *checkpoint, const char *name, pynn_vector *out);
+/* The same by number, in the order of the names, the library's own ("pynn.") among them. */
+PYNN_API int32_t pynn_checkpoint_n_vectors(const pynn_checkpoint *checkpoint);
+PYNN_API pynn_status pynn_checkpoint_vector_at(const pynn_checkpoint *checkpoint, int32_t index, pynn_vector *out);
+
+/* To write while steps go on: take a copy between two steps, then write it from another thread. _new takes the memory
+ * for copies of this trainer's state, and the first copy; OUT_OF_MEMORY. _take replaces the copy without allocating;
+ * INVALID_ARGUMENT for a trainer whose state has another size. _write fails as pynn_checkpoint_save does; one thread at
+ * a time with _take. */
+PYNN_API pynn_status pynn_checkpoint_new(pynn_checkpoint **out, const pynn_trainer *trainer, pynn_error *error);
+PYNN_API pynn_status pynn_checkpoint_take(pynn_checkpoint *checkpoint, const pynn_trainer *trainer, pynn_error *error);
+PYNN_API pynn_status pynn_checkpoint_write(const pynn_checkpoint *checkpoint, const char *path,
+                                           const pynn_metadata *entries, int32_t n_entries, const pynn_vector *vectors,
+                                           int32_t n_vectors, pynn_error *error);
 
 /* ---------------------------------------------------------------- advanced */
 

@@ -1,13 +1,16 @@
 /* Files through POSIX; see disk.h. */
 #undef _GNU_SOURCE /* for the strerror_r that is standard */
 #define _POSIX_C_SOURCE 200809L
+#define _DARWIN_C_SOURCE /* for flock */
 
 #include "disk.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +18,7 @@
 #define MAX_LINKS 40
 #define MAX_NAMES 100
 #define MAX_TRANSFER ((size_t)1 << 30) /* some systems refuse more in one call */
+#define TEMPORARY_PREFIX 15            /* characters of ".pynn-xxxxxxxx-" */
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -75,24 +79,65 @@ static int open_directory(struct disk_file *disk) {
   return disk->directory < 0 ? errno : 0;
 }
 
+/* What the names of a target's temporary files begin with: these are ours to remove. */
+static void temporary_prefix(struct disk_file *disk, char prefix[TEMPORARY_PREFIX + 1]) {
+  uint32_t hash = 2166136261u;
+  for (const char *c = base_name(disk->target); *c; c++) hash = (hash ^ (unsigned char)*c) * 16777619u;
+  snprintf(prefix, TEMPORARY_PREFIX + 1, ".pynn-%08x-", (unsigned)hash);
+}
+
 /* A name that others cannot foresee; O_EXCL is what makes it safe. */
 static void choose_name(struct disk_file *disk) {
   struct timespec now;
+  char prefix[TEMPORARY_PREFIX + 1];
   clock_gettime(CLOCK_REALTIME, &now);
   uint64_t name = (uint64_t)now.tv_sec * 1000000007u + (uint64_t)now.tv_nsec;
   name = (name ^ (uint64_t)getpid() << 40 ^ (uint64_t)(uintptr_t)disk) * 0x9E3779B97F4A7C15u;
-  snprintf(disk->temporary, sizeof disk->temporary, ".pynn-%016llx.tmp", (unsigned long long)(name ^ name >> 29));
+  temporary_prefix(disk, prefix);
+  snprintf(disk->temporary, sizeof disk->temporary, "%s%010llx.tmp", prefix,
+           (unsigned long long)(name ^ name >> 29) & 0xFFFFFFFFFFu);
 }
 
+/* A temporary file is locked while it is written, so that others know it from one whose writer was killed: the lock
+ * ends with the descriptor. Where nothing can be locked nothing is ever removed, either. */
 static int open_temporary(struct disk_file *disk, mode_t mode) {
+  struct stat status;
   for (int names = 0; names < MAX_NAMES; names++) {
     choose_name(disk);
-    disk->file = openat(disk->directory, disk->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (disk->file >= 0) return 0;
-    if (errno != EEXIST && errno != EINTR) break;
+    disk->file = openat(disk->directory, disk->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (disk->file < 0 && errno != EEXIST && errno != EINTR) break;
+    if (disk->file < 0) continue;
+    flock(disk->file, LOCK_EX | LOCK_NB);
+    if (fstat(disk->file, &status) != 0) return errno;
+    if (status.st_nlink > 0) return 0;
+    close(disk->file); /* someone took it for an old one before it was locked */
+    disk->file = -1;
+    errno = EEXIST;
   }
   disk->temporary[0] = '\0';
   return errno;
+}
+
+static void remove_if_left(int directory, const char *name) {
+  int file = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (file < 0) return;
+  if (flock(file, LOCK_EX | LOCK_NB) == 0) unlinkat(directory, name, 0);
+  close(file);
+}
+
+/* Removes what writers of this target left behind when they were killed. Best effort: a failure means nothing. */
+static void remove_left(struct disk_file *disk) {
+  char prefix[TEMPORARY_PREFIX + 1];
+  temporary_prefix(disk, prefix);
+  int copy = openat(disk->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+  if (!directory) {
+    if (copy >= 0) close(copy);
+    return;
+  }
+  for (struct dirent *entry; (entry = readdir(directory));)
+    if (strncmp(entry->d_name, prefix, TEMPORARY_PREFIX) == 0) remove_if_left(disk->directory, entry->d_name);
+  closedir(directory);
 }
 
 int disk_create(struct disk_file *disk, const char *path) {
@@ -116,6 +161,7 @@ int disk_create(struct disk_file *disk, const char *path) {
   if (exists && not_regular(old.st_mode)) return not_regular(old.st_mode);
   if (exists && faccessat(disk->directory, name, W_OK, 0) != 0) return errno;
 
+  remove_left(disk);
   disk->operation = "create a temporary file beside";
   code = open_temporary(disk, exists ? old.st_mode & 0777 : 0666);
   if (code) return code;

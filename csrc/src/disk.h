@@ -21,7 +21,7 @@ int disk_open(struct disk_file *disk, const char *path, uint64_t *size);
 int disk_read(struct disk_file *disk, void *out, size_t size, size_t *taken);
 
 /* Starts a temporary file that will replace the regular file at `path`, or at the end of its symbolic links. It has
- * that file's mode, or for a new one what the umask leaves. */
+ * that file's mode, or for a new one what the umask leaves. Removes what killed writers of that file left behind. */
 int disk_create(struct disk_file *disk, const char *path);
 int disk_write(struct disk_file *disk, const void *bytes, size_t size);
 /* Puts what was written at the target, on the disk itself, before it returns. */

@@ -1,16 +1,19 @@
-/* Model files. A file is a valid safetensors file: the header's length (8 bytes, little-endian), the header (JSON),
- * then the parameters (little-endian reals), which begin at a multiple of 64:
+/* Files of models and checkpoints. A file is a valid safetensors file: the header's length (8 bytes, little-endian),
+ * the header (JSON), then the parameters (little-endian reals), which begin at a multiple of 64, and vectors:
  *
  *   {"__metadata__":{"format":"pynn", "pynn.checksum":"<16 hex digits>", "pynn.version":"1", "pynn.model":"<JSON>",
  *                    <the caller's entries in the order of their keys>},
- *    "layers.0.kernel":{"dtype":"F32", "shape":[inputs, units], "data_offsets":[begin, end]}, "layers.0.bias": ...}
+ *    "layers.0.kernel":{"dtype":"F32", "shape":[inputs, units], "data_offsets":[begin, end]}, "layers.0.bias": ...,
+ *    <vectors in the order of their names, in checkpoints only: "pynn.steps":{"dtype":"I64", "shape":[1], ...}>}
  *
  *   pynn.model: {"dtype":"float32", "inputs":784, "seed":0, "loss":null or {"name":..., <numbers>},
  *                "layers":[{"kind":"dense", <numbers>, "activation":{"name":..., <numbers>},
  *                           "kernel_initializer":{...}, "bias_initializer":{...}}, {"kind":"dropout", <numbers>}]}
  *
- * The reader takes keys and tensors in this order only, so that duplicates, holes and overlaps cannot occur; a number
- * that a row does not have in the file keeps its default. Parameters are read as they are, NaN and infinity too. */
+ * A checkpoint (checkpoint.c) has text entries and vectors whose names start with "pynn."; a reader of models passes
+ * over the vectors. The reader takes keys and tensors in this order only, so that duplicates, holes and overlaps cannot
+ * occur; a number that a row does not have in the file keeps its default. Parameters are read as they are, NaN and
+ * infinity too. */
 #include "file.h"
 
 #include <inttypes.h>
@@ -25,12 +28,13 @@
 #define VERSION "1"
 #define ALIGNMENT 64
 #define MAX_HEADER ((uint64_t)100 << 20) /* as other readers of safetensors have it */
-#define CHUNK ((size_t)1 << 15)          /* bytes moved at once, a multiple of BLOCK */
+#define CHUNK ((size_t)1 << 15)          /* bytes moved at once, a multiple of every element's size */
 
-/* By PYNN_FLOAT32, PYNN_FLOAT64. */
-static const struct {
-  const char *name, *tensor;
-} dtypes[] = {{"float32", "F32"}, {"float64", "F64"}};
+/* The dtypes of models, and those of tensors, by pynn_dtype. */
+static const char *const dtypes[] = {"float32", "float64"};
+static const char *const tensor_dtypes[] = {"F32", "F64", "F16", "BOOL", "I8",  "I16",
+                                            "I32", "I64", "U8",  "U16",  "U32", "U64"};
+#define N_TENSOR_DTYPES ((int)(sizeof tensor_dtypes / sizeof *tensor_dtypes))
 
 /* By pynn_table, for messages. */
 static const char *const table_names[] = {"activations", "losses", "optimizers", "initializers", "layers"};
@@ -79,6 +83,8 @@ static void reorder(unsigned char *bytes, size_t size, size_t real_size) {
 
 struct checksum {
   uint64_t lanes[LANES];
+  unsigned char rest[BLOCK]; /* bytes that do not fill a block yet */
+  size_t n_rest;
 };
 
 static uint64_t step(uint64_t lane, uint64_t word) {
@@ -86,44 +92,66 @@ static uint64_t step(uint64_t lane, uint64_t word) {
   return product << 29 | product >> 35;
 }
 
-/* Only the last part may have a size that is no multiple of BLOCK; it counts as filled up with zeros. */
-static void checksum_add(struct checksum *sum, const unsigned char *bytes, size_t size) {
+static void add_blocks(struct checksum *sum, const unsigned char *bytes, size_t blocks) {
   uint64_t a = sum->lanes[0], b = sum->lanes[1], c = sum->lanes[2], d = sum->lanes[3];
-  unsigned char last[BLOCK] = {0};
-  memcpy(last, bytes + size / BLOCK * BLOCK, size % BLOCK);
-  for (size_t done = 0; done < size; done += BLOCK) {
-    const unsigned char *block = size - done < BLOCK ? last : bytes + done;
-    a = step(a, load_u64(block));
-    b = step(b, load_u64(block + 8));
-    c = step(c, load_u64(block + 16));
-    d = step(d, load_u64(block + 24));
+  for (const unsigned char *end = bytes + blocks * BLOCK; bytes < end; bytes += BLOCK) {
+    a = step(a, load_u64(bytes));
+    b = step(b, load_u64(bytes + 8));
+    c = step(c, load_u64(bytes + 16));
+    d = step(d, load_u64(bytes + 24));
   }
-  *sum = (struct checksum){{a, b, c, d}};
+  sum->lanes[0] = a, sum->lanes[1] = b, sum->lanes[2] = c, sum->lanes[3] = d;
 }
 
-static void checksum_digits(const struct checksum *sum, char digits[CHECKSUM_DIGITS]) {
+static void checksum_add(struct checksum *sum, const void *data, size_t size) {
+  const unsigned char *bytes = data;
+  if (sum->n_rest > 0) {
+    size_t n = size < BLOCK - sum->n_rest ? size : BLOCK - sum->n_rest;
+    memcpy(sum->rest + sum->n_rest, bytes, n);
+    sum->n_rest += n, bytes += n, size -= n;
+    if (sum->n_rest < BLOCK) return;
+    add_blocks(sum, sum->rest, 1);
+    sum->n_rest = 0;
+  }
+  add_blocks(sum, bytes, size / BLOCK);
+  sum->n_rest = size % BLOCK;
+  memcpy(sum->rest, bytes + size / BLOCK * BLOCK, sum->n_rest);
+}
+
+/* A last block that is not full counts as filled up with zeros. */
+static void checksum_digits(struct checksum *sum, char digits[CHECKSUM_DIGITS]) {
   char text[CHECKSUM_DIGITS + 1];
   uint64_t value = 0;
+  if (sum->n_rest > 0) {
+    memset(sum->rest + sum->n_rest, 0, BLOCK - sum->n_rest);
+    add_blocks(sum, sum->rest, 1);
+  }
   for (int i = 0; i < LANES; i++) value = step(value, sum->lanes[i]);
   snprintf(text, sizeof text, "%016" PRIx64, value);
   memcpy(digits, text, CHECKSUM_DIGITS);
 }
 
 void file_checksum(const void *bytes, size_t size, char digits[CHECKSUM_DIGITS]) {
+  static const unsigned char zeros[CHECKSUM_DIGITS + 1] = "0000000000000000";
   const unsigned char *file = bytes;
-  unsigned char start[(CHECKSUM_OFFSET + CHECKSUM_DIGITS + BLOCK - 1) / BLOCK * BLOCK] = {0};
-  size_t started = size < sizeof start ? size : sizeof start;
-  memcpy(start, file, started);
-  memset(start + CHECKSUM_OFFSET, '0', CHECKSUM_DIGITS);
-  struct checksum sum = {{0}};
-  checksum_add(&sum, start, started);
-  checksum_add(&sum, file + started, size - started);
+  struct checksum sum = {{0}, {0}, 0};
+  checksum_add(&sum, file, CHECKSUM_OFFSET);
+  checksum_add(&sum, zeros, CHECKSUM_DIGITS);
+  checksum_add(&sum, file + CHECKSUM_OFFSET + CHECKSUM_DIGITS, size - CHECKSUM_OFFSET - CHECKSUM_DIGITS);
   checksum_digits(&sum, digits);
 }
 
-static int valid_key(const char *key) {
+static int valid_name(const char *name) {
   static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-  return *key && key[strspn(key, letters)] == '\0' && strncmp(key, "pynn.", 5) != 0 && strcmp(key, "format") != 0;
+  if (!name || !*name || name[strspn(name, letters)] != '\0') return 0;
+  return strcmp(name, "format") != 0 && strcmp(name, "__metadata__") != 0 && strncmp(name, "layers.", 7) != 0;
+}
+
+/* Entries and vectors are kept in the order of their names, which both begin with. */
+static const char *name_of(const void *named) { return *(const char *const *)named; }
+
+static int compare_names(const void *a, const void *b) {
+  return strcmp(name_of(*(const void *const *)a), name_of(*(const void *const *)b));
 }
 
 /* A tensor as the header describes it. */
@@ -137,7 +165,7 @@ struct entry {
 static struct entry entry_of(const pynn_model *model, const pynn_tensor *tensor) {
   int is_bias = tensor->offset == model->layers[tensor->layer].bias;
   uint64_t rows = (uint64_t)tensor->rows, columns = (uint64_t)tensor->columns, size = model->kernels->size;
-  struct entry entry = {.dtype = dtypes[model->dtype].tensor, .rank = is_bias ? 1 : 2};
+  struct entry entry = {.dtype = tensor_dtypes[model->dtype], .rank = is_bias ? 1 : 2};
   snprintf(entry.name, sizeof entry.name, "layers.%" PRId32 ".%s", tensor->layer, tensor->name);
   entry.shape[0] = is_bias ? columns : rows;
   entry.shape[1] = columns;
@@ -162,12 +190,13 @@ static pynn_status fail_disk(pynn_error *error, const struct disk_file *disk, co
 
 /* ---------------------------------------------------------------- save */
 
-static void put_spec(struct json_writer *writer, const char *key, const pynn_spec *spec) {
+void file_put_spec(struct json_writer *writer, const char *key, const pynn_spec *spec, const char *without) {
   const pynn_row *row = pynn_table_row((pynn_table)spec->table, spec->row);
   json_put_string(writer, key);
   json_put(writer, ":");
   json_put_string(writer, row->name);
   for (int32_t i = 0; i < row->n_fields; i++) {
+    if (without && strcmp(row->fields[i].name, without) == 0) continue;
     json_put(writer, ",");
     json_put_string(writer, row->fields[i].name);
     json_put(writer, ":");
@@ -178,12 +207,12 @@ static void put_spec(struct json_writer *writer, const char *key, const pynn_spe
 
 static void put_layer(struct json_writer *writer, const pynn_layer *layer) {
   json_put(writer, "{");
-  put_spec(writer, "kind", &layer->kind);
+  file_put_spec(writer, "kind", &layer->kind, NULL);
   for (size_t i = 0; layer->kind.row == LAYER_DENSE && i < N_DENSE_SPECS; i++) {
     json_put(writer, ",");
     json_put_string(writer, dense_specs[i].key);
     json_put(writer, ":{");
-    put_spec(writer, "name", (const pynn_spec *)((const char *)layer + dense_specs[i].offset));
+    file_put_spec(writer, "name", (const pynn_spec *)((const char *)layer + dense_specs[i].offset), NULL);
     json_put(writer, "}");
   }
   json_put(writer, "}");
@@ -191,7 +220,7 @@ static void put_layer(struct json_writer *writer, const pynn_layer *layer) {
 
 static void put_model(struct json_writer *writer, const pynn_model *model) {
   json_put(writer, "{\"dtype\":");
-  json_put_string(writer, dtypes[model->dtype].name);
+  json_put_string(writer, dtypes[model->dtype]);
   json_put(writer, ",\"inputs\":");
   json_put_unsigned(writer, (uint64_t)model->inputs);
   json_put(writer, ",\"seed\":");
@@ -200,7 +229,7 @@ static void put_model(struct json_writer *writer, const pynn_model *model) {
   const pynn_spec *loss = pynn_model_loss(model);
   if (loss) {
     json_put(writer, "{");
-    put_spec(writer, "name", loss);
+    file_put_spec(writer, "name", loss, NULL);
     json_put(writer, "}");
   } else {
     json_put(writer, "null");
@@ -221,9 +250,9 @@ static void put_numbers(struct json_writer *writer, const uint64_t *numbers, siz
   json_put(writer, "]");
 }
 
-static void put_tensor(struct json_writer *writer, const struct entry *entry) {
+static void put_tensor(struct json_writer *writer, const char *name, const struct entry *entry) {
   json_put(writer, ",");
-  json_put_string(writer, entry->name);
+  json_put_string(writer, name);
   json_put(writer, ":{\"dtype\":");
   json_put_string(writer, entry->dtype);
   json_put(writer, ",\"shape\":");
@@ -233,104 +262,204 @@ static void put_tensor(struct json_writer *writer, const struct entry *entry) {
   json_put(writer, "}");
 }
 
-static void put_header(struct json_writer *writer, const pynn_model *model, const pynn_metadata *const *entries,
-                       int32_t n_entries) {
+/* What a file is made of. Entries and vectors in the order of their names. */
+struct contents {
+  const pynn_model *model;
+  const pynn_metadata **entries;
+  const pynn_vector **vectors;
+  int32_t n_entries, n_vectors;
+};
+
+static uint64_t vector_size(const pynn_vector *vector) {
+  return (uint64_t)vector->count * pynn_dtype_size(vector->dtype);
+}
+
+static uint64_t parameters_size(const pynn_model *model) {
+  return (uint64_t)model->n_parameters * model->kernels->size;
+}
+
+static void put_header(struct json_writer *writer, const struct contents *contents) {
+  const pynn_model *model = contents->model;
+  uint64_t offset = parameters_size(model);
   json_put(writer, FILE_START "0000000000000000\",\"pynn.version\":\"" VERSION "\",\"pynn.model\":\"");
   writer->nested = 1;
   put_model(writer, model);
   writer->nested = 0;
   json_put(writer, "\"");
-  for (int32_t i = 0; i < n_entries; i++) {
+  for (int32_t i = 0; i < contents->n_entries; i++) {
     json_put(writer, ",");
-    json_put_string(writer, entries[i]->key);
+    json_put_string(writer, contents->entries[i]->key);
     json_put(writer, ":");
-    json_put_string(writer, entries[i]->value);
+    json_put_string(writer, contents->entries[i]->value);
   }
   json_put(writer, "}");
   for (int32_t i = 0; i < model->n_tensors; i++) {
     struct entry entry = entry_of(model, &model->tensors[i]);
-    put_tensor(writer, &entry);
+    put_tensor(writer, entry.name, &entry);
+  }
+  for (int32_t i = 0; i < contents->n_vectors; i++) {
+    const pynn_vector *vector = contents->vectors[i];
+    struct entry entry = {.dtype = tensor_dtypes[vector->dtype], .rank = 1, .shape = {(uint64_t)vector->count}};
+    entry.offsets[0] = offset;
+    entry.offsets[1] = offset += vector_size(vector);
+    put_tensor(writer, vector->name, &entry);
   }
   json_put(writer, "}");
   while ((FILE_PREFIX + writer->size) % ALIGNMENT != 0) json_put(writer, " ");
 }
 
-static int compare_entries(const void *a, const void *b) {
-  return strcmp((*(const pynn_metadata *const *)a)->key, (*(const pynn_metadata *const *)b)->key);
+static pynn_status bad_name(const char *name, const char *what, pynn_error *error) {
+  return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
+              "expected a %s of letters, digits, '.', '_' and '-', not starting with 'pynn.' or 'layers.', not "
+              "'format' or '__metadata__'; received '%.80s'",
+              what, name ? name : "NULL");
 }
 
-/* Fills `sorted` with pointers to the entries in the order of their keys. */
-static pynn_status sort_entries(const pynn_metadata **sorted, const pynn_metadata *entries, int32_t n_entries,
-                                pynn_error *error) {
-  for (int32_t i = 0; i < n_entries; i++) {
-    const char *key = entries[i].key, *value = entries[i].value;
-    if (!key || !valid_key(key))
-      return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
-                  "expected a metadata key of letters, digits, '.', '_' and '-', not starting with 'pynn.' and not "
-                  "'format'; received '%.80s'",
-                  key ? key : "NULL");
-    if (!value || json_utf8(value, strlen(value)) != strlen(value))
-      return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected UTF-8 as the value of metadata '%.80s'; received %s",
-                  key, value ? "other bytes" : "NULL");
-    sorted[i] = &entries[i];
-  }
-  if (n_entries > 0) qsort(sorted, (size_t)n_entries, sizeof *sorted, compare_entries);
-  for (int32_t i = 1; i < n_entries; i++)
-    if (compare_entries(&sorted[i - 1], &sorted[i]) == 0)
-      return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected different metadata keys; received '%.80s' twice",
-                  sorted[i]->key);
+static pynn_status check_entry(const pynn_metadata *entry, pynn_error *error) {
+  if (!valid_name(entry->key)) return bad_name(entry->key, "metadata key", error);
+  if (!entry->value || json_utf8(entry->value, strlen(entry->value)) != strlen(entry->value))
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected UTF-8 as the value of metadata '%.80s'; received %s",
+                entry->key, entry->value ? "other bytes" : "NULL");
   return PYNN_OK;
 }
 
-/* Takes the parameters in chunks as the file has them: into the checksum, or to the disk. */
-static int each_chunk(const pynn_model *model, struct checksum *sum, struct disk_file *disk) {
+static pynn_status check_vector(const pynn_vector *vector, pynn_error *error) {
+  if (!valid_name(vector->name)) return bad_name(vector->name, "vector's name", error);
+  if (!pynn_dtype_size(vector->dtype))
+    return fail(error, PYNN_ERROR_DTYPE, "expected a dtype of pynn.h in vector '%.80s'; received dtype=%d",
+                vector->name, (int)vector->dtype);
+  if (vector->count < 0 || vector->count > MAX_PARAMETERS || (vector->count > 0 && !vector->data))
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
+                "expected 0 ... 2^36 numbers in vector '%.80s'; received count=%" PRId64 "%s", vector->name,
+                vector->count, vector->data ? "" : ", data=NULL");
+  return PYNN_OK;
+}
+
+/* Fills both lists with pointers to what is checked, in the order of the names. */
+static pynn_status sort_contents(struct contents *contents, const pynn_metadata *entries, const pynn_vector *vectors,
+                                 pynn_error *error) {
+  for (int32_t i = 0; i < contents->n_entries; i++) {
+    pynn_status status = check_entry(&entries[i], error);
+    if (status != PYNN_OK) return status;
+    contents->entries[i] = &entries[i];
+  }
+  for (int32_t i = 0; i < contents->n_vectors; i++) {
+    pynn_status status = check_vector(&vectors[i], error);
+    if (status != PYNN_OK) return status;
+    contents->vectors[i] = &vectors[i];
+  }
+  const struct {
+    void *list;
+    int32_t n;
+    const char *what;
+  } lists[] = {{contents->entries, contents->n_entries, "metadata keys"},
+               {contents->vectors, contents->n_vectors, "names of vectors"}};
+  for (int l = 0; l < 2; l++) {
+    const void **list = lists[l].list;
+    if (lists[l].n > 0) qsort(list, (size_t)lists[l].n, sizeof *list, compare_names);
+    for (int32_t i = 1; i < lists[l].n; i++)
+      if (compare_names(&list[i - 1], &list[i]) == 0)
+        return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected different %s; received '%.80s' twice", lists[l].what,
+                    name_of(list[i]));
+  }
+  return PYNN_OK;
+}
+
+/* Where finished bytes go: into the checksum, or to the disk. */
+struct sink {
+  struct checksum *sum;
+  struct disk_file *disk;
+};
+
+/* Numbers in chunks as the file has them. */
+static int put_data(const struct sink *sink, const void *data, uint64_t size, size_t element) {
   unsigned char chunk[CHUNK];
-  size_t size = (size_t)model->n_parameters * model->kernels->size;
-  for (size_t done = 0; done < size; done += CHUNK) {
-    size_t n = size - done < CHUNK ? size - done : CHUNK;
-    memcpy(chunk, (const char *)model->parameters + done, n);
-    reorder(chunk, n, model->kernels->size);
-    if (sum) checksum_add(sum, chunk, n);
-    int code = disk ? disk_write(disk, chunk, n) : 0;
+  for (uint64_t done = 0; done < size; done += CHUNK) {
+    size_t n = size - done < CHUNK ? (size_t)(size - done) : CHUNK;
+    memcpy(chunk, (const char *)data + done, n);
+    reorder(chunk, n, element);
+    if (sink->sum) checksum_add(sink->sum, chunk, n);
+    int code = sink->disk ? disk_write(sink->disk, chunk, n) : 0;
     if (code) return code;
   }
   return 0;
 }
 
+/* Everything after the header. */
+static int put_contents(const struct sink *sink, const struct contents *contents) {
+  const pynn_model *model = contents->model;
+  int code = put_data(sink, model->parameters, parameters_size(model), model->kernels->size);
+  for (int32_t i = 0; i < contents->n_vectors && !code; i++) {
+    const pynn_vector *vector = contents->vectors[i];
+    code = put_data(sink, vector->data, vector_size(vector), pynn_dtype_size(vector->dtype));
+  }
+  return code;
+}
+
 /* `start` is everything before the parameters. */
-static pynn_status replace_file(const pynn_model *model, const char *path, const unsigned char *start, size_t size,
-                                pynn_error *error) {
+static pynn_status replace_file(const struct contents *contents, const char *path, const unsigned char *start,
+                                size_t size, pynn_error *error) {
   struct disk_file disk;
+  const struct sink sink = {.disk = &disk};
   int code = disk_create(&disk, path);
   if (!code) code = disk_write(&disk, start, size);
-  if (!code) code = each_chunk(model, NULL, &disk);
+  if (!code) code = put_contents(&sink, contents);
   if (!code) code = disk_commit(&disk);
   pynn_status status = code ? fail_disk(error, &disk, path, code) : PYNN_OK;
   disk_close(&disk);
   return status;
 }
 
-static pynn_status save_sorted(const pynn_model *model, const char *path, const pynn_metadata *const *entries,
-                               int32_t n_entries, pynn_error *error) {
+static pynn_status save_sorted(const struct contents *contents, const char *path, pynn_error *error) {
+  const pynn_context *context = contents->model->context;
   struct json_writer writer = {0};
-  put_header(&writer, model, entries, n_entries);
+  put_header(&writer, contents);
   size_t size = FILE_PREFIX + writer.size;
   if (writer.size > MAX_HEADER)
     return fail(error, PYNN_ERROR_TOO_LARGE, "expected layers and metadata of at most %" PRIu64 " bytes; received %zu",
                 MAX_HEADER, writer.size);
-  unsigned char *start = context_allocate(model->context, size, 1);
+  unsigned char *start = context_allocate(context, size, 1);
   if (!start) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected %zu bytes of memory; received none", size);
   writer = (struct json_writer){.out = (char *)start + FILE_PREFIX, .capacity = writer.size};
-  put_header(&writer, model, entries, n_entries);
+  put_header(&writer, contents);
   store_u64(start, writer.size);
 
-  struct checksum sum = {{0}};
+  struct checksum sum = {{0}, {0}, 0};
+  const struct sink sink = {.sum = &sum};
   checksum_add(&sum, start, size);
-  each_chunk(model, &sum, NULL);
+  put_contents(&sink, contents);
   checksum_digits(&sum, (char *)start + CHECKSUM_OFFSET);
-  pynn_status status = replace_file(model, path, start, size, error);
-  context_release(model->context, start, size, 1);
+  pynn_status status = replace_file(contents, path, start, size, error);
+  context_release(context, start, size, 1);
   return status;
+}
+
+pynn_status file_save(const pynn_model *model, const char *path, const pynn_metadata *entries, int32_t n_entries,
+                      const pynn_vector *vectors, int32_t n_vectors, pynn_error *error) {
+  if (n_vectors > FILE_VECTORS)
+    return fail(error, PYNN_ERROR_TOO_LARGE, "expected at most %d vectors; received %" PRId32, FILE_VECTORS, n_vectors);
+  const size_t count = (size_t)n_entries + (size_t)n_vectors;
+  const void **sorted = context_allocate(model->context, count, sizeof *sorted);
+  if (!sorted) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for %zu entries; received none", count);
+  struct contents contents = {.model = model, .n_entries = n_entries, .n_vectors = n_vectors};
+  contents.entries = (const pynn_metadata **)sorted;
+  contents.vectors = (const pynn_vector **)(sorted + n_entries);
+  pynn_status status = sort_contents(&contents, entries, vectors, error);
+  if (status == PYNN_OK) status = save_sorted(&contents, path, error);
+  context_release(model->context, sorted, count, sizeof *sorted);
+  return status;
+}
+
+/* Names that begin with "pynn." are for the library alone. */
+static int is_own_name(const char *name) { return name && strncmp(name, "pynn.", 5) == 0; }
+
+pynn_status file_check_names(const pynn_metadata *entries, int32_t n_entries, const pynn_vector *vectors,
+                             int32_t n_vectors, pynn_error *error) {
+  for (int32_t i = 0; i < n_entries; i++)
+    if (is_own_name(entries[i].key)) return bad_name(entries[i].key, "metadata key", error);
+  for (int32_t i = 0; i < n_vectors; i++)
+    if (is_own_name(vectors[i].name)) return bad_name(vectors[i].name, "vector's name", error);
+  return PYNN_OK;
 }
 
 pynn_status pynn_save(const pynn_model *model, const char *path, const pynn_metadata *entries, int32_t n_entries,
@@ -341,13 +470,8 @@ pynn_status pynn_save(const pynn_model *model, const char *path, const pynn_meta
                 : !path         ? "no path"
                 : n_entries < 0 ? "a negative number"
                                 : "no entries");
-  size_t count = n_entries > 0 ? (size_t)n_entries : 1;
-  const pynn_metadata **sorted = context_allocate(model->context, count, sizeof *sorted);
-  if (!sorted) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for %zu entries; received none", count);
-  pynn_status status = sort_entries(sorted, entries, n_entries, error);
-  if (status == PYNN_OK) status = save_sorted(model, path, sorted, n_entries, error);
-  context_release(model->context, sorted, count, sizeof *sorted);
-  return status;
+  pynn_status status = file_check_names(entries, n_entries, NULL, 0, error);
+  return status ? status : file_save(model, path, entries, n_entries, NULL, 0, error);
 }
 
 /* ---------------------------------------------------------------- load */
@@ -371,6 +495,9 @@ struct draft {
   pynn_spec loss;
   pynn_layer *layers;
   int32_t n_layers, capacity;
+  struct file_vectors *vectors; /* NULL: the caller passes over them */
+  int is_checkpoint;
+  uint64_t end; /* of the last tensor, from the first one's beginning */
 };
 
 static pynn_status fail_format(pynn_error *error, const struct json *json, const char *where) {
@@ -431,8 +558,8 @@ static void take_model(struct json *json, struct draft *draft) {
   json_open(json, '{');
   json_key(json, "dtype");
   const char *dtype = json_string(json);
-  int is_double = strcmp(dtype, dtypes[PYNN_FLOAT64].name) == 0;
-  if (!is_double && strcmp(dtype, dtypes[PYNN_FLOAT32].name) != 0) json_fail(json, "float32 or float64 as dtype", "");
+  int is_double = strcmp(dtype, dtypes[PYNN_FLOAT64]) == 0;
+  if (!is_double && strcmp(dtype, dtypes[PYNN_FLOAT32]) != 0) json_fail(json, "float32 or float64 as dtype", "");
   draft->options.dtype = is_double ? PYNN_FLOAT64 : PYNN_FLOAT32;
   json_key(json, "inputs");
   draft->options.inputs = (int64_t)json_unsigned(json, MAX_WIDTH);
@@ -461,7 +588,8 @@ static void take_entries(struct draft *draft) {
   struct json *json = &draft->json;
   char *list = (char *)draft->start, *previous = NULL, *key;
   while ((key = json_next_key(json))) {
-    if (!valid_key(key) || (previous && strcmp(previous, key) >= 0)) json_fail(json, "keys of metadata in order", "");
+    if (!valid_name(key) || (previous && strcmp(previous, key) >= 0)) json_fail(json, "keys of metadata in order", "");
+    draft->is_checkpoint |= strncmp(key, "pynn.", 5) == 0;
     size_t size = strlen(key) + 1;
     previous = memmove(list, key, size);
     list += size;
@@ -534,7 +662,7 @@ static pynn_status take_start(struct draft *draft, const pynn_context *context, 
   return PYNN_OK;
 }
 
-/* A model of the right shape, if the source holds exactly its parameters. */
+/* A model of the right shape, if the source holds its parameters. */
 static pynn_status make_model(pynn_model **out, const pynn_context *context, const struct draft *draft, uint64_t size,
                               pynn_error *error) {
   uint64_t parameters = 0, width = (uint64_t)draft->options.inputs; /* the row of units has MAX_WIDTH: no overflow */
@@ -546,7 +674,7 @@ static pynn_status make_model(pynn_model **out, const pynn_context *context, con
     width = units;
   }
   uint64_t bytes = parameters * pynn_dtype_size(draft->options.dtype);
-  if (parameters > (uint64_t)MAX_PARAMETERS || bytes != size)
+  if (parameters > (uint64_t)MAX_PARAMETERS || bytes > size)
     return fail(error, PYNN_ERROR_FILE_FORMAT,
                 "expected %" PRIu64 " bytes of parameters, as the layers say; received %" PRIu64, bytes, size);
   pynn_status status = model_new_empty(out, context, &draft->options, draft->layers, draft->n_layers, error);
@@ -578,30 +706,92 @@ static void take_tensor(struct json *json, const struct entry *entry) {
   json_close(json, '}');
 }
 
-/* The tensors in the header must be those of the model, one after the other. */
-static pynn_status take_tensors(struct draft *draft, const pynn_model *model, pynn_error *error) {
+/* A vector that begins where the last tensor ended. */
+static void take_vector(struct draft *draft, const char *name, uint64_t room) {
+  struct json *json = &draft->json;
+  json_open(json, '{');
+  json_key(json, "dtype");
+  const char *text = json_string(json);
+  int dtype = 0;
+  while (dtype < N_TENSOR_DTYPES && strcmp(text, tensor_dtypes[dtype]) != 0) dtype++;
+  if (dtype == N_TENSOR_DTYPES) json_fail(json, "a dtype of vectors", "");
+  size_t size = json_failed(json) ? 1 : pynn_dtype_size((pynn_dtype)dtype);
+  json_key(json, "shape");
+  json_open(json, '[');
+  uint64_t count = json_unsigned(json, (room - draft->end) / size);
+  json_close(json, ']');
+  json_key(json, "data_offsets");
+  const uint64_t offsets[] = {draft->end, draft->end + count * size};
+  take_numbers(json, offsets, 2);
+  json_close(json, '}');
+  if (json_failed(json)) return;
+  draft->end = offsets[1];
+  if (draft->vectors)
+    draft->vectors->list[draft->vectors->n++] =
+        (pynn_vector){.name = name, .dtype = (pynn_dtype)dtype, .count = (int64_t)count};
+}
+
+/* The vectors of a checkpoint, in the order of their names. `room`: bytes after the header. */
+static void take_vectors(struct draft *draft, uint64_t room) {
+  struct json *json = &draft->json;
+  const char *previous = NULL, *name;
+  for (int n = 0; draft->is_checkpoint && (name = json_next_key(json)); n++) {
+    if (n == FILE_VECTORS) json_fail(json, "no more vectors than this version can have", "");
+    if (!valid_name(name) || (previous && strcmp(previous, name) >= 0))
+      json_fail(json, "names of vectors in order", "");
+    previous = name;
+    take_vector(draft, name, room);
+  }
+}
+
+/* The tensors in the header must be those of the model, one after the other, then vectors up to the file's end. */
+static pynn_status take_tensors(struct draft *draft, const pynn_model *model, uint64_t room, pynn_error *error) {
   struct json *json = &draft->json;
   for (int32_t i = 0; i < model->n_tensors; i++) {
     struct entry entry = entry_of(model, &model->tensors[i]);
     take_tensor(json, &entry);
   }
+  draft->end = parameters_size(model);
+  take_vectors(draft, room);
   json_close(json, '}');
   json_finish(json);
-  return json_failed(json) ? fail_format(error, json, "the header") : PYNN_OK;
+  if (json_failed(json)) return fail_format(error, json, "the header");
+  if (draft->end != room)
+    return fail(error, PYNN_ERROR_FILE_FORMAT,
+                "expected %" PRIu64 " bytes of numbers, as the header says; received %" PRIu64, draft->end, room);
+  return PYNN_OK;
 }
 
-/* The parameters, straight to where they belong; then the source must be at its end and give the checksum. */
-static pynn_status take_parameters(pynn_model *model, struct source *source, struct checksum *sum,
-                                   const char digits[CHECKSUM_DIGITS], pynn_error *error) {
-  size_t size = (size_t)model->n_parameters * model->kernels->size;
-  for (size_t done = 0; done < size; done += CHUNK) {
-    unsigned char *chunk = (unsigned char *)model->parameters + done;
-    size_t n = size - done < CHUNK ? size - done : CHUNK;
+/* Numbers into the checksum and straight to where they belong; to nowhere when `out` is NULL. */
+static pynn_status take_data(struct source *source, struct checksum *sum, void *out, uint64_t size, size_t element,
+                             pynn_error *error) {
+  unsigned char passed[CHUNK];
+  for (uint64_t done = 0; done < size; done += CHUNK) {
+    unsigned char *chunk = out ? (unsigned char *)out + done : passed;
+    size_t n = size - done < CHUNK ? (size_t)(size - done) : CHUNK;
     pynn_status status = take(source, chunk, n, error);
     if (status != PYNN_OK) return status;
     checksum_add(sum, chunk, n);
-    reorder(chunk, n, model->kernels->size);
+    reorder(chunk, n, element);
   }
+  return PYNN_OK;
+}
+
+/* Everything after the header; then the checksum must be the one that the file says. */
+static pynn_status take_contents(struct draft *draft, pynn_model *model, struct source *source, struct checksum *sum,
+                                 const char digits[CHECKSUM_DIGITS], pynn_error *error) {
+  struct file_vectors *vectors = draft->vectors;
+  const uint64_t parameters = parameters_size(model);
+  pynn_status status = take_data(source, sum, model->parameters, parameters, model->kernels->size, error);
+  if (!vectors && !status) status = take_data(source, sum, NULL, draft->end - parameters, 1, error);
+  char *data = vectors ? vectors->block : NULL;
+  for (int32_t i = 0; vectors && i < vectors->n && !status; i++) {
+    pynn_vector *vector = &vectors->list[i];
+    vector->data = data;
+    status = take_data(source, sum, data, vector_size(vector), pynn_dtype_size(vector->dtype), error);
+    data += vector_size(vector);
+  }
+  if (status != PYNN_OK) return status;
   char computed[CHECKSUM_DIGITS];
   checksum_digits(sum, computed);
   if (memcmp(computed, digits, CHECKSUM_DIGITS) != 0)
@@ -610,47 +800,80 @@ static pynn_status take_parameters(pynn_model *model, struct source *source, str
   return PYNN_OK;
 }
 
+/* Memory for as many vectors as the rest of the header can describe, and later for their numbers. */
+static pynn_status make_list(struct draft *draft, const pynn_context *context, pynn_error *error) {
+  static const char shortest[] = "\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}";
+  struct file_vectors *vectors = draft->vectors;
+  if (!vectors) return PYNN_OK;
+  size_t most = (size_t)(draft->json.end - draft->json.at) / (sizeof shortest - 1) + 1;
+  vectors->capacity = most < FILE_VECTORS ? (int32_t)most : FILE_VECTORS;
+  vectors->list = context_allocate(context, (size_t)vectors->capacity, sizeof *vectors->list);
+  if (vectors->list) return PYNN_OK;
+  return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for the names of vectors; received none");
+}
+
+static pynn_status make_block(struct draft *draft, const pynn_model *model, pynn_error *error) {
+  struct file_vectors *vectors = draft->vectors;
+  if (!vectors) return PYNN_OK;
+  vectors->size = (size_t)(draft->end - parameters_size(model));
+  vectors->block = context_allocate(model->context, vectors->size, 1);
+  if (vectors->block) return PYNN_OK;
+  return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected %zu bytes of memory; received none", vectors->size);
+}
+
 static pynn_status load_draft(pynn_model **out, const pynn_context *context, struct source *source, struct draft *draft,
                               pynn_error *error) {
   pynn_status status = take_start(draft, context, source, error);
   if (status != PYNN_OK) return status;
   char digits[CHECKSUM_DIGITS];
-  struct checksum sum = {{0}};
+  struct checksum sum = {{0}, {0}, 0};
   memcpy(digits, draft->start + CHECKSUM_OFFSET, CHECKSUM_DIGITS);
   memset(draft->start + CHECKSUM_OFFSET, '0', CHECKSUM_DIGITS);
   checksum_add(&sum, draft->start, draft->size);
 
+  const uint64_t room = source->size - draft->size;
   status = take_metadata(draft, context, error);
-  if (status == PYNN_OK) status = make_model(out, context, draft, source->size - draft->size, error);
-  if (status == PYNN_OK) status = take_tensors(draft, *out, error);
-  if (status == PYNN_OK) status = take_parameters(*out, source, &sum, digits, error);
+  if (status == PYNN_OK) status = make_model(out, context, draft, room, error);
+  if (status == PYNN_OK) status = make_list(draft, context, error);
+  if (status == PYNN_OK) status = take_tensors(draft, *out, room, error);
+  if (status == PYNN_OK) status = make_block(draft, *out, error);
+  if (status == PYNN_OK) status = take_contents(draft, *out, source, &sum, digits, error);
   if (status == PYNN_OK && draft->has_loss) status = pynn_model_set_loss(*out, &draft->loss);
   return status;
 }
 
-static pynn_status load(pynn_model **out, const pynn_context *context, struct source *source, pynn_error *error) {
+void file_release(const pynn_context *context, struct file_vectors *vectors) {
+  context_release(context, vectors->list, (size_t)vectors->capacity, sizeof *vectors->list);
+  context_release(context, vectors->block, vectors->size, 1);
+  *vectors = (struct file_vectors){0};
+}
+
+static pynn_status load(pynn_model **out, struct file_vectors *vectors, const pynn_context *context,
+                        struct source *source, pynn_error *error) {
   pynn_model *model = NULL;
-  struct draft draft = {0};
+  struct file_vectors found = {0};
+  struct draft draft = {.vectors = vectors ? &found : NULL};
   pynn_status status = load_draft(&model, context, source, &draft, error);
   context_release(context, draft.layers, (size_t)draft.capacity, sizeof *draft.layers);
   if (status != PYNN_OK) {
+    file_release(context, &found);
     context_release(context, draft.start, draft.size + 1, 1);
     pynn_model_free(model);
     return status;
   }
   model->metadata = (char *)draft.start;
   model->metadata_size = draft.size + 1;
+  if (vectors) *vectors = found;
   *out = model;
   return PYNN_OK;
 }
 
-pynn_status pynn_load(pynn_model **out, const pynn_context *context, const char *path, pynn_error *error) {
-  if (!out || !context || !path)
-    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out, a context and a path; received NULL");
+pynn_status file_load(pynn_model **out, struct file_vectors *vectors, const pynn_context *context, const char *path,
+                      pynn_error *error) {
   struct disk_file disk;
   struct source source = {.disk = &disk, .path = path};
   int code = disk_open(&disk, path, &source.size);
-  pynn_status status = code ? fail_disk(error, &disk, path, code) : load(out, context, &source, error);
+  pynn_status status = code ? fail_disk(error, &disk, path, code) : load(out, vectors, context, &source, error);
   if (error && status == PYNN_ERROR_FILE_FORMAT) {
     size_t n = strlen(error->message);
     snprintf(error->message + n, sizeof error->message - n, " (in '%s')", path_end(path));
@@ -659,12 +882,23 @@ pynn_status pynn_load(pynn_model **out, const pynn_context *context, const char 
   return status;
 }
 
+pynn_status file_load_memory(pynn_model **out, struct file_vectors *vectors, const pynn_context *context,
+                             const void *bytes, size_t size, pynn_error *error) {
+  struct source source = {.bytes = bytes, .size = size};
+  return load(out, vectors, context, &source, error);
+}
+
+pynn_status pynn_load(pynn_model **out, const pynn_context *context, const char *path, pynn_error *error) {
+  if (!out || !context || !path)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out, a context and a path; received NULL");
+  return file_load(out, NULL, context, path, error);
+}
+
 pynn_status pynn_load_memory(pynn_model **out, const pynn_context *context, const void *bytes, size_t size,
                              pynn_error *error) {
   if (!out || !context || (!bytes && size > 0))
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out, a context and bytes; received NULL");
-  struct source source = {.bytes = bytes, .size = size};
-  return load(out, context, &source, error);
+  return file_load_memory(out, NULL, context, bytes, size, error);
 }
 
 const char *pynn_model_metadata(const pynn_model *model, const char *key) {

@@ -214,6 +214,8 @@ static void copy_state(pynn_trainer *t, const struct snapshot *snapshot, int res
   }
 }
 
+int guard_suspects(const struct watch *v) { return v->ran_away || v->bad_steps || v->bad_windows || v->doublings; }
+
 void guard_keep(pynn_trainer *t) {
   struct watch *v = &t->watch;
   if (v->options.policy != PYNN_POLICY_ROLLBACK) return;

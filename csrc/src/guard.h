@@ -44,6 +44,9 @@ pynn_status guard_valid(const pynn_guard *guard, pynn_error *error);
 /* Starts anew with `options`; the ledger and the memory of snapshots stay as they are. */
 void guard_restart(struct watch *watch, const pynn_guard *options);
 
+/* Whether something speaks against the state at hand: what is going on may yet prove to be a divergence. */
+int guard_suspects(const struct watch *watch);
+
 /* Before a step: keeps the state as a snapshot when it is time and the state is good. */
 void guard_keep(struct pynn_trainer *trainer);
 /* After backward: whether the losses so far, with this step's mean `loss`, say that training diverges. */
