@@ -20,7 +20,7 @@ import pynn
 ROOT = Path(__file__).resolve().parent.parent
 CHUNK = 0.03  # seconds that one timed call should last at least
 clock = time.perf_counter  # compare.py --busy takes time.process_time instead
-PAUSE = 0.003  # before each timed call, so that the threads of the one before go to sleep
+PAUSE = 0.05  # before each timed call: threads of the one before, which may spin for tens of milliseconds, go to sleep
 
 # name -> (inputs and units, batch, batches in an epoch): the speed table
 NETWORKS: dict[str, tuple[list[int], int, int]] = {
@@ -119,7 +119,7 @@ def about(packages: Iterable[str] = ()) -> dict[str, Any]:
             "load_at_start": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         },
         "versions": versions,
-        "pynn": {"kernels": context.cpu, "blas": pynn.runtime.blas_note()},
+        "pynn": {"kernels": context.cpu, "blas": pynn.blas.current()},
     }
 
 

@@ -310,6 +310,23 @@ static pynn_status update(pynn_trainer *t, double norm, double scale, struct fau
 
 /* ---- steps */
 
+enum { GATHER_ROWS = 8 };
+struct gather {
+  const pynn_trainer *t;
+  const pynn_array *x;
+  const int64_t *order;
+  int64_t first, rows;
+};
+
+static void gather_tile(void *argument, int64_t index) {
+  const struct gather *job = argument;
+  const struct kernels *kernels = job->t->model->kernels;
+  const int64_t row = index * GATHER_ROWS, left = job->rows - row;
+  char *out = (char *)job->t->w->input + (size_t)(row * job->x->columns) * kernels->size;
+  array_gather(kernels, job->x, job->order, job->first + row, left < GATHER_ROWS ? left : GATHER_ROWS, out);
+}
+
+
 /* The batch's rows where they lie when they lie well, else gathered. */
 static struct batch take_rows(const pynn_trainer *t, const pynn_array *x, const int64_t *order, int64_t first,
                               int64_t rows) {
@@ -318,7 +335,8 @@ static struct batch take_rows(const pynn_trainer *t, const pynn_array *x, const 
   if (!order && x->dtype == t->model->dtype && x->column_stride == size && x->row_stride >= x->columns * size &&
       x->row_stride % size == 0 && (uintptr_t)x->data % (uintptr_t)size == 0)
     return (struct batch){.rows = rows, .x = array_row(x, first), .ldx = x->row_stride / size};
-  array_gather(kernels, x, order, first, rows, t->w->input);
+  struct gather job = {t, x, order, first, rows};
+  parallel_for(t->model->context, (rows + GATHER_ROWS - 1) / GATHER_ROWS, 30.0 * (double)(rows * x->columns), gather_tile, &job);
   return (struct batch){.rows = rows, .x = t->w->input, .ldx = t->model->inputs};
 }
 
