@@ -19,7 +19,7 @@
 #define MAX_THREADS 256
 /* Below this many floating-point operations a job stays on the caller's thread: waking costs more (measured: see
  * docs/architecture.md). */
-#define PARALLEL_WORK 5e5
+#define PARALLEL_WORK 8e5
 #define SPIN 4000 /* pauses before an idle thread sleeps, about 50 microseconds */
 #define CLOSED 0xffffffffu
 

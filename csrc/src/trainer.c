@@ -326,7 +326,6 @@ static void gather_tile(void *argument, int64_t index) {
   array_gather(kernels, job->x, job->order, job->first + row, left < GATHER_ROWS ? left : GATHER_ROWS, out);
 }
 
-
 /* The batch's rows where they lie when they lie well, else gathered. */
 static struct batch take_rows(const pynn_trainer *t, const pynn_array *x, const int64_t *order, int64_t first,
                               int64_t rows) {
@@ -336,7 +335,8 @@ static struct batch take_rows(const pynn_trainer *t, const pynn_array *x, const 
       x->row_stride % size == 0 && (uintptr_t)x->data % (uintptr_t)size == 0)
     return (struct batch){.rows = rows, .x = array_row(x, first), .ldx = x->row_stride / size};
   struct gather job = {t, x, order, first, rows};
-  parallel_for(t->model->context, (rows + GATHER_ROWS - 1) / GATHER_ROWS, 30.0 * (double)(rows * x->columns), gather_tile, &job);
+  parallel_for(t->model->context, (rows + GATHER_ROWS - 1) / GATHER_ROWS, 40.0 * (double)(rows * x->columns),
+               gather_tile, &job);
   return (struct batch){.rows = rows, .x = t->w->input, .ldx = t->model->inputs};
 }
 
