@@ -1,0 +1,546 @@
+"""The data loader: batches of any source, in an order that can be made again."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .. import arrays
+from ..errors import ArgumentTypeError, ArgumentValueError, NonfiniteDataError
+from . import sampling as sampling_
+from .batch import batch
+from .buffer import Buffer
+from .prefetch import Ahead
+from .sources import Indexed, Rows, open_source
+
+__all__ = ["DataLoader"]
+
+BLOCK_BYTES = 4 << 20  # read at a time
+BUFFER_BYTES = 32 << 20  # shuffled at a time, unless `buffer` says otherwise
+UNKNOWN_ROWS = 8192  # the same for streams that do not tell the size of a row
+BAD_ROWS = ("error", "skip", "impute")
+
+
+class DataLoader:
+    """Iterate over data in batches, in order or shuffled anew in each epoch.
+
+    Rows are read batch by batch, without a copy of the whole: a file larger than memory is as good as an array. The
+    order depends on the arguments and the number of rows (and of rows in a file's parts) alone: not on the threads, the
+    kind of source or what was iterated before.
+
+    Parameters
+    ----------
+    X : array, memmap, data frame, scipy.sparse matrix, path, data set, iterable of rows, or `pynn.data.Source`
+        Arrays of any numeric dtype, memory order and strides, read-only too; batches keep the dtype. A path is that of an
+        ``.npy`` file, which is mapped and not read, or of an IDX file, plain or gzip. A data set has ``len`` and
+        ``X[i]``, as PyTorch's; an iterable gives rows, and begins anew in each epoch. Their items are ``x``, ``(x, y)``
+        or ``(x, y, weight)``. For CSV and Parquet see `from_table`.
+    y : the same, optional
+        Targets or integer labels.
+    sample_weight : array of shape (rows,) or (rows, 1), optional
+        What each row's loss is multiplied by: finite, >= 0.
+    class_weight : dict of weights by class, or "balanced", optional
+        What each row's loss is multiplied by besides, by its class: ``rows / (classes * rows of the class)`` when
+        balanced. Metrics are weighted by it too.
+    sampling : "oversample", "undersample" or weights of shape (rows,), optional
+        Instead of each row once: every class as often as the most frequent, or the rarest, one; or as many rows as there
+        are, drawn with replacement and probability proportional to their weights. Shuffled in any case.
+    batch_size : int, at least 1
+    shuffle : bool
+        A new order in each epoch. Where rows can be asked for by number, a permutation, all equally likely. Streams are
+        read into a buffer of `buffer` rows, whose order is such a permutation: a row leaves fewer than `buffer`
+        places from where it stood; the parts of a Parquet or CSV file come in shuffled order besides. The first buffer of
+        an epoch is cut short by lot, so that neighbours are not kept apart by its ends in every epoch.
+    drop_last : bool
+        Leave out a last batch of fewer than `batch_size` rows.
+    seed : int in 0 ... 2**64 - 1
+    on_bad_rows : "error", "skip" or "impute", optional
+        What is done about rows of X with cells that are missing or infinite. None: they are handed on as they are, and
+        what trains on them refuses them or, like `Normalization`, fills them in. ``"skip"`` also leaves rows out whose
+        target is missing; ``"impute"`` fills in the mean of the column's finite cells, from one pass over the data.
+        `bad_rows` counts them; `fit` reports them.
+    buffer : int, optional
+        Rows shuffled at a time, for streams; by default those of 32 MB. Three buffers are held at most.
+    prefetch : int, optional
+        How many blocks a thread reads ahead: 0 reads in the caller's. Default: 1, but 0 for arrays in memory.
+
+    Yields
+    ------
+    xb, ``(xb, yb)`` or ``(xb, yb, wb)``
+        `Batch` arrays, which are ndarrays with ``.rows``; the caller owns them. With weights but without targets,
+        ``yb`` is None. Sparse rows come as scipy.sparse CSR.
+
+    Attributes
+    ----------
+    epoch : int
+        Number of the epoch that the next iteration runs; it counts up when an iteration starts.
+    n_rows : int or None
+        Rows in an epoch; None: not known before its end.
+    bad_rows : dict
+        ``{"action": ..., "rows": ..., "cells": ..., "columns": {column: cells}}`` of the epoch at hand.
+    waited : float
+        Seconds that iterations have waited for data so far.
+
+    Examples
+    --------
+    >>> import numpy as np, pynn
+    >>> loader = pynn.DataLoader(np.arange(10.0).reshape(5, 2), [0, 1, 0, 1, 1], batch_size=2)
+    >>> for xb, yb in loader:
+    ...     print(xb.shape, yb.tolist(), xb.rows.tolist())
+    (2, 2) [0, 1] [0, 1]
+    (2, 2) [0, 1] [2, 3]
+    (1, 2) [1] [4]
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        sampling: Any = None,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        seed: int = 0,
+        on_bad_rows: str | None = None,
+        buffer: int | None = None,
+        prefetch: int | None = None,
+    ) -> None:
+        self.X, self.y, self.sample_weight = X, y, sample_weight
+        self.batch_size = _integer("batch_size", batch_size, 1, 2**63 - 1)
+        self.shuffle = _boolean("shuffle", shuffle)
+        self.drop_last = _boolean("drop_last", drop_last)
+        self.seed = _integer("seed", seed, 0, 2**64 - 1)
+        if on_bad_rows is not None and on_bad_rows not in BAD_ROWS:
+            listed = ", ".join(map(repr, BAD_ROWS))
+            raise ArgumentValueError(f"expected on_bad_rows as {listed} or None; received on_bad_rows={on_bad_rows!r}")
+        self.on_bad_rows = on_bad_rows
+        self.source = open_source(X, y, sample_weight)
+        self.by_number = self.source.bounds is None
+        self.bad_rows: dict[str, Any] = {}
+        self.impute_values: np.ndarray | None = None
+        self._kept: np.ndarray | None = None  # rows without bad cells, where they are left out
+        self._survey()
+        labels = self._labels(class_weight, sampling)
+        self.class_weight = sampling_.class_weights(class_weight, labels)
+        self.sampling = self._sampler(sampling, labels)
+        self.n_rows: int | None = self.source.rows if self.sampling is None else self.sampling.rows
+        if self.on_bad_rows == "skip" and not self.by_number:
+            self.n_rows = None
+        self.buffer = 0 if self.by_number else self._buffer(buffer)
+        self.prefetch = _integer("prefetch", self._depth() if prefetch is None else prefetch, 0, 64)
+        if self.drop_last and self.n_rows is not None and self.batch_size > self.n_rows:
+            raise ArgumentValueError(
+                f"expected batch_size of at most {self.n_rows}, the rows of X, since drop_last=True would leave no "
+                f"batch; received batch_size={self.batch_size}"
+            )
+        self.epoch, self.waited = 0, 0.0
+        self._at: tuple[int, int] | None = None  # epoch being iterated, batches seen
+        self._iteration: object = None  # the newest iteration; only it moves the position
+        self._first = 0  # batches that the next iteration leaves out: they were seen before a resume
+
+    # ---- what the arguments amount to
+
+    def _labels(self, class_weight: Any, sampling: Any) -> np.ndarray | None:
+        """Classes of all rows, when an argument asks for them."""
+        if not isinstance(class_weight, str) and not isinstance(sampling, str):
+            return None
+        labels = self.source.labels()
+        return None if labels is None else sampling_.as_labels(labels, "class_weight or sampling")
+
+    def _sampler(self, sampling: Any, labels: np.ndarray | None) -> sampling_.Sampler | None:
+        if self.by_number:
+            assert self.source.rows is not None
+            return sampling_.sampler(sampling, self.source.rows, labels, self._kept)
+        if sampling is not None:
+            raise ArgumentValueError(
+                "expected sampling only where rows can be asked for by number; received a stream: class_weight does "
+                "for the loss what sampling does for the rows"
+            )
+        return None
+
+    def _buffer(self, buffer: int | None) -> int:
+        """Rows read and shuffled at a time from a stream: whole batches."""
+        size = self.source.row_bytes
+        wanted = (BUFFER_BYTES if self.shuffle else BLOCK_BYTES) // size if size else UNKNOWN_ROWS
+        wanted = max(wanted, 1) if buffer is None else _integer("buffer", buffer, 1, 2**40)
+        return -(-wanted // self.batch_size) * self.batch_size
+
+    def _depth(self) -> int:
+        return 0 if isinstance(self.source, Indexed) and self.source.arrays is not None else 1
+
+    @property
+    def whole(self) -> tuple[Any, Any, Any] | None:
+        """X, y and weights when the loader does nothing but number their rows: `fit` then hands them to C as they are."""
+        if not isinstance(self.source, Indexed) or self.on_bad_rows == "impute" or self.class_weight is not None:
+            return None
+        return self.source.arrays
+
+    # ---- bad rows
+
+    def _survey(self) -> None:
+        """One pass, where a choice needs to know all rows before the first is handed out."""
+        if self.on_bad_rows in (None, "error") or (not self.by_number and self.on_bad_rows == "skip"):
+            return
+        if self.source.rows is None:
+            raise ArgumentValueError(
+                "expected on_bad_rows='error' or 'skip' for a stream, whose columns have no mean before its end; "
+                "received on_bad_rows='impute'"
+            )
+        sums = counts = None
+        good = np.ones(self.source.rows, bool)
+        tally = _Tally(str(self.on_bad_rows))
+        for rows in self._in_order():
+            bad = _bad_cells(rows.x)
+            tally.count(bad)
+            if self.on_bad_rows == "skip":
+                good[rows.numbers] = ~(bad.any(1) | _bad_cells(rows.targets).any(1))
+                continue
+            x = np.asarray(rows.x, np.float64).reshape(len(rows), -1)
+            x = np.where(bad, 0, x)
+            sums = x.sum(0) + (0 if sums is None else sums)
+            counts = (~bad).sum(0) + (0 if counts is None else counts)
+        self.bad_rows = tally.result()
+        if self.on_bad_rows == "skip":
+            self._kept = np.flatnonzero(good)
+            self.bad_rows["rows"] = int((~good).sum())
+            if not len(self._kept):
+                raise NonfiniteDataError(f"expected rows of finite numbers; received {len(good)} rows, all to be skipped")
+            return
+        if not np.all(counts):
+            raise NonfiniteDataError(
+                f"expected columns with a finite cell, to impute from; received none in column {int(np.argmin(counts))}"
+            )
+        with np.errstate(over="ignore"):
+            self.impute_values = sums / counts
+
+    def _in_order(self) -> Iterator[Rows]:
+        """All rows once, in the source's order."""
+        if not self.by_number:
+            for index in range(len(self.source.bounds) - 1):  # type: ignore[arg-type]
+                yield from self.source.chunk(index)
+            return
+        step, rows = self._block_rows(), int(self.source.rows or 0)
+        for first in range(0, rows, step):
+            yield self.source.gather(np.arange(first, min(first + step, rows)))
+
+    def _finish(self, rows: Rows, tally: _Tally) -> Rows:
+        """What is done to rows on their way: bad cells, class weights."""
+        if self.on_bad_rows in ("error", "impute"):
+            bad = _bad_cells(rows.x)
+            if bad.any() and self.on_bad_rows == "error":
+                raise self._bad("X", rows, bad)
+            if bad.any():
+                x = np.array(rows.x, copy=True).reshape(len(rows), -1)
+                x = x if x.dtype.kind == "f" else x.astype(np.float64)
+                np.copyto(x, np.asarray(self.impute_values).astype(x.dtype), where=bad)
+                rows.x = x.reshape(np.shape(rows.x))
+            bad = _bad_cells(rows.targets)
+            if bad.any():
+                raise self._bad("y", rows, bad)
+        if self.class_weight is not None:
+            if rows.targets is None:
+                raise ArgumentValueError("expected y, class labels, for class_weight; received y=None")
+            weights = sampling_.row_weights(self.class_weight, sampling_.as_labels(rows.targets, "class_weight"))
+            if rows.weights is not None:
+                weights = weights * np.asarray(rows.weights, np.float64).reshape(-1)
+            rows.weights = weights
+        return rows
+
+    def _bad(self, name: str, rows: Rows, bad: np.ndarray) -> NonfiniteDataError:
+        at, column = (int(i) for i in np.argwhere(bad)[0])
+        cells = np.asarray(rows.x if name == "X" else rows.targets).reshape(len(rows), -1)
+        row, value = int(rows.numbers[at]), float(cells[at, column])
+        label = getattr(self.source, "columns", None)
+        where = f", column {label[column]!r}" if label and name == "X" else f", column {column}"
+        file = f" of {self.source.name}" if hasattr(self.source, "name") else ""
+        error = NonfiniteDataError(
+            f"expected {name} of finite numbers; received {value} in row {row}{where}{file}. Leave such rows out, "
+            "on_bad_rows='skip', or fill the cells in: on_bad_rows='impute', Normalization(missing=...)"
+        )
+        error.row, error.column, error.value = row, column, value
+        return error
+
+    # ---- epochs
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        if self.n_rows is None:
+            raise ArgumentTypeError("expected a loader of known length; received a stream, which ends when it ends")
+        return self.n_rows // self.batch_size if self.drop_last else -(-self.n_rows // self.batch_size)
+
+    def __repr__(self) -> str:
+        return (
+            f"DataLoader({'?' if self.n_rows is None else self.n_rows} rows, batch_size={self.batch_size}, "
+            f"shuffle={self.shuffle}, drop_last={self.drop_last}, seed={self.seed}, epoch={self.epoch})"
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next iteration run this epoch from its first batch."""
+        self.epoch = _integer("epoch", epoch, 0, 2**63 - 1)
+        self._at, self._iteration, self._first = None, None, 0
+
+    @property
+    def ordered(self) -> bool:
+        """Whether every epoch visits the rows 0, 1, 2, ... and nothing is left out."""
+        plain = self.sampling is None or isinstance(self.sampling, sampling_.Shuffle)
+        return plain and not self.shuffle and self._kept is None
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Row numbers in the order in which an epoch visits them, as int64.
+
+        For streams of unknown length, ArgumentTypeError.
+        """
+        epoch = _integer("epoch", epoch, 0, 2**63 - 1)
+        if self.n_rows is None:
+            len(self)
+        if not self.by_number:
+            spans = [(self.source.bounds[c], self.source.bounds[c + 1]) for c in self._chunks(epoch)]  # type: ignore
+            rows = np.concatenate([np.arange(a, b) for a, b in spans])
+            cuts = [rows[a:b] for a, b in self._spans(epoch)]
+            return np.concatenate([cut[self._places(epoch, k, len(cut))] for k, cut in enumerate(cuts)])
+        assert self.sampling is not None
+        plain = isinstance(self.sampling, sampling_.Shuffle) and not self.shuffle
+        order = np.arange(self.n_rows) if plain else self.sampling.order(self.seed, epoch)  # type: ignore[arg-type]
+        return order if self._kept is None else self._kept[order]
+
+    def begin(self) -> tuple[int, int]:
+        """Start an iteration: its epoch, and how many batches of it were seen before a resume."""
+        epoch, first = self.epoch, self._first
+        self.epoch, self._first = epoch + 1, 0
+        self._at, self._iteration = (epoch, first), object()
+        return epoch, first
+
+    def seen(self, epoch: int, batches: int) -> None:
+        """The first `batches` of an epoch count as seen: for loops that do not iterate over the loader itself."""
+        self._at = (epoch, batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        epoch, first = self.begin()
+        return self._batches(epoch, first, self._iteration)
+
+    def _batches(self, epoch: int, first: int, token: object) -> Iterator[Any]:
+        for block in self.blocks(epoch, first):
+            for start in range(0, len(block), self.batch_size):
+                rows = block[start : start + self.batch_size]
+                first += 1
+                if self._iteration is token:
+                    self._at = (epoch, first)
+                yield _as_batch(rows, copy=len(rows) < len(block))
+        if self._iteration is token and self.n_rows is None:
+            self._at = (epoch + 1, 0)
+
+    def blocks(self, epoch: int, first: int = 0) -> Iterator[Rows]:
+        """The rows of an epoch from batch `first` on, in blocks of whole batches (but for the last): what `fit` reads."""
+        tally = _Tally(self.on_bad_rows or "")
+        read = self._gathered(epoch, first) if self.by_number else self._streamed(epoch, first, tally)
+        finished = (self._finish(rows, tally) for rows in read)
+        ahead = Ahead(finished, self.prefetch) if self.prefetch else None
+        try:
+            while True:
+                begin = time.perf_counter()
+                block = next(ahead or finished, None)
+                self.waited += time.perf_counter() - begin
+                if block is None:
+                    break
+                if tally.rows:
+                    self.bad_rows = tally.result()
+                yield block
+        finally:
+            if ahead is not None:
+                ahead.close()
+            if tally.rows:
+                self.bad_rows = tally.result()
+
+    def _block_rows(self) -> int:
+        """Rows read at a time: whole batches."""
+        size = BLOCK_BYTES // self.source.row_bytes if self.source.row_bytes else 1
+        size = max(1, min(size, 1 << 16, self.source.block_rows or 1 << 16))
+        return max(1, size // self.batch_size) * self.batch_size
+
+    def _gathered(self, epoch: int, first: int) -> Iterator[Rows]:
+        order, step = self.order(epoch), self._block_rows()
+        end = len(self) * self.batch_size
+        for start in range(first * self.batch_size, min(end, len(order)), step):
+            yield self.source.gather(order[start : min(start + step, end)])
+
+    # ---- streams
+
+    def _chunks(self, epoch: int) -> np.ndarray:
+        """Numbers of the source's chunks in the order of an epoch."""
+        n = max(1, len(self.source.bounds) - 1)  # type: ignore[arg-type]
+        return arrays.shuffle(sampling_.derive(self.seed, 0), epoch, n) if self.shuffle else np.arange(n)
+
+    def _cut(self, epoch: int) -> int:
+        """Rows in the first buffer of an epoch: whole batches, by lot."""
+        batches = self.buffer // self.batch_size
+        if not self.shuffle or batches == 1:
+            return self.buffer
+        return (1 + int(sampling_.uniform(sampling_.derive(self.seed, 1), epoch, 1)[0] * batches)) * self.batch_size
+
+    def _spans(self, epoch: int) -> Iterator[tuple[int, int]]:
+        """First and last row of each buffer, in the sequence that the chunks make; endless for endless streams."""
+        start, end = 0, self._cut(epoch)
+        while self.n_rows is None or start < self.n_rows:
+            yield start, end if self.n_rows is None else min(end, self.n_rows)
+            start, end = end, end + self.buffer
+
+    def _places(self, epoch: int, number: int, rows: int) -> np.ndarray:
+        """In which order the rows of a buffer come."""
+        if not self.shuffle:
+            return np.arange(rows)
+        places = arrays.shuffle(sampling_.derive(self.seed, 16 + number), epoch, self.buffer)
+        return places[places < rows]
+
+    def _streamed(self, epoch: int, first: int, tally: _Tally) -> Iterator[Rows]:
+        """Buffers of an epoch from the one on that holds batch `first`, shuffled where that is asked for."""
+        done = first * self.batch_size
+        spans = itertools.dropwhile(lambda span: span[1][1] <= done, enumerate(self._spans(epoch)))
+        pieces: Iterator[Rows] | None = None
+        left: Rows | None = None
+        for number, (start, end) in spans:
+            pieces = pieces or self._pieces(epoch, start, tally)
+            buffer = Buffer(end - start, self._places(epoch, number, self.buffer) if self.shuffle else None)
+            left = buffer.fill(left, pieces)
+            rows = buffer.take()
+            if rows is None:
+                return
+            keep = len(rows) // self.batch_size * self.batch_size if self.drop_last else len(rows)
+            if keep > max(0, done - start):
+                yield rows[max(0, done - start) : keep]
+            if len(rows) < end - start:
+                return
+
+    def _pieces(self, epoch: int, start: int, tally: _Tally) -> Iterator[Rows]:
+        """Rows in the order of the epoch's chunks, from the start-th on; bad ones left out where that is asked for."""
+        bounds, skips = self.source.bounds, self.on_bad_rows == "skip"
+        for chunk in self._chunks(epoch):
+            known = len(bounds) > 1 and not skips  # type: ignore[arg-type]
+            if known and start >= bounds[chunk + 1] - bounds[chunk]:  # type: ignore[index]
+                start -= int(bounds[chunk + 1] - bounds[chunk])  # type: ignore[index]
+                continue
+            for rows in self.source.chunk(int(chunk)):
+                rows = self._good(rows, tally) if skips else rows
+                if start >= len(rows):
+                    start -= len(rows)
+                    continue
+                yield rows[start:] if start else rows
+                start = 0
+
+    def _good(self, rows: Rows, tally: _Tally) -> Rows:
+        bad, bad_targets = _bad_cells(rows.x), _bad_cells(rows.targets)
+        tally.count(bad, bad_targets)
+        good = ~(bad.any(1) | bad_targets.any(1))
+        return rows if good.all() else rows[good]
+
+    # ---- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where iteration stands: a small dict of plain values, for JSON or a checkpoint.
+
+        Taken inside a ``for`` loop, the batch that the loop body holds counts as seen; within `fit`, the batches that were
+        trained on.
+        """
+        epoch, seen = self._at or (self.epoch, self._first)
+        if self.n_rows is not None and seen >= len(self):
+            epoch, seen = epoch + 1, 0
+        return {"epoch": epoch, "batch": seen, **self._identity(), **self.source.state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next iteration go on where `state_dict` was taken: same order, next batch.
+
+        The loader must have been made with the same number of rows, batch size, shuffling, `drop_last` and seed. A stream
+        is read from its beginning, or from the part of the file that the next batch lies in, and what was seen is passed
+        over.
+        """
+        if not isinstance(state, dict):
+            raise ArgumentTypeError(f"expected a dict from DataLoader.state_dict(); received state={state!r}")
+        for name, mine in self._identity().items():
+            if name not in state or state[name] != mine:
+                raise ArgumentValueError(
+                    f"expected the state of a DataLoader with {name}={mine!r}; received {name}={state.get(name)!r}"
+                )
+        epoch = _integer("state['epoch']", state.get("epoch"), 0, 2**63 - 1)
+        most = 2**63 - 1 if self.n_rows is None else len(self) - 1
+        first = _integer("state['batch']", state.get("batch"), 0, most)
+        self.source.load_state(state)
+        self.set_epoch(epoch)
+        self._first = first
+
+    def _identity(self) -> dict[str, Any]:
+        plain = {
+            "rows": self.n_rows,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "drop_last": self.drop_last,
+            "seed": self.seed,
+        }
+        if self.sampling is not None and not isinstance(self.sampling, sampling_.Shuffle):
+            plain["sampling"] = type(self.sampling).__name__.lower()
+        return plain if self.by_number else plain | {"buffer": self.buffer}
+
+
+def _as_batch(rows: Rows, copy: bool) -> Any:
+    """What the caller gets; blocks are not shared between batches."""
+    def own(part: Any) -> Any:
+        if part is None or hasattr(part, "nnz"):
+            return part
+        return batch(np.array(part) if copy else np.asarray(part), rows.numbers)
+
+    x = own(rows.x)
+    if rows.targets is None and rows.weights is None:
+        return x
+    return (x, own(rows.targets)) if rows.weights is None else (x, own(rows.targets), own(rows.weights))
+
+
+class _Tally:
+    """Counts of bad cells."""
+
+    def __init__(self, action: str) -> None:
+        self.action, self.rows, self.cells, self.columns = action, 0, 0, np.zeros(0, np.int64)
+
+    def count(self, bad: np.ndarray, also: np.ndarray | None = None) -> None:
+        rows = bad.any(1) if also is None else bad.any(1) | also.any(1)
+        if not rows.any():
+            return
+        self.rows += int(rows.sum())
+        self.cells += int(bad.sum())
+        self.columns = bad.sum(0) + (self.columns if len(self.columns) else 0)
+
+    def result(self) -> dict[str, Any]:
+        columns = {int(i): int(self.columns[i]) for i in np.flatnonzero(self.columns)}
+        return {"action": self.action, "rows": self.rows, "cells": self.cells, "columns": columns}
+
+
+def _bad_cells(part: Any) -> np.ndarray:
+    """Which cells of some rows are missing or infinite, (rows, columns)."""
+    if part is None:
+        return np.zeros((1, 1), bool)
+    if hasattr(part, "nnz"):
+        bad = ~np.isfinite(part.data)
+        rows = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+        found = np.zeros((part.shape[0], 1), bool)
+        found[rows[bad]] = True
+        return found
+    cells = np.asarray(part).reshape(len(part), -1)
+    return ~np.isfinite(cells) if cells.dtype.kind == "f" else np.zeros((len(part), 1), bool)
+
+
+def _integer(name: str, value: Any, minimum: int, maximum: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise ArgumentTypeError(f"expected an integer {name}; received {name}={value!r}")
+    if not minimum <= value <= maximum:
+        raise ArgumentValueError(f"expected {name} in {minimum} ... {maximum}; received {name}={value!r}")
+    return int(value)
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentTypeError(f"expected {name} as True or False; received {name}={value!r}")
+    return bool(value)

@@ -1,0 +1,257 @@
+"""Which rows an epoch visits and in which order, what a class weighs, and how data are split.
+
+Every draw is a function of (seed, epoch, sizes): nothing is remembered, so any order can be made again at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import arrays
+from ..errors import ArgumentTypeError, ArgumentValueError, LabelError, ShapeError
+
+__all__ = ["Oversample", "Sampler", "Shuffle", "Undersample", "Weighted", "class_weights", "sampler", "train_test_split"]
+
+_BITS = 2**64 - 1
+
+
+def derive(seed: int, stream: int) -> int:
+    """A seed of its own for each purpose: SplitMix64 (Steele, Lea and Flood, 2014) of `seed` and `stream`."""
+    z = (seed + (stream + 1) * 0x9E3779B97F4A7C15) & _BITS
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _BITS
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _BITS
+    return z ^ (z >> 31)
+
+
+def uniform(seed: int, epoch: int, n: int) -> np.ndarray:
+    """n numbers of [0, 1): Philox, whose raw bits NumPy promises to keep."""
+    raw = np.random.Philox(key=np.array([seed, 0], np.uint64), counter=np.array([0, 0, epoch, 0], np.uint64))
+    return (raw.random_raw(n) >> np.uint64(11)) * 2.0**-53
+
+
+class Sampler:
+    """An order of row numbers for each epoch. `rows` is how many there are in one."""
+
+    rows: int
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """int64 row numbers; a function of (seed, epoch) alone."""
+        raise NotImplementedError
+
+
+class Shuffle(Sampler):
+    """Each of n rows once."""
+
+    def __init__(self, n: int) -> None:
+        self.rows = n
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        return arrays.shuffle(seed, epoch, self.rows)
+
+
+class Weighted(Sampler):
+    """n draws with replacement, row i with probability weights[i] / sum(weights)."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self.rows = len(weights)
+        self._ends = np.cumsum(weights.astype(np.float64))
+        self._last = int(np.flatnonzero(weights)[-1])
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        draws = uniform(derive(seed, 2), epoch, self.rows) * self._ends[-1]
+        return np.minimum(np.searchsorted(self._ends, draws, side="right"), self._last).astype(np.int64)
+
+
+class _ByClass(Sampler):
+    """The same number of rows of each class, shuffled."""
+
+    def __init__(self, labels: np.ndarray) -> None:
+        _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        self._members = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
+        self.each = self.choose(counts)
+        self.rows = self.each * len(counts)
+
+    def choose(self, counts: np.ndarray) -> int:
+        """Rows of each class in an epoch."""
+        raise NotImplementedError
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        taken = []
+        for index, members in enumerate(self._members):
+            mixed = members[arrays.shuffle(derive(seed, 16 + index), epoch, len(members))]
+            repeats, rest = divmod(self.each, len(members))
+            taken += [np.tile(members, repeats), mixed[:rest]]
+        drawn = np.concatenate(taken)
+        return drawn[arrays.shuffle(seed, epoch, len(drawn))].astype(np.int64)
+
+
+class Oversample(_ByClass):
+    """Every class as often as the most frequent one: all its rows equally often but for one, which ones by lot."""
+
+    def choose(self, counts: np.ndarray) -> int:
+        return int(counts.max())
+
+
+class Undersample(_ByClass):
+    """Every class as often as the rarest one: rows drawn without replacement, others in each epoch."""
+
+    def choose(self, counts: np.ndarray) -> int:
+        return int(counts.min())
+
+
+_BY_CLASS = {"oversample": Oversample, "undersample": Undersample}
+
+
+def sampler(sampling: Any, rows: int, labels: np.ndarray | None, kept: np.ndarray | None) -> Sampler:
+    """The sampler for `DataLoader(sampling=...)`; of the rows `kept`, when some are left out."""
+    n = rows if kept is None else len(kept)
+    if sampling is None:
+        return Shuffle(n)
+    if isinstance(sampling, str):
+        if sampling not in _BY_CLASS:
+            listed = ", ".join(map(repr, _BY_CLASS))
+            raise ArgumentValueError(
+                f"expected sampling as {listed} or a weight for each row; received sampling={sampling!r}"
+            )
+        if labels is None:
+            raise ArgumentValueError(f"expected y, class labels, for sampling={sampling!r}; received y=None")
+        return _BY_CLASS[sampling](labels if kept is None else labels[kept])
+    weights = arrays.as_weights(sampling, rows)
+    assert weights is not None
+    weights = weights[:, 0] if kept is None else weights[kept, 0]
+    if not weights.any():
+        raise ArgumentValueError("expected sampling with a weight > 0; received weights that are all 0")
+    return Weighted(weights)
+
+
+def as_labels(y: np.ndarray, purpose: str) -> np.ndarray:
+    """Classes of the rows as a vector: of labels as they are, of one-hot rows by their largest column."""
+    y = np.asarray(y)
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.ndim == 2:
+        return y.argmax(1)
+    if y.dtype.kind == "f":
+        whole = np.floor(y) == y
+        if not whole.all():
+            row = int(np.argmin(whole))
+            raise LabelError(f"expected y of class labels for {purpose}; received y[{row}]={y[row]}")
+    return y
+
+
+def class_weights(class_weight: Any, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """(classes, weights) for ``class_weight``: a mapping, or "balanced": rows / (classes * rows of the class).
+
+    Raises
+    ------
+    ArgumentValueError, ArgumentTypeError
+        A weight that is not finite and >= 0; "balanced" for labels that are not at hand.
+    """
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ArgumentValueError(
+                f"expected class_weight as a dict or 'balanced'; received class_weight={class_weight!r}"
+            )
+        if labels is None:
+            raise ArgumentValueError(
+                "expected class_weight as a dict where the labels are not known beforehand; received 'balanced'"
+            )
+        classes, counts = np.unique(labels, return_counts=True)
+        return classes, len(labels) / (len(classes) * counts)
+    if not isinstance(class_weight, Mapping) or not class_weight:
+        raise ArgumentTypeError(
+            f"expected class_weight as a dict of weights by class, or 'balanced'; received class_weight={class_weight!r}"
+        )
+    for label, weight in class_weight.items():
+        for name, value in (("class", label), ("weight", weight)):
+            if isinstance(value, (bool, str)) or not np.isscalar(value) or not np.isreal(value):
+                raise ArgumentTypeError(f"expected class_weight of numbers by number; received the {name} {value!r}")
+        if not 0 <= weight < np.inf:
+            raise ArgumentValueError(
+                f"expected class_weight of finite weights >= 0; received class_weight[{label}]={weight}"
+            )
+    classes = np.array(sorted(class_weight))
+    return classes, np.array([class_weight[c] for c in classes.tolist()], np.float64)
+
+
+def row_weights(table: tuple[np.ndarray, np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """The class weight of each row; 1 for a class that the table does not name."""
+    classes, weights = table
+    at = np.clip(np.searchsorted(classes, labels), 0, len(classes) - 1)
+    return np.where(classes[at] == labels, weights[at], 1.0)
+
+
+def train_test_split(*parts: Any, test_size: float = 0.25, stratify: bool = False, seed: int = 0) -> list[Any]:
+    """Split rows at random into a part to train on and a part to test on.
+
+    Parameters
+    ----------
+    *parts : arrays, data frames or sparse matrices of equal length
+        ``X, y`` for instance. With `stratify`, the last one holds the classes.
+    test_size : float in (0, 1)
+        Share of the rows that go into the test part.
+    stratify : bool
+        Each class is split by this share, up to one row (largest remainders; at least one row of a class that has two or
+        more goes to either side).
+    seed : int
+
+    Returns
+    -------
+    list
+        ``X_train, X_test, y_train, y_test``: two for each part, in random order, of the type that came in.
+
+    Examples
+    --------
+    >>> import numpy as np, pynn
+    >>> X, y = np.arange(20).reshape(10, 2), np.array([0] * 8 + [1] * 2)
+    >>> X_train, X_test, y_train, y_test = pynn.train_test_split(X, y, test_size=0.5, stratify=True)
+    >>> sorted(y_test.tolist()), sorted(y_train.tolist())
+    ([0, 0, 0, 0, 1], [0, 0, 0, 0, 1])
+    """
+    if not parts:
+        raise ArgumentTypeError("expected arrays to split; received none")
+    if isinstance(test_size, bool) or not isinstance(test_size, (int, float)) or not 0 < test_size < 1:
+        raise ArgumentValueError(f"expected test_size in (0, 1); received test_size={test_size!r}")
+    sizes = [part.shape[0] if hasattr(part, "shape") else len(part) for part in parts]
+    if len(set(sizes)) > 1:
+        raise ShapeError(f"expected parts of equal length; received {', '.join(map(str, sizes))} rows")
+    n = sizes[0]
+    order = arrays.shuffle(derive(seed, 3), 0, n)
+    if stratify:
+        test = _stratified(np.asarray(parts[-1])[order], test_size)
+    else:
+        test = np.arange(n) < round(n * test_size)
+    if test.all() or not test.any():
+        raise ArgumentValueError(
+            f"expected a test_size that leaves rows on both sides of {n}; received test_size={test_size}"
+        )
+    return [_rows(part, order[side]) for part in parts for side in (~test, test)]
+
+
+def _stratified(labels: np.ndarray, share: float) -> np.ndarray:
+    """Which rows, taken in their order, are the first `share` of their class."""
+    _, codes, counts = np.unique(as_labels(labels, "stratify=True"), return_inverse=True, return_counts=True)
+    exact = counts * share
+    takes = np.clip(np.floor(exact), np.minimum(counts // 2, 1), counts - (counts > 1)).astype(np.int64)
+    left = round(len(labels) * share) - int(takes.sum())
+    for index in np.argsort(takes - exact, kind="stable")[: max(left, 0)]:
+        takes[index] += takes[index] < counts[index] - 1
+    by_class = np.argsort(codes, kind="stable")
+    place = np.empty(len(labels), np.int64)
+    place[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return place < takes[codes]
+
+
+def _rows(part: Any, rows: np.ndarray) -> Any:
+    """Rows of anything that has them, in its own type."""
+    if hasattr(part, "iloc"):
+        return part.iloc[rows]
+    if hasattr(part, "combine_chunks"):  # pyarrow
+        return part.take(rows)
+    if isinstance(part, (list, tuple)):
+        return type(part)(part[i] for i in rows)
+    return part[rows]
