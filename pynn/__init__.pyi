@@ -58,6 +58,9 @@ from .callbacks import (
 from .data import (
     DataLoader as DataLoader,
 )
+from .data import (
+    train_test_split as train_test_split,
+)
 from .embedding import (
     get_cmake_dir as get_cmake_dir,
 )

@@ -206,3 +206,26 @@ def require_finite(x: np.ndarray, name: str) -> None:
         from .health import bad_cells
 
         raise bad_cells(name, x, cells)
+
+
+def as_csr(x: Any, name: str = "X", columns: int | None = None, empty: bool = False) -> Any:
+    """A scipy.sparse matrix as CSR with sorted, unique indices and numbers that the core reads.
+
+    Raises
+    ------
+    ShapeError, DtypeError
+        As `as_matrix`.
+    """
+    x = x.tocsr()
+    if x.ndim != 2 or x.shape[1] == 0 or (x.shape[0] == 0 and not empty):
+        raise ShapeError(f"expected {name} with at least one row and column; received {name} of shape {x.shape}")
+    if columns is not None and x.shape[1] != columns:
+        raise ShapeError(
+            f"expected {name} with {columns} columns, the model's inputs; received {name} of shape {x.shape}"
+        )
+    if x.data.dtype.char not in _CHARS:
+        raise DtypeError(f"expected {name} of numbers; received {name}.dtype={x.data.dtype}")
+    if not x.has_canonical_format:
+        x = x.copy()
+        x.sum_duplicates()
+    return x

@@ -27,7 +27,7 @@ from .errors import (
 )
 from .history import History, StepResult
 from .progress import progress
-from .training import Batches, Streamed, Training, Whole, evaluate, require_finite, step
+from .training import Batches, Blocks, Limited, Loaded, Streamed, Training, evaluate, require_finite, step
 
 __all__ = ["BoundLayer", "Sequential", "load"]
 
@@ -297,7 +297,10 @@ class Sequential:
         batch_size: int = 32,
         shuffle: bool = True,
         sample_weight: Any = None,
-        validation_data: Sequence[Any] | None = None,
+        class_weight: Any = None,
+        on_bad_rows: str | None = None,
+        steps_per_epoch: int | None = None,
+        validation_data: Any = None,
         validation_split: float = 0.0,
         callbacks: Sequence[callbacks_.Callback] = (),
         verbose: Any = "auto",
@@ -320,7 +323,14 @@ class Sequential:
             A new order in each epoch, by the model's seed.
         sample_weight : array-like of shape (rows,), optional
             What each row's loss is multiplied by, >= 0.
-        validation_data : (X, y) or (X, y, sample_weight), optional
+        class_weight : dict of weights by class, or "balanced", optional
+            What it is multiplied by besides, in training and validation, loss and metrics; see `DataLoader`.
+        on_bad_rows : "error", "skip" or "impute", optional
+            What is done about rows of X with missing or infinite cells; see `DataLoader`. None: they are refused.
+        steps_per_epoch : int, optional
+            Steps in an epoch. The next epoch goes on with the batches that follow; data begin anew when they end.
+            Needed for data without an end.
+        validation_data : (X, y), (X, y, sample_weight) or DataLoader, optional
             Evaluated after each epoch.
         validation_split : float in [0, 1)
             Instead: keep this share of the rows, the last ones, for validation.
@@ -350,12 +360,13 @@ class Sequential:
         show = progress(verbose)
         if isinstance(x, DataLoader) or (y is None and _is_batches(x)):
             for name, given in (("y", y is not None), ("sample_weight", sample_weight is not None),
+                                ("class_weight", class_weight is not None), ("on_bad_rows", on_bad_rows is not None),
                                 ("validation_split", bool(validation_split))):  # fmt: skip
                 if given:
                     raise ArgumentTypeError(
                         f"expected {name} only with arrays; received {name} and X={type(x).__name__}"
                     )
-            if epochs > 1 and hasattr(x, "__next__"):
+            if epochs > 1 and hasattr(x, "__next__") and steps_per_epoch is None:
                 raise ArgumentTypeError(
                     f"expected batches that can be iterated once for each of {epochs} epochs; received an iterator, "
                     "which runs out: pass a pynn.DataLoader or another object whose __iter__ starts anew"
@@ -367,16 +378,16 @@ class Sequential:
             batch_size = _integer("batch_size", batch_size, 1, 2**62)
             shuffle = _boolean("shuffle", shuffle)
             loader = DataLoader(
-                x, y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle, seed=self.seed
-            )
+                x, y, sample_weight=sample_weight, class_weight=class_weight, batch_size=batch_size, shuffle=shuffle,
+                seed=self.seed, on_bad_rows=on_bad_rows,
+            )  # fmt: skip
             loader.set_epoch(self._epoch)
         batches = self._batches(loader, guard)
-        validation = None
-        if validation_data is not None:
-            x_val, y_val, w_val = _triple(validation_data)
-            validation = self._check_data(x_val, y_val, w_val, batches.inputs)
+        validation = self._validation(validation_data, batches.inputs, getattr(loader, "class_weight", None))
         if not self.built and batches.inputs is not None:
             self.build(batches.inputs)
+        if steps_per_epoch is not None:
+            batches = Limited(batches, _integer("steps_per_epoch", steps_per_epoch, 1, 2**62))
         history = Training(self, batches, validation, epochs, callbacks, show, guard).run()
         self._epoch += len(history) if loader is not x else 0
         return history
@@ -384,13 +395,36 @@ class Sequential:
     def _batches(self, loader: Any, guard: health.Guard) -> Batches:
         """What the loop trains on, checked as far as it lies in memory; cells that are not finite are left to a guard
         that passes over them."""
-        if not _in_memory(loader):
+        if not isinstance(loader, DataLoader):
             return Streamed(loader)
-        data = self._check_data(loader.X, loader.y, loader.sample_weight)
-        if guard.policy == "raise":
+        if loader.whole is None:
+            return Loaded(loader, None)
+        data = self._check_data(*loader.whole)
+        if guard.policy == "raise" and loader.on_bad_rows != "skip":
             named = zip(("X", "y", "sample_weight"), data, strict=True)
             require_finite({name: part for name, part in named if part is not None})
-        return Whole(loader, *data)
+        return Loaded(loader, data)
+
+    def _validation(self, data: Any, inputs: int | None, class_weight: Any) -> Any:
+        """What is evaluated after each epoch, checked as far as it lies in memory; weighted like the training data."""
+        if data is None:
+            return None
+        if isinstance(data, DataLoader):
+            return self._parts(data, inputs)
+        weights = None if class_weight is None else dict(zip(*(part.tolist() for part in class_weight), strict=True))
+        return self._arrays(*_triple(data), weights, inputs)
+
+    def _arrays(self, x: Any, y: Any, weights: Any, class_weight: Any, inputs: int | None = None) -> Any:
+        """Arrays to evaluate on."""
+        if class_weight is None:
+            return [self._check_data(x, y, weights, inputs)]
+        return self._parts(DataLoader(x, y, sample_weight=weights, class_weight=class_weight), inputs)
+
+    def _parts(self, loader: DataLoader, inputs: int | None = None) -> Any:
+        """Rows of a loader to evaluate on."""
+        if loader.whole is None or not loader.plain:
+            return Blocks(self, loader)
+        return [self._check_data(*loader.whole, inputs)]
 
     def _check_data(
         self, x: Any, y: Any, weights: Any = None, inputs: int | None = None
@@ -493,7 +527,9 @@ class Sequential:
                 raise health.bad_prediction(error, first) from None
         return out
 
-    def evaluate(self, x: Any, y: Any = None, *, sample_weight: Any = None, guard: Any = "raise") -> dict[str, float]:
+    def evaluate(
+        self, x: Any, y: Any = None, *, sample_weight: Any = None, class_weight: Any = None, guard: Any = "raise"
+    ) -> dict[str, float]:
         """Loss and metrics over all rows, without dropout: ``{"loss": ..., "accuracy": ...}``.
 
         Parameters are those of `fit`; `x` may be a `DataLoader` too. Memory is bounded however many rows there are.
@@ -502,9 +538,8 @@ class Sequential:
         """
         self.core  # noqa: B018
         guarded = health.guard(guard).policy != "off"
-        if isinstance(x, DataLoader):
-            x, y, sample_weight = x.X, x.y, x.sample_weight
-        return evaluate(self, *self._check_data(x, y, sample_weight), guarded=guarded)
+        parts = self._parts(x) if isinstance(x, DataLoader) else self._arrays(x, y, sample_weight, class_weight)
+        return evaluate(self, parts, guarded=guarded)
 
     # ---- keeping
 
@@ -636,8 +671,6 @@ def _callbacks(callbacks: Any) -> list[callbacks_.Callback]:
 
 
 def _triple(data: Any) -> tuple[Any, Any, Any]:
-    if isinstance(data, DataLoader):
-        return data.X, data.y, data.sample_weight
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         raise ArgumentTypeError(
             f"expected validation_data as (X, y) or (X, y, sample_weight); received {type(data).__name__}"
@@ -647,7 +680,3 @@ def _triple(data: Any) -> tuple[Any, Any, Any]:
 
 def _is_batches(x: Any) -> bool:
     return hasattr(x, "__iter__") and not hasattr(x, "__array__") and not isinstance(x, (list, tuple, str, bytes))
-
-
-def _in_memory(x: Any) -> bool:
-    return isinstance(x, DataLoader) and not any(hasattr(part, "read_rows") for part in (x.X, x.y, x.sample_weight))

@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import arrays, health
 from .callbacks import Callback
-from .errors import ArgumentTypeError, NumericalError, TrainingWarning
+from .errors import ArgumentTypeError, ArgumentValueError, NumericalError, TrainingWarning
 from .health import Finding, Guard, Report
 from .history import History, StepResult
 from .metrics import Metric
@@ -24,7 +24,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from .model import Sequential
 
-__all__ = ["Batches", "Streamed", "Training", "Whole", "evaluate", "explain"]
+__all__ = ["Batches", "Blocks", "Limited", "Loaded", "Streamed", "Training", "evaluate", "explain"]
 
 # steps, rows, mean loss, gradient norm of the last step, batches left out, rows in them
 Progressed = tuple[int, int, float, float, int, int]
@@ -49,40 +49,74 @@ class Batches:
     def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
         raise NotImplementedError
 
+    def findings(self) -> list[Finding]:
+        """What was done about the data on their way."""
+        return []
 
-class Whole(Batches):
-    """A loader whose data lie in memory (or in a memory map): batches are gathered in C."""
 
-    def __init__(self, loader: Any, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
-        self.loader, self.x, self.y, self.weights = loader, x, y, weights
-        self.inputs, self.batch_size = x.shape[1], min(loader.batch_size, len(x))
-        self.rows: int = min(len(loader) * self.batch_size, len(x))
+class Loaded(Batches):
+    """A `DataLoader`. Arrays in memory go to C as they are, else blocks of rows as the loader reads them."""
+
+    def __init__(self, loader: Any, data: tuple[Any, Any, Any] | None) -> None:
+        self.loader, self.data = loader, data
+        self.inputs = None if data is None else data[0].shape[1]
+        if loader.n_rows is not None:
+            self.rows = min(len(loader) * loader.batch_size, loader.n_rows)
+
+    def findings(self) -> list[Finding]:
+        bad = self.loader.bad_rows
+        if not bad.get("rows"):
+            return []
+        done = "left out" if bad["action"] == "skip" else "filled in with the means of their columns"
+        what = "rows with missing or infinite cells were" if bad["action"] == "skip" else "rows had missing cells"
+        message = f"{bad['rows']} {what} {done}, {bad['cells']} cells of X in {len(bad['columns'])} columns"
+        columns = sorted(bad["columns"], key=lambda column: -bad["columns"][column])[:20]
+        evidence = {"n_rows": bad["rows"], "n_cells": bad["cells"], "action": bad["action"]}
+        return [Finding("nonfinite_input", "info", message, columns=columns, evidence=evidence)]
 
     def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
-        epoch = self.loader.epoch
-        order = self.loader.order(epoch) if self.loader.shuffle else None
-        self.loader.set_epoch(epoch + 1)
-        trainer = model.trainer(self.batch_size)
-        most = self.batch_size if begin else rows_at_once(model) if metrics else 1 << 16
-        most = max(1, most // self.batch_size) * self.batch_size
-        out: Any = np.empty((min(most, self.rows), model.outputs), model.dtype) if metrics else None
-        first = 0
-        while first < self.rows:
+        loader = self.loader
+        epoch, seen = loader.begin()
+        if self.data is not None:
+            order = None if loader.ordered else loader.order(epoch)
+            yield from self.steps(
+                model, metrics, begin, self.data, order, seen * loader.batch_size, self.rows, epoch, 0
+            )
+            return
+        for block in loader.blocks(epoch, seen):
+            data = model.check_batch(block.x, block.targets, block.weights)
+            self.numbers = block.numbers
+            yield from self.steps(model, metrics, begin, data, None, 0, len(block), epoch, seen)
+            seen += -(-len(block) // loader.batch_size)
+
+    def steps(
+        self, model: Sequential, metrics: Sequence[Metric], begin: Begin, data: tuple[Any, Any, Any], order: Any,
+        first: int, last: int | None, epoch: int, before: int,
+    ) -> Iterator[Progressed]:  # fmt: skip
+        """Steps over rows order[first : last] of checked arrays, which follow `before` batches of the epoch."""
+        x, y, weights = data
+        last = x.shape[0] if last is None else last
+        batch_size = min(self.loader.batch_size, last)
+        trainer = model.trainer(batch_size)
+        most = batch_size if begin else rows_at_once(model) if metrics else 1 << 16
+        most = max(1, most // batch_size) * batch_size
+        out: Any = np.empty((min(most, last), model.outputs), model.dtype) if metrics else None
+        while first < last:
             if begin:
                 begin()
-            count = min(most, self.rows - first)
+            count = min(most, last - first)
             try:
-                done = trainer.train(self.x, self.y, self.weights, order, first, count, self.batch_size, SECONDS, out)
+                done = trainer.train(x, y, weights, order, first, count, batch_size, SECONDS, out)
             except NumericalError as error:
                 at = first + error.progress[1] + error.progress[5]
-                count = min(self.batch_size, self.rows - at)
-                data = {"X": self.x, "y": self.y, "sample_weight": self.weights}
-                raise explain(error, model, data, order, at, count) from None
+                named = {"X": x, "y": y, "sample_weight": weights}
+                raise explain(error, model, named, order, at, min(batch_size, last - at), self.numbers) from None
             passed = done[1] + done[5]
             rows: Any = slice(first, first + passed) if order is None else order[first : first + passed]
             if metrics:
-                update(metrics, self.y[rows], out[:passed], None if self.weights is None else self.weights[rows], done)
+                update(metrics, y[rows], out[:passed], None if weights is None else weights[rows], done)
             first += passed
+            self.loader.seen(epoch, before + -(-first // batch_size))
             yield done
 
 
@@ -107,6 +141,35 @@ class Streamed(Batches):
             yield done
 
 
+class Limited(Batches):
+    """The next so many batches of others in each epoch, which begin anew when they end, and not before."""
+
+    def __init__(self, batches: Batches, steps: int) -> None:
+        self.batches, self.most, self.inputs = batches, steps, batches.inputs
+        self.calls: Iterator[Progressed] | None = None
+
+    @property
+    def numbers(self) -> Any:
+        return self.batches.numbers
+
+    def findings(self) -> list[Finding]:
+        return self.batches.findings()
+
+    def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
+        steps, at_once = 0, begin or (lambda: None)
+        while steps < self.most:
+            fresh = self.calls is None
+            self.calls = self.calls or self.batches.run(model, metrics, at_once)
+            done = next(self.calls, None)
+            if done is not None:
+                steps += done[0] + done[4]
+                yield done
+                continue
+            self.calls = None
+            if fresh:
+                raise ArgumentValueError("expected batches for steps_per_epoch; received an iterable that has run out")
+
+
 def update(metrics: Sequence[Metric], y: np.ndarray, out: np.ndarray, weights: Any, done: Progressed) -> None:
     """Metrics of the rows that steps were taken on; the predictions of batches left out are NaN."""
     if done[4]:
@@ -123,7 +186,7 @@ class Training:
         self,
         model: Sequential,
         batches: Batches,
-        validation: tuple[Any, ...] | None,
+        validation: Iterable[tuple[Any, Any, Any]] | None,
         epochs: int,
         callbacks: Sequence[Callback],
         progress: Progress,
@@ -158,10 +221,10 @@ class Training:
         finally:
             self.progress.close()
             self.call("on_train_end", logs)
-        self.history.report = Report(health.findings(self.history.ledger))
-        if isinstance(self.batches, Whole) and len(self.history) and self.guard.policy != "off":
-            loss = self.history[-1]["loss"]
-            self.history.report.findings += health.frozen(self.model, self.batches.x, self.batches.y, loss)
+        self.history.report = Report(health.findings(self.history.ledger) + self.batches.findings())
+        data = self.batches.data if isinstance(self.batches, Loaded) else None
+        if data is not None and len(self.history) and self.guard.policy != "off":
+            self.history.report.findings += health.frozen(self.model, *data[:2], self.history[-1]["loss"])
         faults = [finding for finding in self.history.report.findings if finding.severity != "info"]
         if faults:
             more = (
@@ -192,7 +255,7 @@ class Training:
         self.progress.begin(epoch, self.epochs, self.batches.rows)
         logs = self.train(epoch)
         if self.validation is not None:
-            found = evaluate(model, *self.validation, guarded=self.guard.policy != "off", data="validation")
+            found = evaluate(model, self.validation, guarded=self.guard.policy != "off", data="validation")
             logs |= {f"val_{name}": value for name, value in found.items()}
         logs |= {"learning_rate": model.learning_rate, "seconds": time.perf_counter() - begin}
         self.progress.end(logs)
@@ -227,31 +290,39 @@ class Training:
             getattr(callback, name)(*arguments)
 
 
+class Blocks:
+    """Checked rows of a loader, (X, y, weights) after (X, y, weights), each time it is iterated: to evaluate on."""
+
+    def __init__(self, model: Sequential, loader: Any) -> None:
+        self.model, self.loader = model, loader
+
+    def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
+        for block in self.loader.blocks(0):
+            yield self.model.check_batch(block.x, block.targets, block.weights)
+
+
 def evaluate(
-    model: Sequential,
-    x: np.ndarray,
-    y: np.ndarray,
-    weights: np.ndarray | None = None,
-    *,
-    guarded: bool = True,
-    data: str | None = None,
+    model: Sequential, parts: Iterable[tuple[Any, Any, Any]], *, guarded: bool = True, data: str | None = None
 ) -> dict[str, float]:
-    """Loss and metrics over checked arrays, in chunks; `data` is what findings call them."""
-    core, metrics = model.core, model.metrics
+    """Loss and metrics over parts (X, y, weights) of checked arrays, in chunks; `data` is what findings call them."""
+    metrics = model.metrics
     for metric in metrics:
         metric.reset()
-    most, loss = rows_at_once(model), 0.0
-    out: Any = np.empty((min(most, len(x)), model.outputs), model.dtype) if metrics else None
-    for first in range(0, len(x), most):
-        rows = slice(first, min(first + most, len(x)))
-        w = None if weights is None else weights[rows]
-        try:
-            loss += core.evaluate(x[rows], y[rows], w, out, guarded) * (rows.stop - first)
-        except NumericalError as error:
-            raise health.bad_prediction(error, first, data) from None
-        for metric in metrics:
-            metric.update(y[rows], out[: rows.stop - first], w)
-    return {"loss": loss / len(x)} | {metric.name: metric.result() for metric in metrics}
+    most, loss, before = rows_at_once(model), 0.0, 0
+    for x, y, weights in parts:
+        n = x.shape[0]
+        out: Any = np.empty((min(most, n), model.outputs), model.dtype) if metrics else None
+        for first in range(0, n, most):
+            rows = slice(first, min(first + most, n))
+            w = None if weights is None else weights[rows]
+            try:
+                loss += model.core.evaluate(x[rows], y[rows], w, out, guarded) * (rows.stop - first)
+            except NumericalError as error:
+                raise health.bad_prediction(error, before + first, data) from None
+            for metric in metrics:
+                metric.update(y[rows], out[: rows.stop - first], w)
+        before += n
+    return {"loss": loss / before} | {metric.name: metric.result() for metric in metrics}
 
 
 def one_step(

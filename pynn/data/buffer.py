@@ -22,7 +22,8 @@ class Buffer:
 
     def __init__(self, count: int, places: np.ndarray | None) -> None:
         self._count, self._size = count, 0
-        self._places, self._parts = places, [None] * 4
+        self._places = places
+        self._parts: list[Any] = [None] * 4
         if places is not None:
             self._to = np.empty(len(places), np.int64)
             self._to[places] = np.arange(len(places))
@@ -44,7 +45,7 @@ class Buffer:
         for index, part in enumerate((piece.numbers, piece.x, piece.targets, piece.weights)):
             if part is not None:
                 self._parts[index] = self._room(self._parts[index], part)
-                self._parts[index][to] = part  # type: ignore[index]
+                self._parts[index][to] = part
             elif self._parts[index] is not None:
                 raise ShapeError("expected targets and weights in all rows of the stream; received some without")
         self._size += len(piece)
@@ -64,6 +65,8 @@ class Buffer:
         """The rows in their new order; None when none came."""
         if not self._size:
             return None
-        chosen = slice(self._size) if self._places is None else self._places < self._size
-        whole = self._places is None or self._size == len(self._places)
-        return Rows(*(None if p is None else p[:self._size] if whole else p[chosen] for p in self._parts))
+        chosen: Any = slice(self._size)
+        if self._places is not None and self._size < len(self._places):
+            chosen = self._places < self._size
+        parts: list[Any] = [None if part is None else part[chosen] for part in self._parts]
+        return Rows(*parts)

@@ -35,8 +35,8 @@ class DataLoader:
     Parameters
     ----------
     X : array, memmap, data frame, scipy.sparse matrix, path, data set, iterable of rows, or `pynn.data.Source`
-        Arrays of any numeric dtype, memory order and strides, read-only too; batches keep the dtype. A path is that of an
-        ``.npy`` file, which is mapped and not read, or of an IDX file, plain or gzip. A data set has ``len`` and
+        Arrays of any numeric dtype, memory order and strides, read-only too; batches keep the dtype. A path is that
+        of an ``.npy`` file, which is mapped and not read, or of an IDX file, plain or gzip. A data set has ``len`` and
         ``X[i]``, as PyTorch's; an iterable gives rows, and begins anew in each epoch. Their items are ``x``, ``(x, y)``
         or ``(x, y, weight)``. For CSV and Parquet see `from_table`.
     y : the same, optional
@@ -47,14 +47,14 @@ class DataLoader:
         What each row's loss is multiplied by besides, by its class: ``rows / (classes * rows of the class)`` when
         balanced. Metrics are weighted by it too.
     sampling : "oversample", "undersample" or weights of shape (rows,), optional
-        Instead of each row once: every class as often as the most frequent, or the rarest, one; or as many rows as there
-        are, drawn with replacement and probability proportional to their weights. Shuffled in any case.
+        Instead of each row once: every class as often as the most frequent, or the rarest, one; or as many rows as
+        there are, drawn with replacement and probability proportional to their weights. Shuffled in any case.
     batch_size : int, at least 1
     shuffle : bool
         A new order in each epoch. Where rows can be asked for by number, a permutation, all equally likely. Streams are
         read into a buffer of `buffer` rows, whose order is such a permutation: a row leaves fewer than `buffer`
-        places from where it stood; the parts of a Parquet or CSV file come in shuffled order besides. The first buffer of
-        an epoch is cut short by lot, so that neighbours are not kept apart by its ends in every epoch.
+        places from where it stood; the parts of a Parquet or CSV file come in shuffled order besides. The first
+        buffer of an epoch is cut short by lot, so that neighbours are not kept apart by its ends in every epoch.
     drop_last : bool
         Leave out a last batch of fewer than `batch_size` rows.
     seed : int in 0 ... 2**64 - 1
@@ -125,6 +125,7 @@ class DataLoader:
         self.by_number = self.source.bounds is None
         self.bad_rows: dict[str, Any] = {}
         self.impute_values: np.ndarray | None = None
+        self._whole: Any = None  # X, y and weights with those of classes
         self._kept: np.ndarray | None = None  # rows without bad cells, where they are left out
         self._survey()
         labels = self._labels(class_weight, sampling)
@@ -177,10 +178,21 @@ class DataLoader:
 
     @property
     def whole(self) -> tuple[Any, Any, Any] | None:
-        """X, y and weights when the loader does nothing but number their rows: `fit` then hands them to C as they are."""
-        if not isinstance(self.source, Indexed) or self.on_bad_rows == "impute" or self.class_weight is not None:
+        """X, y and weights as `fit` hands them to C, when all the loader does is to number their rows; else None."""
+        if not isinstance(self.source, Indexed) or self.on_bad_rows in ("error", "impute"):
             return None
-        return self.source.arrays
+        parts = self.source.arrays
+        if parts is None or self.class_weight is None:
+            return parts
+        if self._whole is None:
+            rows = self._weigh(Rows(np.arange(self.source.rows), *parts))
+            self._whole = rows.x, rows.targets, rows.weights
+        return self._whole
+
+    @property
+    def plain(self) -> bool:
+        """Whether an epoch has each row of the data once."""
+        return self._kept is None and (self.sampling is None or isinstance(self.sampling, sampling_.Shuffle))
 
     # ---- bad rows
 
@@ -193,7 +205,8 @@ class DataLoader:
                 "expected on_bad_rows='error' or 'skip' for a stream, whose columns have no mean before its end; "
                 "received on_bad_rows='impute'"
             )
-        sums = counts = None
+        sums: Any = 0
+        counts: Any = 0
         good = np.ones(self.source.rows, bool)
         tally = _Tally(str(self.on_bad_rows))
         for rows in self._in_order():
@@ -204,14 +217,16 @@ class DataLoader:
                 continue
             x = np.asarray(rows.x, np.float64).reshape(len(rows), -1)
             x = np.where(bad, 0, x)
-            sums = x.sum(0) + (0 if sums is None else sums)
-            counts = (~bad).sum(0) + (0 if counts is None else counts)
+            sums = x.sum(0) + sums
+            counts = (~bad).sum(0) + counts
         self.bad_rows = tally.result()
         if self.on_bad_rows == "skip":
             self._kept = np.flatnonzero(good)
             self.bad_rows["rows"] = int((~good).sum())
             if not len(self._kept):
-                raise NonfiniteDataError(f"expected rows of finite numbers; received {len(good)} rows, all to be skipped")
+                raise NonfiniteDataError(
+                    f"expected rows of finite numbers; received {len(good)} rows, all to be skipped"
+                )
             return
         if not np.all(counts):
             raise NonfiniteDataError(
@@ -244,14 +259,17 @@ class DataLoader:
             bad = _bad_cells(rows.targets)
             if bad.any():
                 raise self._bad("y", rows, bad)
-        if self.class_weight is not None:
-            if rows.targets is None:
-                raise ArgumentValueError("expected y, class labels, for class_weight; received y=None")
-            weights = sampling_.row_weights(self.class_weight, sampling_.as_labels(rows.targets, "class_weight"))
-            if rows.weights is not None:
-                weights = weights * np.asarray(rows.weights, np.float64).reshape(-1)
-            rows.weights = weights
-        return rows
+        return rows if self.class_weight is None else self._weigh(rows)
+
+    def _weigh(self, rows: Rows) -> Rows:
+        """The same rows, weighted by their class."""
+        if rows.targets is None:
+            raise ArgumentValueError("expected y, class labels, for class_weight; received y=None")
+        assert self.class_weight is not None
+        weights = sampling_.row_weights(self.class_weight, sampling_.as_labels(rows.targets, "class_weight"))
+        if rows.weights is not None:
+            weights = weights * np.asarray(rows.weights, np.float64).reshape(-1)
+        return Rows(rows.numbers, rows.x, rows.targets, weights)
 
     def _bad(self, name: str, rows: Rows, bad: np.ndarray) -> NonfiniteDataError:
         at, column = (int(i) for i in np.argwhere(bad)[0])
@@ -289,8 +307,7 @@ class DataLoader:
     @property
     def ordered(self) -> bool:
         """Whether every epoch visits the rows 0, 1, 2, ... and nothing is left out."""
-        plain = self.sampling is None or isinstance(self.sampling, sampling_.Shuffle)
-        return plain and not self.shuffle and self._kept is None
+        return self.plain and not self.shuffle
 
     def order(self, epoch: int) -> np.ndarray:
         """Row numbers in the order in which an epoch visits them, as int64.
@@ -337,7 +354,7 @@ class DataLoader:
             self._at = (epoch + 1, 0)
 
     def blocks(self, epoch: int, first: int = 0) -> Iterator[Rows]:
-        """The rows of an epoch from batch `first` on, in blocks of whole batches (but for the last): what `fit` reads."""
+        """The rows of an epoch from batch `first` on, in blocks of whole batches, as `fit` reads them."""
         tally = _Tally(self.on_bad_rows or "")
         read = self._gathered(epoch, first) if self.by_number else self._streamed(epoch, first, tally)
         finished = (self._finish(rows, tally) for rows in read)
@@ -444,8 +461,8 @@ class DataLoader:
     def state_dict(self) -> dict[str, Any]:
         """Where iteration stands: a small dict of plain values, for JSON or a checkpoint.
 
-        Taken inside a ``for`` loop, the batch that the loop body holds counts as seen; within `fit`, the batches that were
-        trained on.
+        Taken inside a ``for`` loop, the batch that the loop body holds counts as seen; within `fit`, the batches
+        that were trained on.
         """
         epoch, seen = self._at or (self.epoch, self._first)
         if self.n_rows is not None and seen >= len(self):
@@ -455,9 +472,9 @@ class DataLoader:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next iteration go on where `state_dict` was taken: same order, next batch.
 
-        The loader must have been made with the same number of rows, batch size, shuffling, `drop_last` and seed. A stream
-        is read from its beginning, or from the part of the file that the next batch lies in, and what was seen is passed
-        over.
+        The loader must have been made with the same number of rows, batch size, shuffling, `drop_last` and seed. A
+        stream is read from its beginning, or from the part of the file that the next batch lies in, and what was
+        seen is passed over.
         """
         if not isinstance(state, dict):
             raise ArgumentTypeError(f"expected a dict from DataLoader.state_dict(); received state={state!r}")
@@ -474,7 +491,7 @@ class DataLoader:
         self._first = first
 
     def _identity(self) -> dict[str, Any]:
-        plain = {
+        plain: dict[str, Any] = {
             "rows": self.n_rows,
             "batch_size": self.batch_size,
             "shuffle": self.shuffle,
@@ -488,6 +505,7 @@ class DataLoader:
 
 def _as_batch(rows: Rows, copy: bool) -> Any:
     """What the caller gets; blocks are not shared between batches."""
+
     def own(part: Any) -> Any:
         if part is None or hasattr(part, "nnz"):
             return part

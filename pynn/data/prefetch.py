@@ -49,8 +49,9 @@ def _read(items: Iterator[Any], channel: _Channel) -> None:
 class Ahead(Iterator[Any]):
     """The same items from a thread that is at most `depth` ahead.
 
-    An error of `items` is raised by the `next` that would have returned the item. `close` ends the thread; so do the end
-    of the items, an error, dropping the object and the end of the interpreter. A child process made by fork begins anew.
+    An error of `items` is raised by the `next` that would have returned the item. `close` ends the thread; so do the
+    end of the items, an error, dropping the object and the end of the interpreter. A child process made by fork
+    begins anew.
     """
 
     def __init__(self, items: Iterator[Any], depth: int) -> None:

@@ -13,7 +13,16 @@ import numpy as np
 from .. import arrays
 from ..errors import ArgumentTypeError, ArgumentValueError, LabelError, ShapeError
 
-__all__ = ["Oversample", "Sampler", "Shuffle", "Undersample", "Weighted", "class_weights", "sampler", "train_test_split"]
+__all__ = [
+    "Oversample",
+    "Sampler",
+    "Shuffle",
+    "Undersample",
+    "Weighted",
+    "class_weights",
+    "sampler",
+    "train_test_split",
+]
 
 _BITS = 2**64 - 1
 
@@ -164,7 +173,7 @@ def class_weights(class_weight: Any, labels: np.ndarray | None) -> tuple[np.ndar
         return classes, len(labels) / (len(classes) * counts)
     if not isinstance(class_weight, Mapping) or not class_weight:
         raise ArgumentTypeError(
-            f"expected class_weight as a dict of weights by class, or 'balanced'; received class_weight={class_weight!r}"
+            f"expected class_weight as a dict by class, or 'balanced'; received class_weight={class_weight!r}"
         )
     for label, weight in class_weight.items():
         for name, value in (("class", label), ("weight", weight)):
@@ -195,8 +204,8 @@ def train_test_split(*parts: Any, test_size: float = 0.25, stratify: bool = Fals
     test_size : float in (0, 1)
         Share of the rows that go into the test part.
     stratify : bool
-        Each class is split by this share, up to one row (largest remainders; at least one row of a class that has two or
-        more goes to either side).
+        Each class is split by this share, up to one row (largest remainders; at least one row of a class that has
+        two or more goes to either side).
     seed : int
 
     Returns
@@ -221,10 +230,8 @@ def train_test_split(*parts: Any, test_size: float = 0.25, stratify: bool = Fals
         raise ShapeError(f"expected parts of equal length; received {', '.join(map(str, sizes))} rows")
     n = sizes[0]
     order = arrays.shuffle(derive(seed, 3), 0, n)
-    if stratify:
-        test = _stratified(np.asarray(parts[-1])[order], test_size)
-    else:
-        test = np.arange(n) < round(n * test_size)
+    first = np.arange(n) < round(n * test_size)
+    test = _stratified(np.asarray(parts[-1])[order], test_size) if stratify else first
     if test.all() or not test.any():
         raise ArgumentValueError(
             f"expected a test_size that leaves rows on both sides of {n}; received test_size={test_size}"

@@ -122,7 +122,7 @@ class ArrayPart:
 
 def mapping(array: Any) -> mmap.mmap | None:
     """The shared file mapping that an array lies in, if it does; None for private ones, which may hold changes."""
-    if isinstance(array, np.memmap) and array.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
+    if (isinstance(array, np.memmap) and array.mode == "c") or not hasattr(mmap, "MADV_DONTNEED"):
         return None
     base = array
     while base is not None and not isinstance(base, mmap.mmap):
@@ -225,12 +225,16 @@ def _file(name: str, path: Path) -> np.ndarray:
         with open(path, "rb") as file:
             magic = file.read(6)
     except FileNotFoundError:
-        raise MissingFileError(f"expected {name} as data or a file; received {str(path)!r}, which does not exist") from None
+        raise MissingFileError(
+            f"expected {name} as data or a file; received {str(path)!r}, which does not exist"
+        ) from None
     if magic.startswith(b"\x93NUMPY"):
         try:
             return np.load(path, mmap_mode="r")
         except ValueError as error:
-            raise FileFormatError(f"expected an intact .npy file of numbers; received {str(path)!r} ({error})") from None
+            raise FileFormatError(
+                f"expected an intact .npy file of numbers; received {str(path)!r} ({error})"
+            ) from None
     if magic[:2] in (b"\0\0", b"\x1f\x8b"):
         from ..datasets import idx
 
@@ -294,7 +298,7 @@ def _stack(items: Sequence[Any], numbers: np.ndarray) -> Rows:
     columns = []
     for at in range(width):
         name = ("X", "y", "sample_weight")[at] if width <= 3 else "item"
-        cells = []
+        cells: list[np.ndarray] = []
         for number, item in zip(numbers.tolist(), tuples, strict=True):
             cell = np.asarray(item[at]) if len(item) == width <= 3 else None
             if cell is None or (cells and cell.shape != cells[0].shape):
@@ -371,15 +375,16 @@ class Stream(Source):
             raise ShapeError("expected X with at least one row; received a stream that ended at once")
 
 
+_BY_NUMBER = ("__array__", "read_rows", "to_numpy", "combine_chunks", "tocsr")  # rows can be asked for
+
+
 def open_source(x: Any, y: Any = None, weights: Any = None) -> Source:
     """The source for what a user calls data."""
     if isinstance(x, Source):
         kind = "a Source"
     elif isinstance(x, Mapping):
         raise ArgumentTypeError(f"expected X as an array with rows; received a {type(x).__name__}")
-    elif hasattr(x, "__array__") or hasattr(x, "read_rows") or hasattr(x, "to_numpy") or hasattr(x, "combine_chunks"):
-        return Indexed(x, y, weights)
-    elif isinstance(x, (list, tuple, str, bytes, os.PathLike)) or (hasattr(x, "nnz") and hasattr(x, "tocsr")):
+    elif isinstance(x, (list, tuple, str, bytes, os.PathLike)) or any(hasattr(x, name) for name in _BY_NUMBER):
         return Indexed(x, y, weights)
     elif hasattr(x, "__len__") and hasattr(x, "__getitem__"):
         kind = f"the data set {type(x).__name__}"
