@@ -9,7 +9,7 @@ class Buffer(Protocol):
 
 Array = Any  # anything that exports a buffer
 Choice = tuple[str, Mapping[str, float]]
-LayerChoice = tuple[Choice, Choice | None, Choice | None, Choice | None]
+LayerChoice = dict[str, Choice]
 ScheduleChoice = tuple[Choice, tuple[int, ...], tuple[float, ...], int, float]
 Progress = tuple[int, int, float, float, int, int]
 

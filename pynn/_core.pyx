@@ -356,9 +356,8 @@ cdef class Context:
 cdef class Model:
     """Layers and their parameters.
 
-    `layers` is a list of (kind, activation, kernel initializer, bias initializer), each a (name, numbers) pair; the
-    last three are None but for dense layers. Any number of threads predict at once; training and changes exclude all
-    else.
+    `layers` is a list of dicts: "kind", and the choices that the kind has ("activation", "kernel_initializer", ...), each
+    a (name, numbers) pair. Any number of threads predict at once; training and changes exclude all else.
     """
 
     def __cinit__(self):
@@ -549,24 +548,32 @@ def load(Context context not None, bytes path not None):
     return model
 
 
-cdef int read_layer(pynn_layer *out, tuple layer) except -1:
-    kind, activation, kernel, bias = layer
-    out.struct_size = sizeof(pynn_layer)
-    if kind[0] == "dense":
-        check(pynn_dense(out, kind[1]["units"], NULL))
-        read_spec(&out.activation, PYNN_ACTIVATION, activation)
-        read_spec(&out.kernel_initializer, PYNN_INITIALIZER, kernel)
-        read_spec(&out.bias_initializer, PYNN_INITIALIZER, bias)
-    read_spec(&out.kind, PYNN_LAYER, kind)
+cdef int read_layer(pynn_layer *out, dict layer) except -1:
+    cdef const pynn_spec *choice
+    cdef pynn_spec spec
+    check(pynn_layer_named(out, (<str>layer["kind"][0]).encode()))
+    read_spec(&out.kind, PYNN_LAYER, layer["kind"])
+    for name, value in layer.items():
+        if name != "kind":
+            choice = pynn_layer_choice(out, (<str>name).encode())
+            if choice == NULL:
+                raise errors.UnknownNameError(f"expected choices of {layer['kind'][0]!r}; received {name!r}")
+            read_spec(&spec, <pynn_table>choice.table, value)
+            check(pynn_layer_choose(out, (<str>name).encode(), &spec))
     return 0
 
 
-cdef tuple write_layer(const pynn_layer *layer):
-    kind = write_spec(&layer.kind)
-    if kind[0] != "dense":
-        return kind, None, None, None
-    return (kind, write_spec(&layer.activation), write_spec(&layer.kernel_initializer),
-            write_spec(&layer.bias_initializer))
+cdef dict write_layer(const pynn_layer *layer):
+    cdef const pynn_spec *choice
+    cdef const char *name
+    cdef int32_t i = 0
+    found = {"kind": write_spec(&layer.kind)}
+    while (name := pynn_layer_choice_name(i)) != NULL:
+        choice = pynn_layer_choice(layer, name)
+        if choice != NULL:
+            found[text(name)] = write_spec(choice)
+        i += 1
+    return found
 
 
 # ---------------------------------------------------------------- training

@@ -13,7 +13,6 @@ from .specs import Spec, Table, check_number
 __all__ = ["Dense", "Dropout", "Layer", "from_dict"]
 
 _rows = Table("layer").rows
-_NONE: tuple[None, None, None] = (None, None, None)
 
 
 class Layer:
@@ -27,10 +26,11 @@ class Layer:
         object.__setattr__(self, name, check_number(f"{type(self).__name__}.{name}", getattr(self, name), rule))
 
     @property
-    def core(self) -> tuple[Any, ...]:
-        """What the compiled core takes: (kind, activation, kernel initializer, bias initializer)."""
+    def core(self) -> dict[str, Any]:
+        """What the compiled core takes: the kind with its numbers, and each choice that is a spec, as pairs."""
         numbers = {rule["name"]: float(getattr(self, rule["name"])) for rule in _rows[self.kind]["fields"]}
-        return ((self.kind, numbers), *_NONE)
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {"kind": (self.kind, numbers)} | {k: v.core for k, v in values.items() if isinstance(v, Spec)}
 
     def to_dict(self) -> dict[str, Any]:
         """``{"layer": kind, argument: value, ...}``, plain values for JSON."""
@@ -80,11 +80,6 @@ class Dense(Layer):
         object.__setattr__(self, "kernel_initializer", initializers.get(kernel, "kernel_initializer"))
         object.__setattr__(self, "bias_initializer", initializers.get(self.bias_initializer, "bias_initializer"))
 
-    @property
-    def core(self) -> tuple[Any, ...]:
-        kind = super().core[0]
-        return kind, self.activation.core, self.kernel_initializer.core, self.bias_initializer.core
-
 
 @dataclass(frozen=True)
 class Dropout(Layer):
@@ -127,9 +122,8 @@ def from_dict(values: Mapping[str, Any]) -> Layer:
         ) from None
 
 
-def from_core(layer: tuple[Any, ...]) -> Layer:
+def from_core(layer: Mapping[str, Any]) -> Layer:
     """The layer that `Layer.core` described."""
-    (kind, numbers), *choices = layer
-    names = ("activation", "kernel_initializer", "bias_initializer")
-    specs = {n: {"name": c[0], **c[1]} for n, c in zip(names, choices, strict=True) if c is not None}
+    kind, numbers = layer["kind"]
+    specs = {key: {"name": name, **rest} for key, (name, rest) in layer.items() if key != "kind"}
     return _kinds()[kind](**numbers, **specs)

@@ -161,6 +161,10 @@ cdef extern from "pynn.h" nogil:
         pynn_spec kernel_initializer
         pynn_spec bias_initializer
 
+    pynn_status pynn_layer_named(pynn_layer *out, const char *kind)
+    const char *pynn_layer_choice_name(int32_t index)
+    const pynn_spec *pynn_layer_choice(const pynn_layer *layer, const char *name)
+    pynn_status pynn_layer_choose(pynn_layer *layer, const char *name, const pynn_spec *spec)
     pynn_status pynn_dense(pynn_layer *out, int64_t units, const char *activation)
     pynn_status pynn_dropout(pynn_layer *out, double rate)
 

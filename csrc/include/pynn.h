@@ -283,14 +283,24 @@ PYNN_API double pynn_plateau_next(pynn_plateau *plateau, double value, double le
 
 /* ---------------------------------------------------------------- model */
 
-/* One layer: its kind and numbers, and for dense layers what fills and follows it. */
+/* One layer: its kind and numbers (rows of PYNN_LAYER: dense, dropout, ...), and what its kind can choose beside them:
+ * choices that it does not have are left alone. */
 typedef struct pynn_layer {
   size_t struct_size;
-  pynn_spec kind;               /* PYNN_LAYER: dense(units, use_bias), dropout(rate) */
-  pynn_spec activation;         /* dense only */
-  pynn_spec kernel_initializer; /* dense only */
-  pynn_spec bias_initializer;   /* dense only */
+  pynn_spec kind;
+  pynn_spec activation;
+  pynn_spec kernel_initializer;
+  pynn_spec bias_initializer;
 } pynn_layer;
+
+/* A layer of that kind with its default numbers and choices; change `kind` by pynn_spec_set. UNKNOWN_NAME. */
+PYNN_API pynn_status pynn_layer_named(pynn_layer *out, const char *kind);
+/* The names of choices, "activation" say; NULL beyond the last. Thread-safe. */
+PYNN_API const char *pynn_layer_choice_name(int32_t index);
+/* A choice by name: NULL when the layer's kind does not have it. */
+PYNN_API const pynn_spec *pynn_layer_choice(const pynn_layer *layer, const char *name);
+/* Makes a choice. UNKNOWN_NAME, INVALID_ARGUMENT for a spec of another table. */
+PYNN_API pynn_status pynn_layer_choose(pynn_layer *layer, const char *name, const pynn_spec *spec);
 
 /* A dense layer, Y = f(X W + b), with the activation's default initializer for W and zeros for b.
  * `activation` NULL means linear. UNKNOWN_NAME or INVALID_ARGUMENT (units < 1). */
@@ -527,11 +537,13 @@ PYNN_API void pynn_trainer_begin_epoch(pynn_trainer *trainer);
   X(PYNN_OPERATION_GEMM, "gemm")               /* X W */                                              \
   X(PYNN_OPERATION_BIAS, "bias")               /* X W + b */                                          \
   X(PYNN_OPERATION_ACTIVATION, "activation")   /* f(Z) */                                             \
+  X(PYNN_OPERATION_FORWARD, "forward")         /* what a layer that is not dense computes */          \
   X(PYNN_OPERATION_LOSS, "loss")               /* a row's loss or its gradient, or their sum */       \
   X(PYNN_OPERATION_DACTIVATION, "dactivation") /* dL/dZ = dL/dY * f'(Z) */                            \
   X(PYNN_OPERATION_DW, "dW")                   /* X^T dZ */                                           \
   X(PYNN_OPERATION_DB, "db")                   /* column sums of dZ */                                \
   X(PYNN_OPERATION_DX, "dX")                   /* dZ W^T */                                           \
+  X(PYNN_OPERATION_GRADIENT, "gradient")       /* of the parameters of a layer that is not dense */   \
   X(PYNN_OPERATION_CLIP, "clip")               /* the global norm */                                  \
   X(PYNN_OPERATION_UPDATE, "update")           /* new parameters and optimizer state */
 

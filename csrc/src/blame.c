@@ -3,8 +3,9 @@
  * The replay is the plain algorithm on whole matrices, without tiles or threads: where pass.c is fast this is exact
  * about the order of things. It runs in the model's dtype and then in double, which tells too little range from a fault
  * that no dtype would survive. */
+#include "blame.h"
+
 #include "array.h"
-#include "trainer.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,19 +19,6 @@ const char *pynn_operation_name(pynn_operation operation) {
   };
   return (unsigned)operation < sizeof names / sizeof *names ? names[operation] : "none";
 }
-
-struct replay {
-  const pynn_trainer *t;
-  const struct kernels *kernels;
-  const int64_t *order;
-  int64_t first, rows;
-  pynn_model *model; /* a copy in the dtype of the replay */
-  pynn_workspace *w;
-  char *gradient, *delta, *below;
-  char *slots[PYNN_MAX_SLOTS];
-  char *seen; /* of columns, widest layer */
-  pynn_blame *out;
-};
 
 static double number(const struct kernels *kernels, const void *x, int64_t i) {
   float single;
@@ -56,10 +44,8 @@ static double largest_finite(const struct replay *r, const void *x, int64_t n) {
   return most;
 }
 
-/* Looks for numbers that are not finite in a matrix; fills the report with them. Rows are of the batch when
- * `data_rows`, else of a tensor. `left` and `right` are what the operation was given. */
-static int at_fault(struct replay *r, pynn_operation operation, int32_t layer, const void *x, int64_t rows,
-                    int64_t columns, int data_rows) {
+int replay_fault(struct replay *r, pynn_operation operation, int32_t layer, const void *x, int64_t rows,
+                 int64_t columns, int data_rows) {
   pynn_blame *out = r->out;
   if (r->kernels->largest((size_t)(rows * columns), x) <= r->kernels->maximum) return 0;
   *out = (pynn_blame){.operation = operation, .layer = layer, .tensor_row = -1};
@@ -82,7 +68,7 @@ static int at_fault(struct replay *r, pynn_operation operation, int32_t layer, c
   return 1;
 }
 
-static int operands(struct replay *r, const void *left, int64_t n_left, const void *right, int64_t n_right) {
+int replay_operands(struct replay *r, const void *left, int64_t n_left, const void *right, int64_t n_right) {
   r->out->largest_left = largest_finite(r, left, n_left);
   r->out->largest_right = largest_finite(r, right, n_right);
   return 1;
@@ -90,7 +76,7 @@ static int operands(struct replay *r, const void *left, int64_t n_left, const vo
 
 static int what_goes_in(struct replay *r, const struct batch *batch) {
   const pynn_model *model = r->model;
-  if (at_fault(r, PYNN_OPERATION_INPUT, -1, r->w->input, r->rows, model->inputs, 1)) return 1;
+  if (replay_fault(r, PYNN_OPERATION_INPUT, -1, r->w->input, r->rows, model->inputs, 1)) return 1;
   for (int64_t i = 0; i < r->rows; i++) { /* a row of weight 0 is not there: its target may hold anything */
     const int64_t row = r->order ? r->order[r->first + i] : r->first + i;
     if (batch->has_weights && !isfinite(r->w->weights[i])) {
@@ -106,57 +92,59 @@ static int what_goes_in(struct replay *r, const struct batch *batch) {
     if (batch->has_weights && r->w->weights[i] == 0)
       memset(part(r, r->w->targets, i * model->outputs), 0, (size_t)model->outputs * r->kernels->size);
   }
-  if (!batch->has_labels && at_fault(r, PYNN_OPERATION_TARGET, -1, r->w->targets, r->rows, model->outputs, 1)) return 1;
+  if (!batch->has_labels && replay_fault(r, PYNN_OPERATION_TARGET, -1, r->w->targets, r->rows, model->outputs, 1))
+    return 1;
   for (int32_t i = 0; i < model->n_tensors; i++) {
-    const pynn_tensor *tensor = &model->tensors[i];
-    if (at_fault(r, PYNN_OPERATION_PARAMETER, tensor->layer, part(r, model->parameters, tensor->offset), tensor->rows,
-                 tensor->columns, 0))
+    const pynn_tensor *tensor = &model->tensors[i].view;
+    if (replay_fault(r, PYNN_OPERATION_PARAMETER, tensor->layer, part(r, model->parameters, tensor->offset),
+                     tensor->rows, tensor->columns, 0))
       return 1;
     for (int s = 0; s < r->t->optimizer->n_slots; s++)
-      if (at_fault(r, PYNN_OPERATION_STATE, tensor->layer, part(r, r->slots[s], tensor->offset), tensor->rows,
-                   tensor->columns, 0))
+      if (replay_fault(r, PYNN_OPERATION_STATE, tensor->layer, part(r, r->slots[s], tensor->offset), tensor->rows,
+                       tensor->columns, 0))
         return 1;
   }
   return 0;
 }
 
-static void each_row(const struct replay *r, const struct layer *layer, void *z, void *y, void *delta) {
-  const double *p = layer->spec.activation.values;
-  for (int64_t i = 0; i < r->rows; i++) {
-    const int64_t from = i * layer->units;
-    if (delta)
-      layer->activation->backward((size_t)layer->units, part(r, z, from), part(r, y, from), part(r, delta, from), p);
-    else layer->activation->forward((size_t)layer->units, part(r, z, from), part(r, y, from), p);
-  }
+/* A layer of one operation: as in training, then a look at what it gave. */
+static int whole_forward(struct replay *r, struct job *job) {
+  const struct layer *layer = job->layer;
+  layer->kind->forward(job);
+  if (!replay_fault(r, PYNN_OPERATION_FORWARD, job->index, job_values(job), r->rows, layer->units, 1)) return 0;
+  return replay_operands(r, job->x, r->rows * layer->inputs,
+                         layer->n_parameters ? part(r, r->model->parameters, layer->parameters) : NULL,
+                         layer->n_parameters);
 }
 
-static uint64_t dropout_key(const struct replay *r, int32_t index) { return r->t->dropout_key + (uint64_t)index; }
+static int whole_backward(struct replay *r, struct job *job) {
+  const struct layer *layer = job->layer;
+  const int64_t n_delta = r->rows * layer->units;
+  const double largest = largest_finite(r, job->delta, n_delta);
+  layer->kind->backward(job);
+  for (int32_t i = 0; i < r->model->n_tensors; i++) {
+    const pynn_tensor *tensor = &r->model->tensors[i].view;
+    if (tensor->layer == job->index &&
+        replay_fault(r, PYNN_OPERATION_GRADIENT, job->index, part(r, r->gradient, tensor->offset), tensor->rows,
+                     tensor->columns, 0)) {
+      replay_operands(r, job->x, r->rows * layer->inputs, NULL, 0);
+      return r->out->largest_right = largest, 1;
+    }
+  }
+  if (!job->below || !replay_fault(r, PYNN_OPERATION_DX, job->index, job->below, r->rows, layer->inputs, 1)) return 0;
+  r->out->largest_left = largest;
+  return 1;
+}
 
 static int forward(struct replay *r) {
-  const struct kernels *kernels = r->kernels;
   const pynn_model *model = r->model;
-  const size_t rows = (size_t)r->rows;
-  void *x = r->w->input;
+  struct job job = {.w = r->w, .rows = r->rows, .training = 1, .step = (uint64_t)r->t->steps};
+  r->w->inputs[0] = (struct values){r->w->input, model->inputs};
   for (int32_t i = 0; i < model->n_layers; i++) {
-    const struct layer *layer = &model->layers[i];
-    const size_t inputs = (size_t)layer->inputs, units = (size_t)layer->units;
-    const int64_t n = r->rows * layer->units;
-    char *z = r->w->z[i], *y = r->w->y[i];
-    if (!layer->activation) {
-      kernels->dropout((size_t)n, x, y, layer->spec.kind.values[0], dropout_key(r, i), (uint64_t)r->t->steps, 0);
-    } else {
-      const void *kernel = part(r, model->parameters, layer->kernel);
-      const void *bias = layer->bias < 0 ? NULL : part(r, model->parameters, layer->bias);
-      kernels->gemm(rows, units, inputs, x, inputs, 1, kernel, units, 0, z, units);
-      if (at_fault(r, PYNN_OPERATION_GEMM, i, z, r->rows, layer->units, 1))
-        return operands(r, x, r->rows * layer->inputs, kernel, layer->inputs * layer->units);
-      kernels->add_bias(rows, units, z, units, bias);
-      if (at_fault(r, PYNN_OPERATION_BIAS, i, z, r->rows, layer->units, 1))
-        return operands(r, z, n, bias, layer->units);
-      each_row(r, layer, z, y, NULL);
-      if (at_fault(r, PYNN_OPERATION_ACTIVATION, i, y, r->rows, layer->units, 1)) return operands(r, z, n, NULL, 0);
-    }
-    x = y;
+    pass_enter(&job, i, r->t->dropout_key);
+    const struct layer_kind *kind = job.layer->kind;
+    if (kind->replay_forward ? kind->replay_forward(r, &job) : whole_forward(r, &job)) return 1;
+    r->w->inputs[i + 1] = (struct values){r->w->y[i], job.layer->units};
   }
   return 0;
 }
@@ -164,7 +152,7 @@ static int forward(struct replay *r) {
 static int loss(struct replay *r, const struct batch *batch) {
   const pynn_model *model = r->model;
   const int64_t n = model->outputs;
-  const char *logits = r->w->y[model->n_layers - 1];
+  const char *logits = r->w->inputs[model->n_layers].at;
   double sum = 0;
   int bad = 0;
   for (int64_t i = 0; i < r->rows; i++) {
@@ -172,10 +160,11 @@ static int loss(struct replay *r, const struct batch *batch) {
     const void *target = batch->has_labels ? NULL : part(r, r->w->targets, i * n);
     const double value =
         model->loss->row_loss((size_t)n, logits + (size_t)(i * n) * r->kernels->size, target, r->w->labels[i],
-                              weight / (double)r->rows, part(r, r->delta, i * n), model->loss_spec.values);
+                              weight / (double)r->rows, part(r, r->w->delta[0], i * n), model->loss_spec.values);
     if (weight == 0) continue;
     sum += weight * value;
-    if (isfinite(weight * value) && r->kernels->largest((size_t)n, part(r, r->delta, i * n)) <= r->kernels->maximum)
+    if (isfinite(weight * value) &&
+        r->kernels->largest((size_t)n, part(r, r->w->delta[0], i * n)) <= r->kernels->maximum)
       continue;
     if (!bad++) *r->out = (pynn_blame){.operation = PYNN_OPERATION_LOSS, .layer = -1, .tensor_row = -1, .value = value};
     r->out->n_cells++;
@@ -184,60 +173,38 @@ static int loss(struct replay *r, const struct batch *batch) {
   }
   if (!bad && !isfinite(sum))
     *r->out = (pynn_blame){.operation = PYNN_OPERATION_LOSS, .layer = -1, .tensor_row = -1, .value = sum, .n_cells = 1};
-  return bad || !isfinite(sum) ? operands(r, logits, r->rows * n, batch->has_labels ? NULL : r->w->targets, r->rows * n)
-                               : 0;
+  return bad || !isfinite(sum)
+             ? replay_operands(r, logits, r->rows * n, batch->has_labels ? NULL : r->w->targets, r->rows * n)
+             : 0;
 }
 
-/* The row of data that gave most to an element of dW that is not finite. */
-static void row_of_gradient(struct replay *r, const void *x, int64_t inputs, int64_t units) {
-  double most = -1;
+void replay_row_of_gradient(struct replay *r, const struct job *job) {
+  const int64_t inputs = job->layer->inputs, units = job->layer->units;
+  double largest = -1;
   for (int64_t i = 0; i < r->rows; i++) {
-    const double product = fabs(number(r->kernels, x, i * inputs + r->out->tensor_row) *
-                                number(r->kernels, r->delta, i * units + r->out->columns[0]));
-    if (product <= most) continue;
-    most = product;
+    const double product = fabs(number(r->kernels, job->x, i * inputs + r->out->tensor_row) *
+                                number(r->kernels, job->delta, i * units + r->out->columns[0]));
+    if (product <= largest) continue;
+    largest = product;
     r->out->n_rows = 1;
     r->out->rows[0] = r->order ? r->order[r->first + i] : r->first + i;
   }
 }
 
 static int backward(struct replay *r) {
-  const struct kernels *kernels = r->kernels;
-  const pynn_model *model = r->model;
-  const size_t rows = (size_t)r->rows;
-  for (int32_t i = model->n_layers - 1; i >= 0; i--) {
-    const struct layer *layer = &model->layers[i];
-    const size_t inputs = (size_t)layer->inputs, units = (size_t)layer->units;
-    const int64_t n = r->rows * layer->units;
-    if (!layer->activation) {
-      kernels->dropout((size_t)n, r->delta, r->delta, layer->spec.kind.values[0], dropout_key(r, i),
-                       (uint64_t)r->t->steps, 0);
-      continue;
-    }
-    const void *x = i ? r->w->y[i - 1] : r->w->input;
-    const void *kernel = part(r, model->parameters, layer->kernel);
-    char *dw = part(r, r->gradient, layer->kernel);
-    each_row(r, layer, r->w->z[i], r->w->y[i], r->delta);
-    if (at_fault(r, PYNN_OPERATION_DACTIVATION, i, r->delta, r->rows, layer->units, 1))
-      return operands(r, r->w->z[i], n, NULL, 0);
-    kernels->gemm(inputs, units, rows, x, 1, inputs, r->delta, units, 0, dw, units);
-    if (at_fault(r, PYNN_OPERATION_DW, i, dw, layer->inputs, layer->units, 0)) {
-      row_of_gradient(r, x, layer->inputs, layer->units);
-      return operands(r, x, r->rows * layer->inputs, r->delta, n);
-    }
-    if (layer->bias >= 0) {
-      char *db = part(r, r->gradient, layer->bias);
-      kernels->column_sums(rows, units, r->delta, units, db);
-      if (at_fault(r, PYNN_OPERATION_DB, i, db, 1, layer->units, 0)) return operands(r, r->delta, n, NULL, 0);
-    }
-    if (!i) break;
-    kernels->pack_panels(rows, units, r->delta, units, r->w->panels);
-    kernels->gemm_panels(rows, inputs, units, r->w->panels, kernel, units, r->below, inputs);
-    if (at_fault(r, PYNN_OPERATION_DX, i, r->below, r->rows, layer->inputs, 1))
-      return operands(r, r->delta, n, kernel, layer->inputs * layer->units);
-    char *swap = r->delta;
-    r->delta = r->below;
-    r->below = swap;
+  const int32_t lowest = pass_lowest(r->model);
+  struct job job = {.w = r->w,
+                    .rows = r->rows,
+                    .training = 1,
+                    .step = (uint64_t)r->t->steps,
+                    .delta = r->w->delta[0],
+                    .gradient = r->gradient};
+  for (int32_t i = r->model->n_layers - 1; i >= lowest; i--) {
+    pass_enter(&job, i, r->t->dropout_key);
+    job.below = i == lowest ? NULL : job.delta == r->w->delta[0] ? r->w->delta[1] : r->w->delta[0];
+    const struct layer_kind *kind = job.layer->kind;
+    if (kind->replay_backward ? kind->replay_backward(r, &job) : whole_backward(r, &job)) return 1;
+    job.delta = job.below;
   }
   return 0;
 }
@@ -267,14 +234,14 @@ static int update(struct replay *r) {
   }
   optimizer->coefficients(t->spec.values, t->learning_rate, t->steps + 1, c);
   optimizer->update(n, model->parameters, r->gradient,
-                    t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1, (void *const *)r->slots, c,
-                    &health);
+                    t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1, r->slots, c, &health);
   for (int32_t i = 0; i < model->n_tensors; i++)
     for (int s = -1; s < optimizer->n_slots; s++) {
-      const pynn_tensor *tensor = &model->tensors[i];
+      const pynn_tensor *tensor = &model->tensors[i].view;
       const void *vector = s < 0 ? model->parameters : r->slots[s];
-      if (!at_fault(r, PYNN_OPERATION_UPDATE, tensor->layer,
-                    (const char *)vector + (size_t)tensor->offset * r->kernels->size, tensor->rows, tensor->columns, 0))
+      if (!replay_fault(r, PYNN_OPERATION_UPDATE, tensor->layer,
+                        (const char *)vector + (size_t)tensor->offset * r->kernels->size, tensor->rows, tensor->columns,
+                        0))
         continue;
       r->out->largest_left = most;
       r->out->largest_right = before;
@@ -305,8 +272,6 @@ static pynn_status prepare(struct replay *r, pynn_dtype dtype, pynn_error *error
   if (!status) status = workspace_new(&r->w, r->model, r->rows, 1);
   if (status) return status;
   r->kernels = context->kernels[dtype];
-  r->delta = r->w->delta[0];
-  r->below = r->w->delta[1];
   r->seen = context_allocate(context, (size_t)r->w->widest, 1);
   r->gradient = context_allocate(context, (size_t)original->n_parameters, r->kernels->size);
   if (!r->seen || !r->gradient) return PYNN_ERROR_OUT_OF_MEMORY;

@@ -23,7 +23,7 @@
 
 #include "disk.h"
 #include "json.h"
-#include "model.h"
+#include "layer.h"
 
 #define VERSION "1"
 #define ALIGNMENT 64
@@ -38,18 +38,6 @@ static const char *const tensor_dtypes[] = {"F32", "F64", "F16", "BOOL", "I8",  
 
 /* By pynn_table, for messages. */
 static const char *const table_names[] = {"activations", "losses", "optimizers", "initializers", "layers"};
-
-/* The specs that a dense layer has beside its kind. */
-static const struct {
-  const char *key;
-  pynn_table table;
-  size_t offset;
-} dense_specs[] = {
-    {"activation", PYNN_ACTIVATION, offsetof(pynn_layer, activation)},
-    {"kernel_initializer", PYNN_INITIALIZER, offsetof(pynn_layer, kernel_initializer)},
-    {"bias_initializer", PYNN_INITIALIZER, offsetof(pynn_layer, bias_initializer)},
-};
-#define N_DENSE_SPECS (sizeof dense_specs / sizeof *dense_specs)
 
 /* ---------------------------------------------------------------- bytes */
 
@@ -163,11 +151,11 @@ struct entry {
 };
 
 static struct entry entry_of(const pynn_model *model, const pynn_tensor *tensor) {
-  int is_bias = tensor->offset == model->layers[tensor->layer].bias;
+  int is_vector = tensor->rows == 1 && strcmp(tensor->name, "kernel") != 0;
   uint64_t rows = (uint64_t)tensor->rows, columns = (uint64_t)tensor->columns, size = model->kernels->size;
-  struct entry entry = {.dtype = tensor_dtypes[model->dtype], .rank = is_bias ? 1 : 2};
+  struct entry entry = {.dtype = tensor_dtypes[model->dtype], .rank = is_vector ? 1 : 2};
   snprintf(entry.name, sizeof entry.name, "layers.%" PRId32 ".%s", tensor->layer, tensor->name);
-  entry.shape[0] = is_bias ? columns : rows;
+  entry.shape[0] = is_vector ? columns : rows;
   entry.shape[1] = columns;
   entry.offsets[0] = (uint64_t)tensor->offset * size;
   entry.offsets[1] = entry.offsets[0] + rows * columns * size;
@@ -208,11 +196,12 @@ void file_put_spec(struct json_writer *writer, const char *key, const pynn_spec 
 static void put_layer(struct json_writer *writer, const pynn_layer *layer) {
   json_put(writer, "{");
   file_put_spec(writer, "kind", &layer->kind, NULL);
-  for (size_t i = 0; layer->kind.row == LAYER_DENSE && i < N_DENSE_SPECS; i++) {
+  for (int i = 0; i < N_LAYER_SPECS; i++) {
+    if (!(layer_kinds[layer->kind.row]->specs >> i & 1)) continue;
     json_put(writer, ",");
-    json_put_string(writer, dense_specs[i].key);
+    json_put_string(writer, layer_specs[i].key);
     json_put(writer, ":{");
-    file_put_spec(writer, "name", (const pynn_spec *)((const char *)layer + dense_specs[i].offset), NULL);
+    file_put_spec(writer, "name", layer_spec(layer, i), NULL);
     json_put(writer, "}");
   }
   json_put(writer, "}");
@@ -294,7 +283,7 @@ static void put_header(struct json_writer *writer, const struct contents *conten
   }
   json_put(writer, "}");
   for (int32_t i = 0; i < model->n_tensors; i++) {
-    struct entry entry = entry_of(model, &model->tensors[i]);
+    struct entry entry = entry_of(model, &model->tensors[i].view);
     put_tensor(writer, entry.name, &entry);
   }
   for (int32_t i = 0; i < contents->n_vectors; i++) {
@@ -543,10 +532,11 @@ static void take_layer(struct json *json, pynn_layer *layer) {
   *layer = (pynn_layer){.struct_size = sizeof *layer};
   json_open(json, '{');
   take_spec(json, "kind", PYNN_LAYER, &layer->kind);
-  for (size_t i = 0; layer->kind.row == LAYER_DENSE && i < N_DENSE_SPECS; i++) {
-    json_key(json, dense_specs[i].key);
+  for (int i = 0; i < N_LAYER_SPECS && !json_failed(json); i++) {
+    if (!(layer_kinds[layer->kind.row]->specs >> i & 1)) continue;
+    json_key(json, layer_specs[i].key);
     json_open(json, '{');
-    take_spec(json, "name", dense_specs[i].table, (pynn_spec *)((char *)layer + dense_specs[i].offset));
+    take_spec(json, "name", layer_specs[i].table, layer_spec(layer, i));
     json_close(json, '}');
   }
   json_close(json, '}');
@@ -665,21 +655,14 @@ static pynn_status take_start(struct draft *draft, const pynn_context *context, 
 /* A model of the right shape, if the source holds its parameters. */
 static pynn_status make_model(pynn_model **out, const pynn_context *context, const struct draft *draft, uint64_t size,
                               pynn_error *error) {
-  uint64_t parameters = 0, width = (uint64_t)draft->options.inputs; /* the row of units has MAX_WIDTH: no overflow */
-  for (int32_t i = 0; i < draft->n_layers; i++) {
-    const pynn_spec *kind = &draft->layers[i].kind;
-    if (kind->row != LAYER_DENSE) continue;
-    uint64_t units = (uint64_t)pynn_spec_get(kind, "units");
-    parameters += (width + (pynn_spec_get(kind, "use_bias") != 0)) * units;
-    width = units;
-  }
-  uint64_t bytes = parameters * pynn_dtype_size(draft->options.dtype);
-  if (parameters > (uint64_t)MAX_PARAMETERS || bytes > size)
+  pynn_model shape;
+  pynn_status status = model_measure(&shape, context, &draft->options, draft->layers, draft->n_layers, error);
+  uint64_t bytes = status ? 0 : (uint64_t)shape.n_parameters * shape.kernels->size;
+  if (!status && bytes > size)
     return fail(error, PYNN_ERROR_FILE_FORMAT,
                 "expected %" PRIu64 " bytes of parameters, as the layers say; received %" PRIu64, bytes, size);
-  pynn_status status = model_new_empty(out, context, &draft->options, draft->layers, draft->n_layers, error);
-  if (status != PYNN_ERROR_INVALID_ARGUMENT) return status;
-  if (error) error->status = PYNN_ERROR_FILE_FORMAT; /* the argument came from the file */
+  if (!status) return model_new_empty(out, context, &draft->options, draft->layers, draft->n_layers, error);
+  if (error) error->status = PYNN_ERROR_FILE_FORMAT; /* the arguments came from the file */
   return PYNN_ERROR_FILE_FORMAT;
 }
 
@@ -748,7 +731,7 @@ static void take_vectors(struct draft *draft, uint64_t room) {
 static pynn_status take_tensors(struct draft *draft, const pynn_model *model, uint64_t room, pynn_error *error) {
   struct json *json = &draft->json;
   for (int32_t i = 0; i < model->n_tensors; i++) {
-    struct entry entry = entry_of(model, &model->tensors[i]);
+    struct entry entry = entry_of(model, &model->tensors[i].view);
     take_tensor(json, &entry);
   }
   draft->end = parameters_size(model);

@@ -1,6 +1,7 @@
 /* Health of a pass: the verdict from largest values, and the search for the first cell at fault. */
 #include "health.h"
 
+#include "layer.h"
 #include "trainer.h"
 
 #include <math.h>
@@ -93,42 +94,51 @@ static pynn_status search_targets(const struct search *s) {
   return PYNN_OK;
 }
 
-/* The parameters, or their gradient, in the order of the layers or, `up` < 0, against it. */
-static pynn_status search_tensors(const struct search *s, const void *vector, int up,
-                                  const pynn_operation operations[2], const char *const whats[2]) {
-  const pynn_model *model = s->w->model;
-  for (int32_t n = 0; n < model->n_tensors; n++) {
-    const pynn_tensor *tensor = &model->tensors[up > 0 ? n : model->n_tensors - 1 - n];
-    const int bias = tensor->name[0] != 'k';
-    if (!find(model->kernels, real_at(s, vector, tensor->offset), tensor->rows, tensor->columns, tensor->columns,
-              s->fault))
-      continue;
-    s->fault->row = -1; /* of the tensor, not of the data */
-    return found(operations[bias], whats[bias], tensor->layer, s->fault, s->error);
-  }
-  return PYNN_OK;
+/* Tensor i of `vector`, the parameters or their gradient. `what` stands before the tensor's name in the message. */
+static pynn_status search_tensor(const struct search *s, int32_t i, const void *vector, pynn_operation operation,
+                                 const char *what) {
+  const pynn_tensor *tensor = &s->w->model->tensors[i].view;
+  char whole[48];
+  if (!find(s->w->model->kernels, real_at(s, vector, tensor->offset), tensor->rows, tensor->columns, tensor->columns,
+            s->fault))
+    return PYNN_OK;
+  s->fault->row = -1; /* of the tensor, not of the data */
+  snprintf(whole, sizeof whole, "%s the %s", what, tensor->name);
+  return found(operation, whole, tensor->layer, s->fault, s->error);
 }
 
 static pynn_status search_parameters(const struct search *s) {
-  static const pynn_operation operations[] = {PYNN_OPERATION_PARAMETER, PYNN_OPERATION_PARAMETER};
-  static const char *const whats[] = {"a kernel weight", "a bias"};
-  return search_tensors(s, s->w->model->parameters, 1, operations, whats);
+  const pynn_model *model = s->w->model;
+  pynn_status status = PYNN_OK;
+  for (int32_t i = 0; i < model->n_tensors && !status; i++)
+    status = search_tensor(s, i, model->parameters, PYNN_OPERATION_PARAMETER, "a number in");
+  return status;
 }
 
 static pynn_status search_gradient(const struct search *s, const void *gradient) {
-  static const pynn_operation operations[] = {PYNN_OPERATION_DW, PYNN_OPERATION_DB};
-  static const char *const whats[] = {"a gradient of the kernel", "a gradient of the bias"};
-  return search_tensors(s, gradient, -1, operations, whats);
+  const pynn_model *model = s->w->model;
+  pynn_status status = PYNN_OK;
+  for (int32_t i = model->n_tensors - 1; i >= 0 && !status; i--) {
+    const char *name = model->tensors[i].view.name;
+    const pynn_operation operation = !strcmp(name, "kernel") ? PYNN_OPERATION_DW
+                                     : !strcmp(name, "bias") ? PYNN_OPERATION_DB
+                                                             : PYNN_OPERATION_GRADIENT;
+    status = search_tensor(s, i, gradient, operation, "a gradient of");
+  }
+  return status;
 }
 
 static pynn_status search_values(const struct search *s) {
   const pynn_model *model = s->w->model;
   pynn_status status = PYNN_OK;
   for (int32_t i = 0; i < model->n_layers && !status; i++) {
-    const int64_t units = model->layers[i].units;
-    if (!model->layers[i].activation) continue;
-    status = search_rows(s, PYNN_OPERATION_GEMM, "a pre-activation", i, s->w->z[i], units, units);
-    if (!status) status = search_rows(s, PYNN_OPERATION_ACTIVATION, "an activation", i, s->w->y[i], units, units);
+    const struct layer *layer = &model->layers[i];
+    const int product = layer->kind->flags & LAYER_PRODUCT;
+    const int64_t units = layer->units;
+    if (product) status = search_rows(s, PYNN_OPERATION_GEMM, "a pre-activation", i, s->w->z[i], units, units);
+    if (!status)
+      status = search_rows(s, product ? PYNN_OPERATION_ACTIVATION : PYNN_OPERATION_FORWARD, "an activation", i,
+                           s->w->y[i], units, units);
   }
   return status;
 }
@@ -262,10 +272,10 @@ void health_statistics(pynn_trainer *t) {
     const struct observed *y = &observed->activation, *g = &observed->gradient;
     pynn_statistics *s = &t->statistics[i];
     *s = (pynn_statistics){.step = t->steps};
-    if (!layer->activation) continue; /* dropout has nothing of its own */
+    if (!y->n) continue; /* dropout has nothing of its own */
     const double n = (double)y->n, n_gradient = (double)g->n;
     const struct changed change =
-        changes(t, layer->kernel, layer->inputs * layer->units + (layer->bias < 0 ? 0 : layer->units));
+        changes(t, layer->parameters, layer->n_parameters);
     int64_t dead = 0;
     for (int64_t j = 0; j < layer->units; j++) dead += !observed->alive[j];
     s->largest = y->largest;

@@ -2,6 +2,7 @@
 #include "model.h"
 
 #include "initializers.h"
+#include "layer.h"
 #include "rng.h"
 #include "tables.h"
 
@@ -11,22 +12,50 @@ void pynn_model_options_init(pynn_model_options *options) {
   *options = (pynn_model_options){.struct_size = sizeof *options, .dtype = PYNN_FLOAT32};
 }
 
-pynn_status pynn_dense(pynn_layer *out, int64_t units, const char *activation) {
+static int has_choice(const pynn_layer *layer, int i) { return layer_kinds[layer->kind.row]->specs >> i & 1; }
+
+pynn_status pynn_layer_named(pynn_layer *out, const char *kind) {
   pynn_layer layer = {.struct_size = sizeof layer};
-  pynn_spec_named(&layer.kind, PYNN_LAYER, "dense");
+  pynn_status status = out ? pynn_spec_named(&layer.kind, PYNN_LAYER, kind) : PYNN_ERROR_INVALID_ARGUMENT;
+  for (int i = 0; i < N_LAYER_SPECS && !status; i++)
+    if (has_choice(&layer, i)) pynn_spec_named(layer_spec(&layer, i), layer_specs[i].table, layer_specs[i].usual);
+  if (!status) *out = layer;
+  return status;
+}
+
+const char *pynn_layer_choice_name(int32_t index) {
+  return index < 0 || index >= N_LAYER_SPECS ? NULL : layer_specs[index].key;
+}
+
+const pynn_spec *pynn_layer_choice(const pynn_layer *layer, const char *name) {
+  for (int i = 0; layer && name && spec_valid(&layer->kind, PYNN_LAYER) && i < N_LAYER_SPECS; i++)
+    if (has_choice(layer, i) && !strcmp(layer_specs[i].key, name)) return layer_spec(layer, i);
+  return NULL;
+}
+
+pynn_status pynn_layer_choose(pynn_layer *layer, const char *name, const pynn_spec *spec) {
+  pynn_spec *choice = (pynn_spec *)(uintptr_t)pynn_layer_choice(layer, name);
+  if (!choice) return PYNN_ERROR_UNKNOWN_NAME;
+  if (!spec || !spec_valid(spec, (pynn_table)choice->table)) return PYNN_ERROR_INVALID_ARGUMENT;
+  *choice = *spec;
+  return PYNN_OK;
+}
+
+pynn_status pynn_dense(pynn_layer *out, int64_t units, const char *activation) {
+  pynn_layer layer;
+  pynn_layer_named(&layer, "dense");
   pynn_status status = pynn_spec_set(&layer.kind, "units", (double)units);
-  if (!status) status = pynn_spec_named(&layer.activation, PYNN_ACTIVATION, activation ? activation : "linear");
+  if (!status && activation) status = pynn_spec_named(&layer.activation, PYNN_ACTIVATION, activation);
   if (status) return status;
   const pynn_row *row = pynn_table_row(PYNN_ACTIVATION, layer.activation.row);
   pynn_spec_named(&layer.kernel_initializer, PYNN_INITIALIZER, row->initializer);
-  pynn_spec_named(&layer.bias_initializer, PYNN_INITIALIZER, "zeros");
   *out = layer;
   return PYNN_OK;
 }
 
 pynn_status pynn_dropout(pynn_layer *out, double rate) {
-  pynn_layer layer = {.struct_size = sizeof layer};
-  pynn_spec_named(&layer.kind, PYNN_LAYER, "dropout");
+  pynn_layer layer;
+  pynn_layer_named(&layer, "dropout");
   pynn_status status = pynn_spec_set(&layer.kind, "rate", rate);
   if (!status) *out = layer;
   return status;
@@ -35,10 +64,8 @@ pynn_status pynn_dropout(pynn_layer *out, double rate) {
 static pynn_status check_layer(const pynn_layer *layer, int32_t index, pynn_error *error) {
   const char *what = NULL;
   if (layer->struct_size != sizeof *layer || !spec_valid(&layer->kind, PYNN_LAYER)) what = "kind";
-  else if (layer->kind.row != LAYER_DENSE) return PYNN_OK;
-  else if (!spec_valid(&layer->activation, PYNN_ACTIVATION)) what = "activation";
-  else if (!spec_valid(&layer->kernel_initializer, PYNN_INITIALIZER)) what = "kernel_initializer";
-  else if (!spec_valid(&layer->bias_initializer, PYNN_INITIALIZER)) what = "bias_initializer";
+  for (int i = 0; i < N_LAYER_SPECS && !what; i++)
+    if (has_choice(layer, i) && !spec_valid(layer_spec(layer, i), layer_specs[i].table)) what = layer_specs[i].key;
   if (!what) return PYNN_OK;
   fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a valid %s in layer %d, made by pynn_spec_named and _set", what,
        (int)index);
@@ -46,43 +73,43 @@ static pynn_status check_layer(const pynn_layer *layer, int32_t index, pynn_erro
   return PYNN_ERROR_INVALID_ARGUMENT;
 }
 
+void layer_owns(struct layout *l, struct layer *layer, int role, const char *name, int64_t rows, int64_t columns,
+                int initializer) {
+  layer->tensor[role] = l->n_parameters;
+  if (l->model->tensors)
+    l->model->tensors[l->n_tensors] = (struct tensor){{name, l->index, l->n_parameters, rows, columns}, initializer};
+  l->n_tensors++;
+  l->n_parameters += rows * columns;
+}
+
 /* Shapes and offsets of all layers and tensors; their numbers when `model` has no room for them yet. */
 static pynn_status lay_out(pynn_model *model, const pynn_layer *specs, pynn_error *error) {
-  int64_t width = model->inputs, parameters = 0;
-  int32_t tensors = 0;
+  struct layout layout = {.model = model};
+  model->outputs = model->inputs;
   for (int32_t i = 0; i < model->n_layers; i++) {
-    struct layer layer = {.spec = specs[i], .inputs = width, .units = width, .kernel = -1, .bias = -1};
     pynn_status status = check_layer(&specs[i], i, error);
     if (status) return status;
-    if (specs[i].kind.row == LAYER_DENSE) {
-      int64_t units = layer.units = width = (int64_t)specs[i].kind.values[0];
-      pynn_tensor kernel = {"kernel", i, parameters, layer.inputs, units};
-      layer.kernel = parameters;
-      parameters += layer.inputs * units;
-      pynn_tensor bias = {"bias", i, parameters, 1, units};
-      if (model->tensors) model->tensors[tensors] = kernel;
-      tensors++;
-      if (specs[i].kind.values[1] != 0) {
-        layer.bias = parameters;
-        parameters += units;
-        if (model->tensors) model->tensors[tensors] = bias;
-        tensors++;
-      }
-      layer.activation = &model->kernels->activations[specs[i].activation.row];
-    }
-    if (parameters > MAX_PARAMETERS)
+    const struct layer_kind *kind = layer_kinds[specs[i].kind.row];
+    struct layer layer = {.spec = specs[i], .kind = kind, .inputs = model->outputs, .units = model->outputs};
+    for (int role = 0; role < LAYER_TENSORS; role++) layer.tensor[role] = -1;
+    if (kind->specs >> SPEC_ACTIVATION & 1) layer.activation = &model->kernels->activations[specs[i].activation.row];
+    layer.parameters = layout.n_parameters;
+    layout.index = i;
+    if (kind->shape) kind->shape(&layer, &layout);
+    layer.n_parameters = layout.n_parameters - layer.parameters;
+    model->outputs = layer.units;
+    if (layout.n_parameters > MAX_PARAMETERS)
       return fail(error, PYNN_ERROR_TOO_LARGE, "expected at most 2^36 parameters; received more, at layer %d", (int)i);
     if (model->layers) model->layers[i] = layer;
   }
-  model->outputs = width;
-  model->n_parameters = parameters;
-  model->n_tensors = tensors;
+  model->n_parameters = layout.n_parameters;
+  model->n_tensors = layout.n_tensors;
   return PYNN_OK;
 }
 
-pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
-                            const pynn_layer *layers, int32_t n_layers, pynn_error *error) {
-  if (!out || !context || !options || options->struct_size != sizeof *options || !layers)
+pynn_status model_measure(pynn_model *out, const pynn_context *context, const pynn_model_options *options,
+                          const pynn_layer *layers, int32_t n_layers, pynn_error *error) {
+  if (!context || !options || options->struct_size != sizeof *options || !layers)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out, context, options and layers; received NULL");
   if (options->inputs < 1 || options->inputs > MAX_WIDTH)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected inputs in 1 ... 2^20; received inputs=%lld",
@@ -92,14 +119,20 @@ pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const
                 (int)options->dtype);
   if (n_layers < 1 || n_layers > MAX_LAYERS)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected 1 ... 1024 layers; received n_layers=%d", (int)n_layers);
-
-  pynn_model shape = {.context = context,
+  *out = (pynn_model){.context = context,
                       .kernels = context->kernels[options->dtype],
                       .dtype = options->dtype,
                       .seed = options->seed,
                       .inputs = options->inputs,
                       .n_layers = n_layers};
-  pynn_status status = lay_out(&shape, layers, error);
+  return lay_out(out, layers, error);
+}
+
+pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                            const pynn_layer *layers, int32_t n_layers, pynn_error *error) {
+  if (!out) return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out; received NULL");
+  pynn_model shape;
+  pynn_status status = model_measure(&shape, context, options, layers, n_layers, error);
   if (status) return status;
   pynn_model *model = context_allocate(context, 1, sizeof *model);
   if (model) {
@@ -122,16 +155,14 @@ pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const
 static pynn_status initialize(pynn_model *model) {
   size_t most = 0;
   for (int32_t i = 0; i < model->n_tensors; i++) {
-    size_t n = (size_t)(model->tensors[i].rows * model->tensors[i].columns);
+    size_t n = (size_t)(model->tensors[i].view.rows * model->tensors[i].view.columns);
     most = n > most ? n : most;
   }
   double *values = context_allocate(model->context, most, sizeof *values);
   double *scratch = context_allocate(model->context, most, sizeof *scratch);
   for (int32_t i = 0; values && scratch && i < model->n_tensors; i++) {
-    const pynn_tensor *tensor = &model->tensors[i];
-    const struct layer *layer = &model->layers[tensor->layer];
-    const pynn_spec *spec =
-        tensor->offset == layer->kernel ? &layer->spec.kernel_initializer : &layer->spec.bias_initializer;
+    const pynn_tensor *tensor = &model->tensors[i].view;
+    const pynn_spec *spec = layer_spec(&model->layers[tensor->layer].spec, model->tensors[i].initializer);
     pynn_initializers[spec->row].fill(tensor->rows, tensor->columns,
                                       stream_key(model->seed, STREAM_INITIALIZER, (uint64_t)i), spec->values, values,
                                       scratch);
@@ -186,7 +217,7 @@ const pynn_spec *pynn_model_loss(const pynn_model *model) { return model->has_lo
 
 pynn_status pynn_model_tensor(const pynn_model *model, int32_t index, pynn_tensor *out) {
   if (index < 0 || index >= model->n_tensors) return PYNN_ERROR_INVALID_ARGUMENT;
-  *out = model->tensors[index];
+  *out = model->tensors[index].view;
   return PYNN_OK;
 }
 

@@ -9,13 +9,20 @@
 #define MAX_LAYERS ((int32_t)1 << 10)
 #define MAX_PARAMETERS ((int64_t)1 << 36)
 
-enum layer_kind { LAYER_DENSE, LAYER_DROPOUT }; /* row numbers of the PYNN_LAYER table */
+enum { LAYER_TENSORS = 4 }; /* most tensors that a layer owns */
 
 struct layer {
   pynn_layer spec;
+  const struct layer_kind *kind;
   int64_t inputs, units;               /* columns in and out */
-  int64_t kernel, bias;                /* offsets into the parameters, -1: none */
-  const struct activation *activation; /* as computed: linear where the loss takes the logits; NULL: not dense */
+  int64_t tensor[LAYER_TENSORS];       /* offsets into the parameters by the kind's role, -1: none */
+  int64_t parameters, n_parameters;    /* the layer's stretch of the parameter vector */
+  const struct activation *activation; /* as computed: linear where the loss takes the logits; NULL: none */
+};
+
+struct tensor {
+  pynn_tensor view;
+  int initializer; /* number in layer_specs */
 };
 
 struct pynn_model {
@@ -26,7 +33,7 @@ struct pynn_model {
   int64_t inputs, outputs;
   int32_t n_layers, n_tensors;
   struct layer *layers;
-  pynn_tensor *tensors;
+  struct tensor *tensors;
   int64_t n_parameters;
   void *parameters;
   int parameters_given; /* the caller has them and may write them between calls */
@@ -38,6 +45,18 @@ struct pynn_model {
   char *metadata; /* key\0value\0 ... of the loaded file */
   size_t metadata_size;
 };
+
+/* Where laying out has come to: sums so far, and the model's room for tensors when it has some. */
+struct layout {
+  pynn_model *model;
+  int32_t index; /* of the layer at hand */
+  int64_t n_parameters;
+  int32_t n_tensors;
+};
+
+/* Sizes of a model of these layers, without taking memory. */
+pynn_status model_measure(pynn_model *out, const pynn_context *context, const pynn_model_options *options,
+                          const pynn_layer *layers, int32_t n_layers, pynn_error *error);
 
 /* pynn_model_new without filling the parameters (they are zero). */
 pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,

@@ -4,9 +4,7 @@
 
 #include "model.h"
 #include "parallel.h"
-
-/* The larger of two largest magnitudes; NaN when one is. */
-static inline double larger(double a, double b) { return a != a || a >= b ? a : b; }
+#include "tiles.h"
 
 /* What one layer's values were, taken while they were computed. */
 struct layer_sums {
@@ -19,6 +17,12 @@ struct layer_observed {
   unsigned char *alive; /* units; set while a unit was seen to be */
 };
 
+/* Rows of ld reals: what a layer is given. */
+struct values {
+  const void *at;
+  int64_t ld;
+};
+
 struct pynn_workspace {
   const pynn_model *model;
   int64_t capacity;            /* rows */
@@ -28,7 +32,9 @@ struct pynn_workspace {
   void *targets;               /* capacity x outputs */
   int64_t *labels;             /* capacity */
   double *weights;             /* capacity */
-  void **z, **y;               /* per layer, capacity x units: before and after the activation */
+  void **y;                    /* per layer, capacity x units: its values */
+  void **z;                    /* per layer, what its kind needs beside them: values before the activation */
+  struct values *inputs;       /* per layer and one more: what each was given in this pass, and the logits */
   void *delta[2];              /* capacity x widest: dL/d output of the layer at hand and of the one below */
   void *panels;                /* the delta, packed for the product with W^T */
   struct layer_sums *sums;     /* per layer */
@@ -70,6 +76,12 @@ double pass_loss(pynn_workspace *workspace, const struct batch *batch, const voi
 
 /* Sum over the first `rows` rows of weight x loss if all logits were 0: what knowing nothing costs. Uses the deltas. */
 double pass_trivial_loss(pynn_workspace *workspace, const struct batch *batch, int64_t rows);
+
+struct job;
+/* The job of layer `index` in a pass whose forward has come that far. */
+void pass_enter(struct job *job, int32_t index, uint64_t dropout_key);
+/* The first layer with parameters: nothing needs the delta of those below it. */
+int32_t pass_lowest(const pynn_model *model);
 
 /* gradient <- dL/dparameters, from delta[0]. */
 void pass_backward(pynn_workspace *workspace, const struct batch *batch, void *gradient, uint64_t dropout_key,

@@ -1,23 +1,12 @@
 /* Names: the tables as the public sees them, and specs chosen from them. */
 #include "context.h"
 #include "initializers.h"
+#include "layer.h"
 #include "schedules.h"
 #include "tables.h"
 
 #include <math.h>
 #include <string.h>
-
-static const pynn_row layers[] = {
-    [LAYER_DENSE] = {.name = "dense",
-                     .aliases = "",
-                     .n_fields = 2,
-                     .fields = {{"units", 1, 1, (double)MAX_WIDTH, PYNN_FIELD_INTEGER},
-                                {"use_bias", 1, 0, 1, PYNN_FIELD_BOOLEAN}}},
-    [LAYER_DROPOUT] = {.name = "dropout",
-                       .aliases = "",
-                       .n_fields = 1,
-                       .fields = {{"rate", 0.5, 0, 1, PYNN_FIELD_OPEN_MAXIMUM}}},
-};
 
 /* Names and numbers are the same in every dtype and target: the baseline's tables serve. */
 static const struct kernels *const kernels = &pynn_kernels_f32_baseline;
@@ -28,7 +17,7 @@ int32_t pynn_table_size(pynn_table table) {
     case PYNN_LOSS: return kernels->n_losses;
     case PYNN_OPTIMIZER: return kernels->n_optimizers;
     case PYNN_INITIALIZER: return pynn_n_initializers;
-    case PYNN_LAYER: return sizeof layers / sizeof *layers;
+    case PYNN_LAYER: return n_layer_kinds;
     case PYNN_SCHEDULE: return pynn_n_schedules;
   }
   return 0;
@@ -41,7 +30,7 @@ const pynn_row *pynn_table_row(pynn_table table, int32_t index) {
     case PYNN_LOSS: return &kernels->losses[index].row;
     case PYNN_OPTIMIZER: return &kernels->optimizers[index].row;
     case PYNN_INITIALIZER: return &pynn_initializers[index].row;
-    case PYNN_LAYER: return &layers[index];
+    case PYNN_LAYER: return &layer_kinds[index]->row;
     case PYNN_SCHEDULE: return &pynn_schedules[index].row;
   }
   return NULL;

@@ -1,0 +1,125 @@
+/* What a kind of layer is. Each kind is one file in layers/ that ends in its row, `struct layer_kind`; everything else
+ * that deals with layers - shapes, workspaces, passes, files, blame, the tables of names - goes by the rows. */
+#ifndef PYNN_LAYER_H
+#define PYNN_LAYER_H
+
+#include "model.h"
+#include "pass.h"
+#include "tiles.h"
+
+/* ---- shapes */
+
+/* A layer's tensor `role` is a rows x columns matrix of the parameters, filled by the layer's initializer of that
+ * number (see layer_specs). */
+void layer_owns(struct layout *layout, struct layer *layer, int role, const char *name, int64_t rows, int64_t columns,
+                int initializer);
+
+/* The specs of pynn_layer beside its kind, by number: names in files and messages, and where they stand. */
+enum { SPEC_ACTIVATION, SPEC_KERNEL_INITIALIZER, SPEC_BIAS_INITIALIZER, N_LAYER_SPECS };
+struct layer_spec {
+  const char *key;
+  pynn_table table;
+  const char *usual; /* what pynn_layer_named chooses */
+  size_t offset;
+};
+extern const struct layer_spec layer_specs[N_LAYER_SPECS];
+static inline pynn_spec *layer_spec(const pynn_layer *layer, int number) {
+  return (pynn_spec *)((char *)(uintptr_t)layer + layer_specs[number].offset);
+}
+
+/* ---- one layer's work in a pass */
+
+struct replay;
+
+struct job {
+  pynn_workspace *w;
+  int32_t index;
+  const struct layer *layer;
+  int64_t rows;
+  int training;
+  const void *x; /* the layer's input, rows of ldx reals */
+  int64_t ldx;
+  uint64_t key, step; /* of the layer's random draws in this step */
+
+  /* backward only */
+  void *delta; /* dL/dY, rows x units; may be written over */
+  void *below; /* where dL/dX goes, rows x inputs, or delta again when it is there; NULL: nobody wants it */
+  void *gradient;
+  int differentiated;       /* delta is dL/dZ already */
+  int fuses;                /* dL/dX, tile by tile, may go through `differentiate` of the layer below ... */
+  int below_differentiated; /* ... and did */
+
+  struct tiling tiling; /* of the part at hand */
+  int blas;
+};
+
+/* What a layer needs of a workspace for `rows` rows beside its values. */
+struct needs {
+  int64_t values; /* reals for each row, in w->z */
+  int64_t tiles;  /* most tiles of a job; 0: no more than rows / LOSS_ROWS */
+};
+
+struct layer_kind {
+  pynn_row row;
+  uint32_t flags;
+  uint32_t specs; /* of layer_specs: 1 << number for each that the kind has */
+  /* Units from inputs; says what the layer owns. */
+  void (*shape)(struct layer *layer, struct layout *layout);
+  struct needs (*needs)(const struct layer *layer, int64_t rows); /* NULL: nothing */
+  /* w->y[index] <- the layer's values, with their largest magnitude and, when w->observes, their statistics. */
+  void (*forward)(struct job *job);
+  /* gradient <- dL/d(the layer's parameters), below <- dL/dX. */
+  void (*backward)(struct job *job);
+  /* NULL, or: dL/dZ from dL/dY in place over a tile of the delta; returns the largest |dL/dZ|. The layer above calls it
+   * while the tile is in the cache. */
+  double (*differentiate)(const pynn_workspace *w, int32_t index, const struct tile *tile, void *delta);
+  /* NULL, or forward and backward of blame's replay, for kinds of several operations. Nonzero: the fault was found. */
+  int (*replay_forward)(struct replay *replay, const struct job *job);
+  int (*replay_backward)(struct replay *replay, struct job *job);
+};
+
+enum {
+  LAYER_ONLY_TRAINS = 1, /* predictions pass by the layer */
+  LAYER_PRODUCT = 2      /* of rows x inputs and inputs x units: may go to the BLAS */
+};
+
+extern const struct layer_kind layer_dense, layer_dropout;
+
+/* All kinds, in the order of the PYNN_LAYER table. */
+extern const struct layer_kind *const layer_kinds[];
+extern const int32_t n_layer_kinds;
+
+/* ---- what forward and backward are made of */
+
+/* Runs `tile` over the tiles of job->tiling; `work` is floating-point operations for each of its numbers. */
+void job_run(struct job *job, double work, void (*tile)(void *job, int64_t index));
+
+/* Whether the layer below is differentiated by the tiles of this one's dL/dX. */
+int job_fuses(const struct job *job);
+
+/* The layer's activation over a tile of w->z into w->y. */
+void job_activate(const struct job *job, const struct tile *tile);
+/* Statistics of a tile of the layer's values, and of all tiles once they are done. */
+void job_observe(const struct job *job, int64_t index, const struct tile *tile);
+void job_observed(const struct job *job);
+/* The largest magnitude and the sum of squares of a tile of the gradient, n numbers; and of all tiles. */
+void job_gradient(const struct job *job, int64_t index, const void *gradient, size_t n);
+void job_gradients(const struct job *job, int64_t tiles);
+/* The largest of what the job's tiles left in w->tile_max. */
+double job_largest(const struct job *job, int64_t tiles);
+
+/* dL/dZ from dL/dY through layer `index`'s activation, and a whole layer of it. */
+double differentiate(const pynn_workspace *w, int32_t index, const struct tile *tile, void *delta);
+void job_differentiate(struct job *job);
+
+static inline int rowwise(const struct layer *layer) {
+  return layer->activation && (layer->activation->row.flags & PYNN_ROW_ROWWISE);
+}
+static inline void *job_values(const struct job *job) { return job->w->y[job->index]; }
+static inline const struct kernels *job_kernels(const struct job *job) { return job->w->model->kernels; }
+static inline void *layer_tensor(const struct job *job, int role) {
+  return job->layer->tensor[role] < 0 ? NULL
+                                      : at(job_kernels(job), job->w->model->parameters, job->layer->tensor[role]);
+}
+
+#endif

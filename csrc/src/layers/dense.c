@@ -1,0 +1,247 @@
+/* Dense: Y = f(X W + b).
+ *
+ *   forward    Z = X W + b,  Y = f(Z)                  X: rows x inputs, W: inputs x units
+ *   backward   dZ = delta * f'(Z),  dW = X^T dZ,  db = sum_i dZ_i,  dX = dZ W^T
+ *
+ * What follows a product - bias, activation, derivative, largest values, sums of squares - is done to a tile right
+ * after it, while it is in the cache. */
+#include "../blame.h"
+#include "../blas.h"
+#include "../layer.h"
+
+enum { KERNEL, BIAS };    /* tensors */
+enum { UNITS, USE_BIAS }; /* numbers */
+
+enum {
+  BLAS_ROWS = 512, /* tiles that go to the BLAS: smaller ones pack the same operands more often */
+  BLAS_COLUMNS = 512
+};
+
+static void shape(struct layer *layer, struct layout *layout) {
+  layer->units = (int64_t)layer->spec.kind.values[UNITS];
+  layer_owns(layout, layer, KERNEL, "kernel", layer->inputs, layer->units, SPEC_KERNEL_INITIALIZER);
+  if (layer->spec.kind.values[USE_BIAS] != 0)
+    layer_owns(layout, layer, BIAS, "bias", 1, layer->units, SPEC_BIAS_INITIALIZER);
+}
+
+/* ---- how products are cut */
+
+static struct tiling forward_tiling(const struct kernels *kernels, int blas, int64_t rows, int64_t units,
+                                    int64_t inputs) {
+  if (blas) return tiling_of(rows, units, BLAS_ROWS, BLAS_COLUMNS);
+  int64_t height = least(rows, ROW_TILE);
+  double work = 2.0 * (double)height * (double)inputs;
+  return tiling_of(rows, units, ROW_TILE, strip(units, work, (int64_t)kernels->gemm_columns));
+}
+
+static struct tiling gradient_tiling(const struct kernels *kernels, int blas, int64_t rows, int64_t units,
+                                     int64_t inputs) {
+  if (blas) return tiling_of(inputs, units, BLAS_ROWS, units);
+  return tiling_of(inputs, units, strip(inputs, 2.0 * (double)rows * (double)units, 8 * (int64_t)kernels->gemm_rows),
+                   units);
+}
+
+static struct tiling delta_tiling(const struct kernels *kernels, int blas, int64_t rows, int64_t units,
+                                  int64_t inputs) {
+  if (blas) return tiling_of(rows, inputs, BLAS_ROWS, BLAS_COLUMNS);
+  return tiling_of(rows, inputs, rows,
+                   strip(inputs, 2.0 * (double)rows * (double)units, 8 * (int64_t)kernels->gemm_rows));
+}
+
+static struct needs needs(const struct layer *layer, int64_t rows) {
+  const int64_t wide = most(layer->units, layer->inputs);
+  const int64_t blas_tiles = divide_up(rows, BLAS_ROWS) * divide_up(wide, BLAS_COLUMNS);
+  const int64_t own_tiles = divide_up(rows, ROW_TILE) * STRIPS;
+  return (struct needs){.values = layer->units,
+                        .tiles = most(most(blas_tiles, divide_up(layer->inputs, BLAS_ROWS)), own_tiles) + 1};
+}
+
+static double work_of(const struct job *job) {
+  return 2.0 * (double)job->rows * (double)job->layer->units * (double)job->layer->inputs;
+}
+
+/* ---- forward */
+
+static void forward_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct layer *layer = job->layer;
+  const pynn_model *model = job->w->model;
+  const struct kernels *kernels = model->kernels;
+  const struct tile t = tile_at(&job->tiling, index);
+  const void *x = at(kernels, job->x, t.row * job->ldx);
+  const void *kernel = at(kernels, layer_tensor(job, KERNEL), t.column);
+  void *out = at(kernels, job->w->z[job->index], t.row * layer->units + t.column);
+  if (job->blas)
+    blas_gemm(model->context, model->dtype, 0, 0, t.rows, t.columns, layer->inputs, x, job->ldx, kernel, layer->units,
+              out, layer->units);
+  else
+    kernels->gemm((size_t)t.rows, (size_t)t.columns, (size_t)layer->inputs, x, (size_t)job->ldx, 1, kernel,
+                  (size_t)layer->units, 0, out, (size_t)layer->units);
+  const void *bias = layer->tensor[BIAS] < 0 ? NULL : at(kernels, layer_tensor(job, BIAS), t.column);
+  job->w->tile_max[index] = kernels->add_bias((size_t)t.rows, (size_t)t.columns, out, (size_t)layer->units, bias);
+  if (rowwise(layer)) return;
+  job_activate(job, &t);
+  if (job->w->observes) job_observe(job, index, &t);
+}
+
+static void rowwise_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct tile t = tile_at(&job->tiling, index);
+  job_activate(job, &t);
+  if (job->w->observes) job_observe(job, index, &t);
+}
+
+static void forward(struct job *job) {
+  const struct layer *layer = job->layer;
+  const pynn_context *context = job->w->model->context;
+  job->blas = job->w->keeps && blas_takes(context, job->rows, layer->units, layer->inputs);
+  job->tiling = forward_tiling(job_kernels(job), job->blas, job->rows, layer->units, layer->inputs);
+  parallel_for(context, tiles_in(&job->tiling), work_of(job), forward_tile, job);
+  job->w->sums[job->index].activation_max = job_largest(job, tiles_in(&job->tiling));
+  if (rowwise(layer)) {
+    job->tiling = tiling_of(job->rows, layer->units, LOSS_ROWS, layer->units);
+    job_run(job, 30, rowwise_tile);
+  }
+  if (job->w->observes) job_observed(job);
+}
+
+/* ---- backward */
+
+/* A strip of dW with its sum of squares, or, behind the last strip, db. */
+static void gradient_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct layer *layer = job->layer;
+  const pynn_model *model = job->w->model;
+  const struct kernels *kernels = model->kernels;
+  if (index == job->tiling.down) {
+    void *bias = at(kernels, job->gradient, layer->tensor[BIAS]);
+    kernels->column_sums((size_t)job->rows, (size_t)layer->units, job->delta, (size_t)layer->units, bias);
+    job_gradient(job, index, bias, (size_t)layer->units);
+    return;
+  }
+  const struct tile t = tile_at(&job->tiling, index);
+  const void *x = at(kernels, job->x, t.row);
+  void *out = at(kernels, job->gradient, layer->tensor[KERNEL] + t.row * layer->units);
+  if (job->blas)
+    blas_gemm(model->context, model->dtype, 1, 0, t.rows, layer->units, job->rows, x, job->ldx, job->delta,
+              layer->units, out, layer->units);
+  else
+    kernels->gemm((size_t)t.rows, (size_t)layer->units, (size_t)job->rows, x, 1, (size_t)job->ldx, job->delta,
+                  (size_t)layer->units, 0, out, (size_t)layer->units);
+  job_gradient(job, index, out, (size_t)(t.rows * layer->units));
+}
+
+static void gradient(struct job *job) {
+  const struct layer *layer = job->layer;
+  const pynn_context *context = job->w->model->context;
+  job->blas = blas_takes(context, layer->inputs, layer->units, job->rows);
+  job->tiling = gradient_tiling(job_kernels(job), job->blas, job->rows, layer->units, layer->inputs);
+  const int64_t tiles = job->tiling.down + (layer->tensor[BIAS] >= 0);
+  parallel_for(context, tiles, work_of(job), gradient_tile, job);
+  job_gradients(job, tiles);
+}
+
+/* A tile of dX, differentiated through the layer below. */
+static void delta_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct layer *layer = job->layer;
+  const pynn_model *model = job->w->model;
+  const struct kernels *kernels = model->kernels;
+  const struct tile t = tile_at(&job->tiling, index);
+  const void *kernel = at(kernels, layer_tensor(job, KERNEL), t.column * layer->units);
+  void *out = at(kernels, job->below, t.row * layer->inputs + t.column);
+  if (job->blas)
+    blas_gemm(model->context, model->dtype, 0, 1, t.rows, t.columns, layer->units,
+              at(kernels, job->delta, t.row * layer->units), layer->units, kernel, layer->units, out, layer->inputs);
+  else
+    kernels->gemm_panels((size_t)t.rows, (size_t)t.columns, (size_t)layer->units, job->w->panels, kernel,
+                         (size_t)layer->units, out, (size_t)layer->inputs);
+  if (job->fuses) job->w->tile_max[index] = layer[-1].kind->differentiate(job->w, job->index - 1, &t, job->below);
+}
+
+static void delta(struct job *job) {
+  const struct layer *layer = job->layer;
+  const pynn_context *context = job->w->model->context;
+  const struct kernels *kernels = job_kernels(job);
+  job->blas = blas_takes(context, job->rows, layer->inputs, layer->units);
+  job->tiling = delta_tiling(kernels, job->blas, job->rows, layer->units, layer->inputs);
+  if (!job->blas)
+    kernels->pack_panels((size_t)job->rows, (size_t)layer->units, job->delta, (size_t)layer->units, job->w->panels);
+  parallel_for(context, tiles_in(&job->tiling), work_of(job), delta_tile, job);
+  if (!job->fuses) return;
+  job->w->sums[job->index - 1].delta_max = job_largest(job, tiles_in(&job->tiling));
+  job->below_differentiated = 1;
+}
+
+static void backward(struct job *job) {
+  if (!job->differentiated) job_differentiate(job);
+  gradient(job);
+  if (job->below) delta(job);
+}
+
+/* ---- blame */
+
+static int replay_forward(struct replay *r, const struct job *job) {
+  const struct kernels *kernels = r->kernels;
+  const struct layer *layer = job->layer;
+  const size_t rows = (size_t)r->rows, inputs = (size_t)layer->inputs, units = (size_t)layer->units;
+  const int64_t n = r->rows * layer->units;
+  void *z = r->w->z[job->index], *y = r->w->y[job->index];
+  const void *kernel = layer_tensor(job, KERNEL), *bias = layer_tensor(job, BIAS);
+  kernels->gemm(rows, units, inputs, job->x, inputs, 1, kernel, units, 0, z, units);
+  if (replay_fault(r, PYNN_OPERATION_GEMM, job->index, z, r->rows, layer->units, 1))
+    return replay_operands(r, job->x, r->rows * layer->inputs, kernel, layer->inputs * layer->units);
+  kernels->add_bias(rows, units, z, units, bias);
+  if (replay_fault(r, PYNN_OPERATION_BIAS, job->index, z, r->rows, layer->units, 1))
+    return replay_operands(r, z, n, bias, layer->units);
+  job_activate(job, &(struct tile){0, r->rows, 0, layer->units});
+  if (replay_fault(r, PYNN_OPERATION_ACTIVATION, job->index, y, r->rows, layer->units, 1))
+    return replay_operands(r, z, n, NULL, 0);
+  return 0;
+}
+
+static int replay_backward(struct replay *r, struct job *job) {
+  const struct kernels *kernels = r->kernels;
+  const struct layer *layer = job->layer;
+  const size_t rows = (size_t)r->rows, inputs = (size_t)layer->inputs, units = (size_t)layer->units;
+  const int64_t n = r->rows * layer->units;
+  const void *kernel = layer_tensor(job, KERNEL);
+  void *dw = at(kernels, r->gradient, layer->tensor[KERNEL]);
+  differentiate(r->w, job->index, &(struct tile){0, r->rows, 0, layer->units}, job->delta);
+  if (replay_fault(r, PYNN_OPERATION_DACTIVATION, job->index, job->delta, r->rows, layer->units, 1))
+    return replay_operands(r, r->w->z[job->index], n, NULL, 0);
+  kernels->gemm(inputs, units, rows, job->x, 1, inputs, job->delta, units, 0, dw, units);
+  if (replay_fault(r, PYNN_OPERATION_DW, job->index, dw, layer->inputs, layer->units, 0)) {
+    replay_row_of_gradient(r, job);
+    return replay_operands(r, job->x, r->rows * layer->inputs, job->delta, n);
+  }
+  if (layer->tensor[BIAS] >= 0) {
+    void *db = at(kernels, r->gradient, layer->tensor[BIAS]);
+    kernels->column_sums(rows, units, job->delta, units, db);
+    if (replay_fault(r, PYNN_OPERATION_DB, job->index, db, 1, layer->units, 0))
+      return replay_operands(r, job->delta, n, NULL, 0);
+  }
+  if (!job->below) return 0;
+  kernels->pack_panels(rows, units, job->delta, units, r->w->panels);
+  kernels->gemm_panels(rows, inputs, units, r->w->panels, kernel, units, job->below, inputs);
+  if (replay_fault(r, PYNN_OPERATION_DX, job->index, job->below, r->rows, layer->inputs, 1))
+    return replay_operands(r, job->delta, n, kernel, layer->inputs * layer->units);
+  return 0;
+}
+
+const struct layer_kind layer_dense = {
+    .row = {.name = "dense",
+            .aliases = "",
+            .n_fields = 2,
+            .fields = {[UNITS] = {"units", 1, 1, (double)MAX_WIDTH, PYNN_FIELD_INTEGER},
+                       [USE_BIAS] = {"use_bias", 1, 0, 1, PYNN_FIELD_BOOLEAN}}},
+    .flags = LAYER_PRODUCT,
+    .specs = 1 << SPEC_ACTIVATION | 1 << SPEC_KERNEL_INITIALIZER | 1 << SPEC_BIAS_INITIALIZER,
+    .shape = shape,
+    .needs = needs,
+    .forward = forward,
+    .backward = backward,
+    .differentiate = differentiate,
+    .replay_forward = replay_forward,
+    .replay_backward = replay_backward,
+};

@@ -1,0 +1,124 @@
+/* The kinds of layers, and what their jobs share. */
+#include "../layer.h"
+
+const struct layer_kind *const layer_kinds[] = {&layer_dense, &layer_dropout};
+const int32_t n_layer_kinds = sizeof layer_kinds / sizeof *layer_kinds;
+
+#define CHOICE(member, table, usual) {#member, table, usual, offsetof(pynn_layer, member)}
+const struct layer_spec layer_specs[N_LAYER_SPECS] = {
+    [SPEC_ACTIVATION] = CHOICE(activation, PYNN_ACTIVATION, "linear"),
+    [SPEC_KERNEL_INITIALIZER] = CHOICE(kernel_initializer, PYNN_INITIALIZER, "glorot_uniform"),
+    [SPEC_BIAS_INITIALIZER] = CHOICE(bias_initializer, PYNN_INITIALIZER, "zeros"),
+};
+
+void job_run(struct job *job, double work, void (*tile)(void *job, int64_t index)) {
+  parallel_for(job->w->model->context, tiles_in(&job->tiling), work * (double)(job->tiling.m * job->tiling.n), tile,
+               job);
+}
+
+double job_largest(const struct job *job, int64_t tiles) {
+  double largest = 0;
+  for (int64_t i = 0; i < tiles; i++) largest = larger(largest, job->w->tile_max[i]);
+  return largest;
+}
+
+/* ---- activations: row-wise or elementwise, over a tile of a matrix whose rows are `units` long */
+
+void job_activate(const struct job *job, const struct tile *t) {
+  const struct kernels *kernels = job_kernels(job);
+  const struct layer *layer = job->layer;
+  const struct activation *f = layer->activation;
+  const double *p = layer->spec.activation.values;
+  const void *z = job->w->z[job->index];
+  void *y = job_values(job);
+  if (t->columns == layer->units && !rowwise(layer)) {
+    int64_t from = t->row * layer->units;
+    f->forward((size_t)(t->rows * t->columns), at(kernels, z, from), at(kernels, y, from), p);
+    return;
+  }
+  for (int64_t i = t->row; i < t->row + t->rows; i++) {
+    int64_t from = i * layer->units + t->column;
+    f->forward((size_t)t->columns, at(kernels, z, from), at(kernels, y, from), p);
+  }
+}
+
+double differentiate(const pynn_workspace *w, int32_t index, const struct tile *t, void *delta) {
+  const struct kernels *kernels = w->model->kernels;
+  const struct layer *layer = &w->model->layers[index];
+  const struct activation *f = layer->activation;
+  const double *p = layer->spec.activation.values;
+  const int whole = t->columns == layer->units && !rowwise(layer);
+  const int64_t calls = whole ? 1 : t->rows, n = whole ? t->rows * t->columns : t->columns;
+  double largest = 0;
+  for (int64_t i = 0; i < calls; i++) {
+    int64_t from = (t->row + i) * layer->units + t->column;
+    f->backward((size_t)n, at(kernels, w->z[index], from), at(kernels, w->y[index], from), at(kernels, delta, from), p);
+    largest = larger(largest, kernels->largest((size_t)n, at(kernels, delta, from)));
+  }
+  return largest;
+}
+
+static void differentiate_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct tile t = tile_at(&job->tiling, index);
+  job->w->tile_max[index] = differentiate(job->w, job->index, &t, job->delta);
+}
+
+/* dL/dZ from dL/dY where no product came before it to do it tile by tile. */
+void job_differentiate(struct job *job) {
+  job->tiling = tiling_of(job->rows, job->layer->units, LOSS_ROWS, job->layer->units);
+  job_run(job, 10, differentiate_tile);
+  job->w->sums[job->index].delta_max = job_largest(job, job->tiling.down);
+}
+
+int job_fuses(const struct job *job) {
+  const struct layer *below = job->layer - 1;
+  return job->index > 0 && below->kind->differentiate && !rowwise(below);
+}
+
+/* ---- statistics: of tiles, put together in their order */
+
+void job_observe(const struct job *job, int64_t index, const struct tile *t) {
+  pynn_workspace *w = job->w;
+  const struct kernels *kernels = w->model->kernels;
+  const int64_t units = job->layer->units, from = t->row * units + t->column, down = index / job->tiling.across;
+  const struct activation *f = job->layer->activation;
+  kernels->observe((size_t)t->rows, (size_t)t->columns, at(kernels, w->y[job->index], from),
+                   f ? at(kernels, w->z[job->index], from) : NULL, (size_t)units, f ? f->flat : 0,
+                   w->tile_alive + down * units + t->column, &w->tile_observed[index]);
+}
+
+static struct observed sum_observed(const pynn_workspace *w, int64_t tiles) {
+  struct observed all = {0};
+  for (int64_t i = 0; i < tiles; i++) {
+    const struct observed *tile = &w->tile_observed[i];
+    all.largest = larger(all.largest, tile->largest);
+    all.sum += tile->sum, all.squares += tile->squares, all.n += tile->n;
+    all.zeros += tile->zeros, all.tiny += tile->tiny, all.saturated += tile->saturated;
+  }
+  return all;
+}
+
+void job_observed(const struct job *job) {
+  const pynn_workspace *w = job->w;
+  struct layer_observed *observed = &w->observed[job->index];
+  observed->activation = sum_observed(w, tiles_in(&job->tiling));
+  for (int64_t i = 0; i < job->tiling.down; i++)
+    for (int64_t j = 0; j < job->layer->units; j++) observed->alive[j] |= w->tile_alive[i * job->layer->units + j];
+}
+
+/* ---- gradients */
+
+void job_gradient(const struct job *job, int64_t index, const void *gradient, size_t n) {
+  const struct kernels *kernels = job_kernels(job);
+  job->w->tile_sum[index] = kernels->sum_squares(n, gradient, &job->w->tile_max[index]);
+  if (job->w->observes) kernels->observe(1, n, gradient, NULL, n, 0, NULL, &job->w->tile_observed[index]);
+}
+
+void job_gradients(const struct job *job, int64_t tiles) {
+  struct layer_sums *sums = &job->w->sums[job->index];
+  sums->gradient_max = job_largest(job, tiles);
+  sums->gradient_squares = 0;
+  for (int64_t i = 0; i < tiles; i++) sums->gradient_squares += job->w->tile_sum[i];
+  if (job->w->observes) job->w->observed[job->index].gradient = sum_observed(job->w, tiles);
+}
