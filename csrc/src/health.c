@@ -274,8 +274,7 @@ void health_statistics(pynn_trainer *t) {
     *s = (pynn_statistics){.step = t->steps};
     if (!y->n) continue; /* dropout has nothing of its own */
     const double n = (double)y->n, n_gradient = (double)g->n;
-    const struct changed change =
-        changes(t, layer->parameters, layer->n_parameters);
+    const struct changed change = changes(t, layer->parameters, layer->n_parameters);
     int64_t dead = 0;
     for (int64_t j = 0; j < layer->units; j++) dead += !observed->alive[j];
     s->largest = y->largest;
