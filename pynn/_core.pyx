@@ -356,8 +356,8 @@ cdef class Context:
 cdef class Model:
     """Layers and their parameters.
 
-    `layers` is a list of dicts: "kind", and the choices that the kind has ("activation", "kernel_initializer", ...), each
-    a (name, numbers) pair. Any number of threads predict at once; training and changes exclude all else.
+    `layers` is a list of dicts: "kind", and the choices that the kind has ("activation", "kernel_initializer", ...),
+    each a (name, numbers) pair. Any number of threads predict at once; training and changes exclude all else.
     """
 
     def __cinit__(self):
