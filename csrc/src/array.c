@@ -30,11 +30,21 @@ pynn_status array_check(const pynn_array *x, const char *name, int64_t rows, int
   return PYNN_OK;
 }
 
+static pynn_dtype dtype_of(const struct kernels *kernels) { return kernels->size == 4 ? PYNN_FLOAT32 : PYNN_FLOAT64; }
+
+const void *array_in_place(const struct kernels *kernels, const pynn_array *x, int64_t first, int64_t *ld) {
+  const int64_t size = (int64_t)kernels->size;
+  if (x->dtype != dtype_of(kernels) || x->column_stride != size || x->row_stride < x->columns * size ||
+      x->row_stride % size || (uintptr_t)x->data % (uintptr_t)size)
+    return NULL;
+  *ld = x->row_stride / size;
+  return array_row(x, first);
+}
+
 void array_gather(const struct kernels *kernels, const pynn_array *x, const int64_t *order, int64_t first,
                   int64_t count, void *out) {
-  pynn_dtype dtype = kernels->size == 4 ? PYNN_FLOAT32 : PYNN_FLOAT64;
   size_t columns = (size_t)x->columns, bytes = columns * kernels->size;
-  int dense = x->dtype == dtype && x->column_stride == (int64_t)kernels->size;
+  int dense = x->dtype == dtype_of(kernels) && x->column_stride == (int64_t)kernels->size;
   for (int64_t i = 0; i < count; i++) {
     const char *source = array_row(x, order ? order[first + i] : first + i);
     void *to = (char *)out + (size_t)i * bytes;

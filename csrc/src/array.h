@@ -10,6 +10,9 @@ pynn_status array_check(const pynn_array *x, const char *name, int64_t rows, int
 /* Rows order[first ...] (or first ... when order is NULL) as reals into out (count x columns). Rows are in range. */
 void array_gather(const struct kernels *kernels, const pynn_array *x, const int64_t *order, int64_t first,
                   int64_t count, void *out);
+/* Row `first` where the rows from there on can be read as they lie, `*ld` reals apart; NULL when they must be gathered.
+ */
+const void *array_in_place(const struct kernels *kernels, const pynn_array *x, int64_t first, int64_t *ld);
 int array_is_integer(const pynn_array *x);
 /* The integer at (row, 0), by way of the double kernels; whether it is in 0 ... classes-1. */
 int array_label(const struct kernels *doubles, const pynn_array *x, int64_t row, int64_t classes, int64_t *label);

@@ -47,10 +47,14 @@ static pynn_status run(const struct call *call, pynn_workspace *w, double *loss)
   pynn_status status = PYNN_OK, fault = PYNN_OK;
   for (int64_t first = 0; first < call->x->rows && !status; first += w->capacity) {
     const int64_t rows = call->x->rows - first < w->capacity ? call->x->rows - first : w->capacity;
-    struct batch batch = {.rows = rows, .x = w->input, .ldx = model->inputs};
+    struct batch batch = {.rows = rows, .ldx = model->inputs};
     if (call->targets) status = pass_targets(w, call->targets, call->weights, NULL, first, &batch, call->error);
     if (status) break;
-    array_gather(model->kernels, call->x, NULL, first, rows, w->input);
+    batch.x = array_in_place(model->kernels, call->x, first, &batch.ldx);
+    if (!batch.x) {
+      array_gather(model->kernels, call->x, NULL, first, rows, w->input);
+      batch.x = w->input;
+    }
     const void *logits = pass_forward(w, &batch, 0, 0, 0), *seen = logits;
     const double sum = call->targets ? pass_loss(w, &batch, logits, 0) : 0;
     *loss += sum;

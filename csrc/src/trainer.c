@@ -329,15 +329,13 @@ static void gather_tile(void *argument, int64_t index) {
 /* The batch's rows where they lie when they lie well, else gathered. */
 static struct batch take_rows(const pynn_trainer *t, const pynn_array *x, const int64_t *order, int64_t first,
                               int64_t rows) {
-  const struct kernels *kernels = t->model->kernels;
-  const int64_t size = (int64_t)kernels->size;
-  if (!order && x->dtype == t->model->dtype && x->column_stride == size && x->row_stride >= x->columns * size &&
-      x->row_stride % size == 0 && (uintptr_t)x->data % (uintptr_t)size == 0)
-    return (struct batch){.rows = rows, .x = array_row(x, first), .ldx = x->row_stride / size};
+  struct batch batch = {.rows = rows, .ldx = t->model->inputs};
+  if (!order && (batch.x = array_in_place(t->model->kernels, x, first, &batch.ldx))) return batch;
   struct gather job = {t, x, order, first, rows};
   parallel_for(t->model->context, (rows + GATHER_ROWS - 1) / GATHER_ROWS, 40.0 * (double)(rows * x->columns),
                gather_tile, &job);
-  return (struct batch){.rows = rows, .x = t->w->input, .ldx = t->model->inputs};
+  batch.x = t->w->input;
+  return batch;
 }
 
 /* What speaks against the step that a pass has prepared. */

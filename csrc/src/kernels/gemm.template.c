@@ -85,12 +85,20 @@ static micro_rows *const micro_table[MR + 1] = {
 /* clang-format on */
 #undef MICRO
 
+/* How many of `left` rows the next block takes. Fewer than LATENCY_ROWS leave the adders waiting for their own results,
+ * so the last two blocks share what is left. */
+enum { LATENCY_ROWS = 4 };
+static size_t height(size_t left) {
+  if (left <= MR) return left;
+  return left < MR + LATENCY_ROWS ? left - LATENCY_ROWS : MR;
+}
+
 /* A column panel of C (m x width, width <= NR) from a panel of B whose rows hold NR readable reals. */
 static void panel_times(size_t m, size_t width, size_t k, const real *a, size_t a_row, size_t a_column, const real *b,
                         size_t ldb, int accumulate, real *c, size_t ldc) {
   real edge[MR * NR];
-  for (size_t i = 0; i < m; i += MR) {
-    size_t rows = m - i < MR ? m - i : MR;
+  for (size_t i = 0, rows; i < m; i += rows) {
+    rows = height(m - i);
     if (width == NR) {
       micro_table[rows](k, a + i * a_row, a_row, a_column, b, ldb, accumulate, c + i * ldc, ldc);
       continue;
