@@ -4,7 +4,10 @@ import importlib as _importlib
 
 # Public name -> module that has it. Modules are imported when a name is first used, so that `import pynn` is quick.
 _HOME = {
-    "callbacks": ["CSVLogger", "Callback", "EarlyStopping", "LambdaCallback"],
+    "callbacks": [
+        "CSVLogger", "Callback", "EarlyStopping", "JSONLogger", "LambdaCallback", "LearningRateScheduler",
+        "ModelCheckpoint", "ReduceLROnPlateau", "TensorBoard",
+    ],
     "data": ["DataLoader", "train_test_split"],
     "embedding": ["get_cmake_dir", "get_include", "get_library_dir", "get_pkgconfig_dir"],
     "errors": [

@@ -53,7 +53,22 @@ from .callbacks import (
     EarlyStopping as EarlyStopping,
 )
 from .callbacks import (
+    JSONLogger as JSONLogger,
+)
+from .callbacks import (
     LambdaCallback as LambdaCallback,
+)
+from .callbacks import (
+    LearningRateScheduler as LearningRateScheduler,
+)
+from .callbacks import (
+    ModelCheckpoint as ModelCheckpoint,
+)
+from .callbacks import (
+    ReduceLROnPlateau as ReduceLROnPlateau,
+)
+from .callbacks import (
+    TensorBoard as TensorBoard,
 )
 from .data import (
     DataLoader as DataLoader,

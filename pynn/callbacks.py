@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -12,39 +15,113 @@ from .errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
 if TYPE_CHECKING:
     from .model import Sequential
 
-__all__ = ["CSVLogger", "Callback", "EarlyStopping", "LambdaCallback"]
+__all__ = [
+    "CSVLogger", "Callback", "EarlyStopping", "JSONLogger", "LambdaCallback", "LearningRateScheduler",
+    "ModelCheckpoint", "ReduceLROnPlateau", "TensorBoard",
+]  # fmt: skip
 
 Logs = dict[str, float]
+State = dict[str, Any]
 
 
 class Callback:
-    """Base of all callbacks.
+    """Base of all callbacks, with Keras's hooks.
 
     ``self.model`` is the model in training; ``self.model.stop_training = True`` ends training after the batch or epoch
-    at hand, and ``self.model.learning_rate = x`` holds from the next step on.
-    `logs` is a dict of floats. Batches are reported one by one only when a callback overrides `on_batch_begin` or
-    `on_batch_end`, since that means Python between the steps.
+    at hand, and ``self.model.learning_rate = x`` holds from the next step on. ``self.params`` has ``"epochs"``.
+    `logs` is a dict of floats. Batches are reported one by one only when a callback overrides one of their methods,
+    since that means Python between the steps; ``on_batch_*`` are other names of ``on_train_batch_*``.
+    An exception ends training between two steps: the model keeps the last one, the history the epochs that were
+    finished, and every callback's `on_train_end` is called.
     """
 
     model: Sequential
+    params: dict[str, Any]
 
     def on_train_begin(self, logs: Logs) -> None: ...
     def on_train_end(self, logs: Logs) -> None: ...
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None: ...
     def on_epoch_end(self, epoch: int, logs: Logs) -> None: ...
+    def on_test_begin(self, logs: Logs) -> None:
+        """Before the validation at the end of an epoch."""
+
+    def on_test_end(self, logs: Logs) -> None:
+        """After it."""
+
     def on_batch_begin(self, batch: int, logs: Logs) -> None: ...
     def on_batch_end(self, batch: int, logs: Logs) -> None: ...
+
+    def on_train_batch_begin(self, batch: int, logs: Logs) -> None:
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        self.on_batch_end(batch, logs)
+
+    def state_dict(self) -> State:
+        """What the callback remembers between epochs: plain values and arrays by name, for a checkpoint."""
+        return {}
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from what `state_dict` gave; called after `on_train_begin`, which starts anew."""
 
     @property
     def uses_batches(self) -> bool:
         """Whether a batch method is overridden."""
         return any(
             getattr(getattr(self, name), "__func__", None) is not getattr(Callback, name)
-            for name in ("on_batch_begin", "on_batch_end")
+            for name in ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
         )
 
 
-class EarlyStopping(Callback):
+class Monitor(Callback):
+    """A callback that watches a value of the history.
+
+    Parameters
+    ----------
+    monitor : str
+        Key of the history, ``"val_loss"`` for instance.
+    min_delta : float >= 0
+        What counts as better: a change of more than this.
+    mode : "auto", "min" or "max"
+        Which way is better; "auto": up for names with ``acc``, ``auc``, ``f1``, ``precision``, ``recall`` or ``r2`` in
+        them, else down.
+    """
+
+    def __init__(self, monitor: str, mode: str, min_delta: float = 0.0) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise UnknownNameError(f"expected mode as one of 'auto', 'min', 'max'; received mode={mode!r}")
+        require(min_delta >= 0, "min_delta >= 0", min_delta=min_delta)
+        words = ("acc", "auc", "f1", "precision", "recall", "r2")
+        up = mode == "max" or (mode == "auto" and any(word in monitor for word in words))
+        self.monitor, self.min_delta, self.mode = monitor, min_delta, mode
+        self._sign = -1 if up else 1
+        self.best = self._sign * math.inf
+
+    def value(self, logs: Logs) -> float:
+        """The value watched."""
+        if self.monitor not in logs:
+            hint = "; fit needs validation_data" if self.monitor.startswith("val_") else ""
+            raise UnknownNameError(
+                f"expected monitor as one of {', '.join(map(repr, logs))}; received monitor={self.monitor!r}{hint}"
+            )
+        return logs[self.monitor]
+
+    def improves(self, value: float) -> bool:
+        """Whether `value` is the best so far; it is remembered then."""
+        better = self._sign * value < self._sign * self.best - self.min_delta
+        if better:
+            self.best = value
+        return better
+
+
+def require(holds: bool, rule: str, **received: Any) -> None:
+    """Refuse arguments that break a rule."""
+    if not holds:
+        values = ", ".join(f"{name}={value!r}" for name, value in received.items())
+        raise ArgumentValueError(f"expected {rule}; received {values}")
+
+
+class EarlyStopping(Monitor):
     """Stop when a value has not become better for some epochs.
 
     Parameters
@@ -56,9 +133,13 @@ class EarlyStopping(Callback):
     patience : int >= 0
         Epochs to wait for it.
     mode : "auto", "min" or "max"
-        Which way is better; "auto": up for names with ``accuracy``, ``acc`` or ``r2`` in them, else down.
+        Which way is better; "auto": up for accuracies and other scores by their names, else down.
+    baseline : float, optional
+        What has to be beaten, to begin with.
     restore_best_weights : bool
         Give the model the parameters of the best epoch when training ends, however it ends.
+    start_from_epoch : int >= 0
+        Epochs before this one are not looked at.
 
     Attributes
     ----------
@@ -72,38 +153,32 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         patience: int = 0,
         mode: str = "auto",
+        baseline: float | None = None,
         restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
     ) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise UnknownNameError(f"expected mode as one of 'auto', 'min', 'max'; received mode={mode!r}")
-        if not min_delta >= 0 or not patience >= 0:
-            raise ArgumentValueError(
-                f"expected min_delta >= 0 and patience >= 0; received min_delta={min_delta!r}, patience={patience!r}"
-            )
-        up = mode == "max" or (mode == "auto" and any(word in monitor for word in ("acc", "r2")))
-        self.monitor, self.min_delta, self.patience = monitor, min_delta, patience
-        self.restore_best_weights = restore_best_weights
-        self._sign = -1 if up else 1
-        self._parameters: np.ndarray | None = None
+        super().__init__(monitor, mode, min_delta)
+        require(patience >= 0, "patience >= 0", patience=patience)
+        require(start_from_epoch >= 0, "start_from_epoch >= 0", start_from_epoch=start_from_epoch)
+        self.patience, self.baseline = patience, baseline
+        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self._weights: State | None = None
 
     def on_train_begin(self, logs: Logs) -> None:
-        self.best = self._sign * float("inf")
+        self.best = self._sign * math.inf if self.baseline is None else self.baseline
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
-        self._parameters = None
+        self._weights = None
         self._waited = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        if self.monitor not in logs:
-            hint = "; fit needs validation_data" if self.monitor.startswith("val_") else ""
-            raise UnknownNameError(
-                f"expected monitor as one of {', '.join(map(repr, logs))}; received monitor={self.monitor!r}{hint}"
-            )
-        value = logs[self.monitor]
-        if self._sign * value < self._sign * self.best - self.min_delta:
-            self.best, self.best_epoch, self._waited = value, epoch, 0
+        value = self.value(logs)
+        if epoch < self.start_from_epoch:
+            return
+        if self.improves(value):
+            self.best_epoch, self._waited = epoch, 0
             if self.restore_best_weights:
-                self._parameters = self.model.parameters.copy()
+                self._weights = weights(self.model)
             return
         self._waited += 1
         if self._waited >= max(1, self.patience):
@@ -111,8 +186,181 @@ class EarlyStopping(Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs) -> None:
-        if self._parameters is not None:
-            self.model.parameters[:] = self._parameters
+        if self._weights is not None:
+            restore(self.model, self._weights)
+
+    def state_dict(self) -> State:
+        state = {"best": self.best, "best_epoch": self.best_epoch, "stopped_epoch": self.stopped_epoch,
+                 "waited": self._waited}  # fmt: skip
+        return state | {f"weights.{name}": value for name, value in (self._weights or {}).items()}
+
+    def load_state_dict(self, state: State) -> None:
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.stopped_epoch, self._waited = state["stopped_epoch"], state["waited"]
+        kept = {name[8:]: np.array(value) for name, value in state.items() if name.startswith("weights.")}
+        self._weights = kept or None
+
+
+def weights(model: Sequential) -> State:
+    """Copies of what training changes in a model."""
+    return {"parameters": model.parameters.copy()}
+
+
+def restore(model: Sequential, kept: State) -> None:
+    """Back to what `weights` gave."""
+    model.parameters[...] = kept["parameters"]
+
+
+class ModelCheckpoint(Monitor):
+    """Save the model after epochs: each of them, or only those better than all before.
+
+    Parameters
+    ----------
+    filepath : str or path
+        May have fields: ``"model-{epoch:02d}-{val_loss:.3f}.safetensors"``; `epoch` counts from 1. Without fields the
+        file always holds the last, or the best, epoch.
+    monitor : str
+        Key of the history that says which is better.
+    save_best_only : bool
+    mode : "auto", "min" or "max"
+        As for `EarlyStopping`.
+    save_freq : "epoch" or int
+        After each epoch, or after each so many batches; `logs` are those of the batch then.
+    initial_value_threshold : float, optional
+        What has to be beaten, to begin with.
+    """
+
+    def __init__(
+        self,
+        filepath: Any,
+        monitor: str = "val_loss",
+        save_best_only: bool = False,
+        mode: str = "auto",
+        save_freq: Any = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        super().__init__(monitor, mode)
+        whole = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq >= 1
+        require(save_freq == "epoch" or whole, "save_freq as 'epoch' or an integer >= 1", save_freq=save_freq)
+        self.filepath, self.save_best_only, self.save_freq = os.fspath(filepath), save_best_only, save_freq
+        self.threshold, self._batches = initial_value_threshold, 0
+        self.best = self._sign * math.inf if self.threshold is None else self.threshold
+        self._epoch = 0
+
+    @property
+    def uses_batches(self) -> bool:
+        return self.save_freq != "epoch" or super().uses_batches
+
+    def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
+        self._epoch = epoch
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        if self.save_freq == "epoch":
+            self._save(logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        self._batches += 1
+        if self.save_freq != "epoch" and self._batches % self.save_freq == 0:
+            self._save(logs)
+
+    def _save(self, logs: Logs) -> None:
+        if self.save_best_only and not self.improves(self.value(logs)):
+            return
+        try:
+            path = self.filepath.format(epoch=self._epoch + 1, **logs)
+        except (KeyError, IndexError) as error:
+            raise UnknownNameError(
+                f"expected fields of filepath among 'epoch', {', '.join(map(repr, logs))}; received "
+                f"filepath={self.filepath!r} ({error})"
+            ) from None
+        self.model.save(path)
+
+    def state_dict(self) -> State:
+        return {"best": self.best, "batches": self._batches}
+
+    def load_state_dict(self, state: State) -> None:
+        self.best, self._batches = state["best"], state["batches"]
+
+
+class ReduceLROnPlateau(Monitor):
+    """Lower the learning rate when a value has not become better for some epochs. For rates that follow no schedule.
+
+    Parameters
+    ----------
+    monitor : str
+        Key of the history.
+    factor : float in (0, 1)
+        The new rate is ``factor`` times the old one.
+    patience : int >= 0
+        Epochs without improvement that are waited for.
+    mode : "auto", "min" or "max"
+        As for `EarlyStopping`.
+    min_delta : float >= 0
+        What counts as better: a change of more than this.
+    cooldown : int >= 0
+        Epochs after a change in which none is counted.
+    min_lr : float >= 0
+        The rate does not fall below it.
+
+    Notes
+    -----
+    The rule is Keras's; C programs have it as ``pynn_plateau``.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        require(0 < factor < 1, "factor in (0, 1)", factor=factor)
+        require(patience >= 0 and cooldown >= 0 and min_lr >= 0, "patience, cooldown and min_lr >= 0",
+                patience=patience, cooldown=cooldown, min_lr=min_lr)  # fmt: skip
+        self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
+
+    def on_train_begin(self, logs: Logs) -> None:
+        self.best = self._sign * math.inf
+        self._waited = self._cooling = 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        value = self.value(logs)
+        if self._cooling:
+            self._cooling, self._waited = self._cooling - 1, 0
+        if self.improves(value):
+            self._waited = 0
+        elif not self._cooling:
+            self._waited += 1
+            if self._waited >= self.patience:
+                self._waited = 0
+                self._lower()
+
+    def _lower(self) -> None:
+        if self.model.learning_rate > self.min_lr:
+            self.model.learning_rate = max(self.model.learning_rate * self.factor, self.min_lr)
+            self._cooling = self.cooldown
+
+    def state_dict(self) -> State:
+        return {"best": self.best, "waited": self._waited, "cooling": self._cooling}
+
+    def load_state_dict(self, state: State) -> None:
+        self.best, self._waited, self._cooling = state["best"], state["waited"], state["cooling"]
+
+
+class LearningRateScheduler(Callback):
+    """The learning rate of each epoch from a function ``f(epoch, learning_rate)``; see `pynn.schedules` for steps."""
+
+    def __init__(self, schedule: Callable[[int, float], float]) -> None:
+        if not callable(schedule):
+            raise ArgumentTypeError(f"expected schedule as a function; received schedule={schedule!r}")
+        self.schedule = schedule
+
+    def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
+        self.model.learning_rate = self.schedule(epoch, self.model.learning_rate)
 
 
 class LambdaCallback(Callback):
@@ -128,7 +376,47 @@ class LambdaCallback(Callback):
             setattr(self, name, function)
 
 
-class CSVLogger(Callback):
+class Logger(Callback):
+    """A file that gets a line for each epoch, flushed at once, and is opened with the first one.
+
+    A resumed run goes on where its checkpoint was made: lines of later epochs are dropped.
+    """
+
+    def __init__(self, filename: Any, append: bool = False) -> None:
+        self.filename, self.append = filename, append
+        self._file: TextIO | None = None
+        self._size: int | None = None  # of the file when a resumed run goes on
+
+    def on_train_begin(self, logs: Logs) -> None:
+        self._size = None
+
+    def write(self, line: str) -> None:
+        file = self.open()
+        file.write(line + "\n")
+        file.flush()
+
+    def open(self) -> TextIO:
+        """The file, opened."""
+        if self._file is None:
+            keeps = self.append or self._size is not None
+            self._file = open(self.filename, "a" if keeps else "w", encoding="utf-8", newline="\n")  # noqa: SIM115
+            if self._size is not None and self._file.tell() > self._size:
+                self._file.truncate(self._size)
+        return self._file
+
+    def on_train_end(self, logs: Logs) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def state_dict(self) -> State:
+        return {"size": self._size if self._file is None else self._file.tell()}
+
+    def load_state_dict(self, state: State) -> None:
+        self._size = state["size"]
+
+
+class CSVLogger(Logger):
     """Write each epoch as a line of a CSV file, flushed at once.
 
     Parameters
@@ -140,24 +428,69 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
-        self.filename, self.separator, self.append = filename, separator, append
-        self._file: TextIO | None = None
+        super().__init__(filename, append)
+        self.separator = separator
 
     def on_train_begin(self, logs: Logs) -> None:
-        self._file = open(self.filename, "a" if self.append else "w", encoding="utf-8")  # noqa: SIM115
+        super().on_train_begin(logs)
         self._names: list[str] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        assert self._file is not None
         if self._names is None:
             self._names = list(logs)
-            if self._file.tell() == 0:
-                self._file.write(self.separator.join(["epoch", *self._names]) + "\n")
+            if self.open().tell() == 0:
+                self.write(self.separator.join(["epoch", *self._names]))
         values = [str(epoch), *(repr(float(logs[name])) if name in logs else "" for name in self._names)]
-        self._file.write(self.separator.join(values) + "\n")
-        self._file.flush()
+        self.write(self.separator.join(values))
+
+
+class JSONLogger(Logger):
+    """Write each epoch as a line of JSON, flushed at once: ``{"epoch": 0, "loss": ...}``; null where it is not finite.
+
+    Parameters
+    ----------
+    filename : str or path
+    append : bool
+        Add to the file instead of starting anew.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        finite = {name: float(value) if math.isfinite(value) else None for name, value in logs.items()}
+        self.write(json.dumps({"epoch": epoch} | finite))
+
+
+class TensorBoard(Callback):
+    """Write each epoch's values for TensorBoard. Needs ``pip install 'pynn-dense[tensorboard]'``.
+
+    Parameters
+    ----------
+    log_dir : str or path
+    histograms : bool
+        Of every kernel and bias too.
+    """
+
+    def __init__(self, log_dir: Any = "logs", histograms: bool = False) -> None:
+        self.log_dir, self.histograms = log_dir, histograms
+        self._writer: Any = None
+
+    def on_train_begin(self, logs: Logs) -> None:
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                "expected tensorboardX; install it with: pip install 'pynn-dense[tensorboard]'"
+            ) from error
+        self._writer = SummaryWriter(os.fspath(self.log_dir))
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        for name, value in logs.items():
+            self._writer.add_scalar(name, value, epoch)
+        for name, layer, offset, rows, columns in self.model.core.tensors if self.histograms else ():
+            values = self.model.parameters[offset : offset + rows * columns]
+            self._writer.add_histogram(f"{layer}.{name}", values, epoch)
+        self._writer.flush()
 
     def on_train_end(self, logs: Logs) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

@@ -27,7 +27,7 @@ from .errors import (
 )
 from .history import History, StepResult
 from .progress import progress
-from .training import Batches, Blocks, Limited, Loaded, Streamed, Training, evaluate, require_finite, step
+from .training import Batches, Blocks, Held, Limited, Loaded, Streamed, Training, evaluate, require_finite, step
 
 __all__ = ["BoundLayer", "Sequential", "load"]
 
@@ -302,6 +302,7 @@ class Sequential:
         steps_per_epoch: int | None = None,
         validation_data: Any = None,
         validation_split: float = 0.0,
+        initial_epoch: int = 0,
         callbacks: Sequence[callbacks_.Callback] = (),
         verbose: Any = "auto",
         guard: Any = "raise",
@@ -316,7 +317,7 @@ class Sequential:
         y : array-like
             Class labels (rows,) or (rows, 1), or numbers (rows,), (rows, 1), (rows, outputs).
         epochs : int
-            How many more.
+            How many more; with `initial_epoch` the number to stop before.
         batch_size : int
             Rows in a step; the last of an epoch may have fewer.
         shuffle : bool
@@ -330,10 +331,12 @@ class Sequential:
         steps_per_epoch : int, optional
             Steps in an epoch. The next epoch goes on with the batches that follow; data begin anew when they end.
             Needed for data without an end.
-        validation_data : (X, y), (X, y, sample_weight) or DataLoader, optional
+        validation_data : (X, y), (X, y, sample_weight), DataLoader or iterable of batches, optional
             Evaluated after each epoch.
         validation_split : float in [0, 1)
             Instead: keep this share of the rows, the last ones, for validation.
+        initial_epoch : int
+            Number of the first epoch: for the order of the rows, callbacks and progress.
         callbacks : sequence of Callback
         guard : "raise", "skip", "rollback", "off" or Guard
             What is done about a step that would not be finite, or about a loss that runs away.
@@ -355,6 +358,7 @@ class Sequential:
         """
         self._compiled()
         epochs = _integer("epochs", epochs, 1, 2**31)
+        initial_epoch = _integer("initial_epoch", initial_epoch, 0, epochs - 1)
         callbacks = _callbacks(callbacks)
         guard = health.guard(guard)
         show = progress(verbose)
@@ -366,7 +370,7 @@ class Sequential:
                     raise ArgumentTypeError(
                         f"expected {name} only with arrays; received {name} and X={type(x).__name__}"
                     )
-            if epochs > 1 and hasattr(x, "__next__") and steps_per_epoch is None:
+            if epochs - initial_epoch > 1 and hasattr(x, "__next__") and steps_per_epoch is None:
                 raise ArgumentTypeError(
                     f"expected batches that can be iterated once for each of {epochs} epochs; received an iterator, "
                     "which runs out: pass a pynn.DataLoader or another object whose __iter__ starts anew"
@@ -381,16 +385,19 @@ class Sequential:
                 x, y, sample_weight=sample_weight, class_weight=class_weight, batch_size=batch_size, shuffle=shuffle,
                 seed=self.seed, on_bad_rows=on_bad_rows,
             )  # fmt: skip
-            loader.set_epoch(self._epoch)
+            loader.set_epoch(initial_epoch or self._epoch)
         batches = self._batches(loader, guard)
         validation = self._validation(validation_data, batches.inputs, getattr(loader, "class_weight", None))
         if not self.built and batches.inputs is not None:
             self.build(batches.inputs)
         if steps_per_epoch is not None:
             batches = Limited(batches, _integer("steps_per_epoch", steps_per_epoch, 1, 2**62))
-        history = Training(self, batches, validation, epochs, callbacks, show, guard).run()
-        self._epoch += len(history) if loader is not x else 0
-        return history
+        training = Training(self, batches, validation, range(initial_epoch, epochs), callbacks, show, guard)
+        try:
+            return training.run()
+        finally:  # the epochs finished count, however the run ended
+            if loader is not x:
+                self._epoch = (initial_epoch or self._epoch) + len(training.history)
 
     def _batches(self, loader: Any, guard: health.Guard) -> Batches:
         """What the loop trains on, checked as far as it lies in memory; cells that are not finite are left to a guard
@@ -411,6 +418,8 @@ class Sequential:
             return None
         if isinstance(data, DataLoader):
             return self._parts(data, inputs)
+        if _is_batches(data):
+            return Held(self, data)
         weights = None if class_weight is None else dict(zip(*(part.tolist() for part in class_weight), strict=True))
         return self._arrays(*_triple(data), weights, inputs)
 
@@ -532,13 +541,19 @@ class Sequential:
     ) -> dict[str, float]:
         """Loss and metrics over all rows, without dropout: ``{"loss": ..., "accuracy": ...}``.
 
-        Parameters are those of `fit`; `x` may be a `DataLoader` too. Memory is bounded however many rows there are.
+        Parameters are those of `fit`; `x` may be a `DataLoader` or an iterable of batches too. Memory is bounded
+        however many rows there are.
         Numbers that are not finite, in the data or on their way through the model, raise a `NumericalError` whose
         `report` names them; with ``guard="off"`` they go into the result.
         """
         self.core  # noqa: B018
         guarded = health.guard(guard).policy != "off"
-        parts = self._parts(x) if isinstance(x, DataLoader) else self._arrays(x, y, sample_weight, class_weight)
+        if isinstance(x, DataLoader):
+            parts = self._parts(x)
+        elif y is None and _is_batches(x):
+            parts = Held(self, x)
+        else:
+            parts = self._arrays(x, y, sample_weight, class_weight)
         return evaluate(self, parts, guarded=guarded)
 
     # ---- keeping

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import arrays, health
 from .callbacks import Callback
-from .errors import ArgumentTypeError, ArgumentValueError, NumericalError, TrainingWarning
+from .errors import ArgumentTypeError, ArgumentValueError, NumericalError, ShapeError, TrainingWarning
 from .health import Finding, Guard, Report
 from .history import History, StepResult
 from .metrics import Metric
@@ -24,7 +24,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from .model import Sequential
 
-__all__ = ["Batches", "Blocks", "Limited", "Loaded", "Streamed", "Training", "evaluate", "explain"]
+__all__ = ["Batches", "Blocks", "Held", "Limited", "Loaded", "Streamed", "Training", "evaluate", "explain"]
 
 # steps, rows, mean loss, gradient norm of the last step, batches left out, rows in them
 Progressed = tuple[int, int, float, float, int, int]
@@ -128,9 +128,7 @@ class Streamed(Batches):
 
     def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
         for batch in self.batches:
-            if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-                raise ArgumentTypeError(f"expected batches (xb, yb) or (xb, yb, wb); received {type(batch).__name__}")
-            x, y, weights = model.check_batch(*batch)
+            x, y, weights = checked(model, batch)
             out: Any = np.empty((len(x), model.outputs), model.dtype) if metrics else None
             if begin:
                 begin()
@@ -187,7 +185,7 @@ class Training:
         model: Sequential,
         batches: Batches,
         validation: Iterable[tuple[Any, Any, Any]] | None,
-        epochs: int,
+        epochs: range,
         callbacks: Sequence[Callback],
         progress: Progress,
         guard: Guard,
@@ -203,11 +201,12 @@ class Training:
         """All epochs. Ctrl-C ends them between two steps and keeps the model and the history."""
         for callback in self.callbacks:
             callback.model = self.model
+            callback.params = {"epochs": self.epochs.stop}
         logs: dict[str, float] = {}
         try:
             self.call("on_train_begin", logs)
             self.model.use_guard(self.guard)
-            for epoch in range(self.epochs):
+            for epoch in self.epochs:
                 logs = self.run_epoch(epoch)
                 if self.model.stop_training:
                     break
@@ -215,12 +214,15 @@ class Training:
             self.history.interrupted = True
             print(f"interrupted in epoch {len(self.history) + 1}; the model keeps its last step", file=sys.stderr)
         except NumericalError as error:
-            self.keep_ledger(len(self.history))
+            self.keep_ledger(self.epochs.start + len(self.history))
             self.history.report = error.report or Report()
+            raise
+        except BaseException:  # a callback's own, for instance
+            self.history.report = Report(health.findings(self.history.ledger))
             raise
         finally:
             self.progress.close()
-            self.call("on_train_end", logs)
+            self.end(logs)
         self.history.report = Report(health.findings(self.history.ledger) + self.batches.findings())
         data = self.batches.data if isinstance(self.batches, Loaded) else None
         if data is not None and len(self.history) and self.guard.policy != "off":
@@ -252,10 +254,12 @@ class Training:
         """One epoch and its validation; its values are added to the history."""
         model, begin = self.model, time.perf_counter()
         self.call("on_epoch_begin", epoch, {})
-        self.progress.begin(epoch, self.epochs, self.batches.rows)
+        self.progress.begin(epoch, self.epochs.stop, self.batches.rows)
         logs = self.train(epoch)
         if self.validation is not None:
+            self.call("on_test_begin", {})
             found = evaluate(model, self.validation, guarded=self.guard.policy != "off", data="validation")
+            self.call("on_test_end", found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         logs |= {"learning_rate": model.learning_rate, "seconds": time.perf_counter() - begin}
         self.progress.end(logs)
@@ -269,7 +273,7 @@ class Training:
         for metric in metrics:
             metric.reset()
         loss, rows, batch = 0.0, 0, 0
-        begin = (lambda: self.call("on_batch_begin", batch, {})) if self.one_by_one else None
+        begin = (lambda: self.call("on_train_batch_begin", batch, {})) if self.one_by_one else None
         calls = self.batches.run(model, metrics, begin)
         if model.built:
             model.trainer(1).begin_epoch()
@@ -282,12 +286,40 @@ class Training:
             loss, rows, batch = loss + mean * count, rows + count, batch + steps
             self.progress.advance(count, {"loss": loss / max(rows, 1)})
             if self.one_by_one:
-                self.call("on_batch_end", batch - 1, {"loss": mean, "grad_norm": norm})
+                self.call("on_train_batch_end", batch - 1, {"loss": mean, "grad_norm": norm})
         return {"loss": loss / max(rows, 1)} | {metric.name: metric.result() for metric in metrics}
 
     def call(self, name: str, *arguments: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, name)(*arguments)
+
+    def end(self, logs: dict[str, float]) -> None:
+        """Every callback's `on_train_end`, also when one of them fails."""
+        failures = []
+        for callback in self.callbacks:
+            try:
+                callback.on_train_end(logs)
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+
+def checked(model: Sequential, batch: Any) -> tuple[Any, Any, Any]:
+    """A batch that somebody's iterable yielded, as the core reads it."""
+    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+        raise ArgumentTypeError(f"expected batches (xb, yb) or (xb, yb, wb); received {type(batch).__name__}")
+    return model.check_batch(*batch)
+
+
+class Held:
+    """Checked batches of any iterable, each time it is iterated: to evaluate on."""
+
+    def __init__(self, model: Sequential, batches: Iterable[Any]) -> None:
+        self.model, self.batches = model, batches
+
+    def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
+        return (checked(self.model, batch) for batch in self.batches)
 
 
 class Blocks:
@@ -322,6 +354,8 @@ def evaluate(
             for metric in metrics:
                 metric.update(y[rows], out[: rows.stop - first], w)
         before += n
+    if not before:
+        raise ShapeError("expected at least one row to evaluate; received none")
     return {"loss": loss / before} | {metric.name: metric.result() for metric in metrics}
 
 

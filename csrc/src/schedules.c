@@ -187,10 +187,10 @@ void pynn_plateau_init(pynn_plateau *plateau) {
 }
 
 double pynn_plateau_next(pynn_plateau *p, double value, double learning_rate) {
-  const double better = p->maximise ? value - p->best : p->best - value;
+  const int better = p->maximise ? value > p->best + p->min_delta : value < p->best - p->min_delta;
   const int first = !p->n_values++;
   if (p->cooling > 0) p->cooling--, p->waited = 0;
-  if (first || better > p->min_delta) {
+  if (first || better) {
     p->best = value;
     p->waited = 0;
     return learning_rate;

@@ -42,7 +42,7 @@ static void values(void) {
 static void plateau(void) {
   /* patience 2, cooldown 2: values, and the rate after each, from 1 by halves down to 0.2 */
   static const double values[] = {5, 4, 4, 3.95, 3.95, 3.95, 3.9, 3.9, 3.9, 1, 1, 1, 1, 1, 1, 1, 1},
-                      rates[] = {1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2};
+                      rates[] = {1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.25, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2};
   for (int up = 0; up < 2; up++) {
     pynn_plateau p;
     pynn_plateau_init(&p);
