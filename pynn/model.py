@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from .errors import (
 from .history import History, StepResult
 from .progress import progress
 from .training import Batches, Blocks, Held, Limited, Loaded, Streamed, Training, evaluate, require_finite, step
+
+if TYPE_CHECKING:
+    from .export import Exported
 
 __all__ = ["BoundLayer", "Sequential", "load"]
 
@@ -586,6 +589,12 @@ class Sequential:
         known = {"optimizer": self.optimizer and self.optimizer.to_dict(),
                  "metrics": [m.name for m in self.metrics if type(m).__module__ == metrics_.__name__]}  # fmt: skip
         self.core.save(_path(path), {"python": json.dumps(known)})
+
+    def export_c(self, path: Any, **options: Any) -> Exported:
+        """Write the model as one self-contained C99 header: see `pynn.export.export_c` for its options."""
+        from .export import export_c
+
+        return export_c(self, path, **options)
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = {
