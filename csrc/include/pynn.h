@@ -130,6 +130,22 @@ typedef struct pynn_allocator {
   void *user;
 } pynn_allocator;
 
+/* Memory in one piece: all that objects take comes from a buffer of the caller's, static or on the stack for instance,
+ * and goes back to it. A plain value; its address must stay the same while an allocator of it is in use. `peak` is the
+ * most that was ever in use: run once with a large buffer to learn how small it may be. */
+typedef struct pynn_arena {
+  unsigned char *memory;
+  size_t size, used, peak; /* bytes */
+  size_t holes;            /* for the arena alone */
+} pynn_arena;
+
+/* An arena over `size` bytes at `memory`, at best aligned to 64 (else up to 63 bytes are lost). Caller owns the memory.
+ * NULL makes an arena that has none. Never fails. Thread-safe. */
+PYNN_API pynn_arena pynn_arena_over(void *memory, size_t size);
+/* The arena as an allocator, for pynn_context_options. Blocks take their size rounded up to 64; one that does not fit
+ * is OUT_OF_MEMORY. An arena serves one thread at a time. */
+PYNN_API pynn_allocator pynn_arena_allocator(pynn_arena *arena);
+
 /* BLAS with the Fortran interface, every argument by address: sgemm(transa, transb, m, n, k, alpha, a, lda, b, ldb,
  * beta, c, ldc). `integer_size` is sizeof of its integers, 4 or 8. `get_threads`/`set_threads` control the library's
  * own threads and may be NULL; when given, they are set to 1 during calls and restored after. */
