@@ -14,6 +14,7 @@ table = Table(
     texts={
         "linear": "f(z) = z.",
         "relu": "f(z) = max(z, 0); the derivative at 0 is 0. Nair and Hinton, ICML 2010.",
+        "relu6": "f(z) = min(max(z, 0), 6); the derivative at both ends is 0. Krizhevsky, 2010.",
         "leaky_relu": "f(z) = z for z > 0, negative_slope z otherwise. Maas, Hannun and Ng, ICML 2013.",
         "elu": "f(z) = z for z > 0, alpha (e^z - 1) otherwise. Clevert, Unterthiner and Hochreiter, ICLR 2016.",
         "selu": "f(z) = s z for z > 0, s a (e^z - 1) otherwise; s and a are such that mean 0 and variance 1 stay. "
@@ -26,6 +27,7 @@ table = Table(
         "hard_sigmoid": "f(z) = z/6 + 1/2, kept within 0 and 1.",
         "tanh": "f(z) = tanh(z).",
         "softplus": "f(z) = log(1 + e^z).",
+        "log_sigmoid": "f(z) = log(sigmoid(z)) = -log(1 + e^-z).",
         "softsign": "f(z) = z / (1 + |z|).",
         "exponential": "f(z) = e^z.",
         "softmax": "f(z)_i = e^z_i / sum_j e^z_j over the units of a row.",

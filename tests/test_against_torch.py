@@ -14,6 +14,7 @@ ROWS, INPUTS, HIDDEN, OUTPUTS, STEPS = 16, 6, 8, 3, 20
 ACTIVATIONS = {
     "linear": lambda z: z,
     "relu": torch.relu,
+    "relu6": F.relu6,
     "leaky_relu": lambda z: F.leaky_relu(z, 0.01),
     "elu": F.elu,
     "selu": F.selu,
@@ -22,6 +23,7 @@ ACTIVATIONS = {
     "silu": F.silu,
     "mish": F.mish,
     "softplus": F.softplus,
+    "log_sigmoid": F.logsigmoid,
     "softsign": F.softsign,
     "sigmoid": torch.sigmoid,
     "hard_sigmoid": lambda z: torch.clamp(z / 6 + 0.5, 0, 1),  # F.hardsigmoid's derivative has a 1/6 in float32

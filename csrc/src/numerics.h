@@ -2,11 +2,11 @@
  *
  * - NaN comes only from NaN (and the logarithm of a negative number); infinities give the limit; nothing overflows on
  *   the way to a finite result.
- * - Arguments are reduced exactly and the last operations carry a rounding error along (`struct pair`): in float32 exp,
- *   log, log1p, sigmoid, softplus and tanh are within 1 ULP for every one of the 2^32 inputs and expm1 within 2, with
- * and without fma (tests/exhaustive.c measures it).
+ * - Arguments are reduced exactly and the delicate operations carry a rounding error along (`struct pair`): in float32
+ *   exp, log, log1p, sigmoid, softplus and tanh are within 1 ULP for every one of the 2^32 inputs, with and without fma
+ *   (tests/exhaustive.c measures it; docs/numerics.md has the table).
  * - Subnormal numbers are zero, and so may be results below REAL_FLUSH: intermediates may fall below REAL_MIN.
- * - Coefficients are minimax (Remez) fits, made for these intervals and degrees.
+ * - Coefficients are minimax fits, made for these intervals and degrees (gelu's by benchmarks/polynomials.py).
  *
  * Epsilon policy. An epsilon stands only where a division can vanish, and never changes a result that was safe:
  *
@@ -35,8 +35,12 @@ typedef uint32_t real_bits; /* for shifts of real_int */
 #  define LN2_LO 0x1.7f7d1cp-20f
 #  define SQRT_HALF 0x1.6a09e6p-1f
 #  define HIGH_HALF ((real_int)~0xfff) /* 12 of 24 bits */
-#  define TAIL_MAX R(14.5)             /* normal_tail is 0 from here */
-#  define TAIL_CENTRE 4
+#  define TAIL_MAX R(14.5)             /* e^(-a^2/2) is 0 from here */
+#  define TAIL_CENTRE R(2.0)
+#  define INVERSE_SQRT_TAU 0x1.988454p-2f /* 1 / sqrt(2 pi), and what rounding left */
+#  define INVERSE_SQRT_TAU_LO -0x1.857936p-27f
+#  define GELU_CUBIC 0x1.2444f2p-4f /* 0.044715 * 2 sqrt(2/pi) */
+#  define GELU_CUBIC_LO 0x1.49b16ap-29f
 
 /* (e^r - 1 - r) / r^2, |r| <= ln 2 / 2 */
 static const real exp_polynomial[] = {0x1p-1f,        0x1.555556p-3f,  0x1.555496p-5f,
@@ -46,10 +50,19 @@ static const real log_polynomial[] = {0x1.555556p-1f, 0x1.999a54p-2f, 0x1.244128
 /* (tanh(x)/x - 1) / x^2 in x^2, |x| <= 0.55 */
 static const real tanh_polynomial[] = {-0x1.55554ep-2f, 0x1.110ddcp-3f, -0x1.b94266p-5f, 0x1.59fd02p-6f,
                                        -0x1.9f1476p-8f};
-/* e^(a^2/2) Phi(-a) (a + 4) in (a - 4)/(a + 4), 0 <= a <= 14.5 */
-static const real tail_polynomial[] = {0x1.82b4bcp-1f,  -0x1.373e38p-1f, 0x1.8c6d9ep-2f,  -0x1.7e0000p-3f,
-                                       0x1.eed404p-5f,  -0x1.ed2d1cp-8f, -0x1.cc65cap-9f, 0x1.9b8bd6p-10f,
-                                       0x1.78232ap-13f, -0x1.14c36cp-13f};
+/* (Phi(a) - 1/2) / a in a^2, a <= 1 */
+static const real gelu_near_polynomial[] = {0x1.988454p-2f,   -0x1.105864p-4f, 0x1.46d6d4p-7f,
+                                            -0x1.37a3dep-10f, 0x1.e7a8ecp-14f, -0x1.27dceep-17f};
+/* (gelu'(a) - 1/2) / a less its value at 0, over a^2, in a^2, a <= 1 */
+static const real gelu_slope_near_polynomial[] = {-0x1.10585p-2f,   0x1.ea3cf6p-5f,  -0x1.3776ccp-7f, 0x1.316972p-10f,
+                                                  -0x1.02545ep-13f, 0x1.d5d694p-17f, -0x1.917e1ap-20f};
+/* a e^(a^2/2) Phi(-a) in (a - 2)/(a + 2), a >= 1 */
+static const real gelu_tail_polynomial[] = {0x1.5845dcp-2f,  0x1.5d300ep-3f,  -0x1.35de92p-3f,
+                                            0x1.0c5632p-5f,  0x1.290efp-6f,   -0x1.d4c9a2p-9f,
+                                            -0x1.23a9bep-8f, -0x1.2cbeep-11f, 0x1.4bfd3ep-10f};
+/* (a + 2) e^(a^2/2) Phi(-a), likewise, a >= 1 */
+static const real gelu_slope_tail_polynomial[] = {0x1.5845dcp-1f,   -0x1.535bc2p-2f, 0x1.d7d2c8p-6f,   0x1.2ce8aap-5f,
+                                                  -0x1.e80256p-12f, -0x1.c4f488p-8f, -0x1.f9a0aap-10f, 0x1.b63b2ep-10f};
 #else
 typedef uint64_t real_bits;
 #  define EPSILON_FLOOR 0x1p-511
@@ -62,7 +75,11 @@ typedef uint64_t real_bits;
 #  define SQRT_HALF 0x1.6a09e667f3bcdp-1
 #  define HIGH_HALF ((real_int)~0x7ffffff) /* 26 of 53 bits */
 #  define TAIL_MAX 39.0
-#  define TAIL_CENTRE 5
+#  define TAIL_CENTRE R(4.0)
+#  define INVERSE_SQRT_TAU 0x1.9884533d43651p-2
+#  define INVERSE_SQRT_TAU_LO -0x1.cbc0d30ebfd15p-56
+#  define GELU_CUBIC 0x1.2444f2a4d8b4bp-4
+#  define GELU_CUBIC_LO -0x1.6c843a29d1c7p-61
 
 static const real exp_polynomial[] = {0x1p-1,
                                       0x1.555555555555ap-3,
@@ -82,14 +99,32 @@ static const real tanh_polynomial[] = {-0x1.5555555555554p-2,  0x1.1111111110d13
                                        0x1.664f48674a916p-6,   -0x1.226e30b23daedp-7, 0x1.d6d2d7eab860bp-9,
                                        -0x1.7d92a8ce7ece4p-10, 0x1.34999d731c42dp-11, -0x1.ea433aa6c28b9p-13,
                                        0x1.5fb5af4c72f5cp-14,  -0x1.4c65137e84d2bp-16};
-/* as above with centre 5, to 39 */
-static const real tail_polynomial[] = {
-    0x1.89d3abe1f95aep-1,   -0x1.54ad03f27ca17p-1, 0x1.fb31653876f9fp-2,   -0x1.410ed5f8759e4p-2,
-    0x1.51f6329f011d4p-3,   -0x1.1b1c254c9ec0ap-4, 0x1.54b4d4f4f991fp-6,   -0x1.88590ea29d490p-9,
-    -0x1.a250381c6b0d5p-11, 0x1.1daf1c3966be5p-11, -0x1.f2144a6c57268p-15, -0x1.a1707cd8ccabcp-15,
-    0x1.17dc86cd17ddbp-16,  0x1.0b1e7cecb4cafp-18, -0x1.73a47bc4fa25bp-19, -0x1.6847be64d49ddp-22,
-    0x1.d0ce489776407p-22,  0x1.5f28f49b45f06p-25, -0x1.1b847915fccb2p-24, -0x1.1d016022239d5p-27,
-    0x1.10e457f1c3487p-27,  0x1.899d0a853c1a5p-30, -0x1.4d0c35c954ba7p-32};
+/* (Phi(a) - 1/2) / a in a^2, a <= 1 */
+static const real gelu_near_polynomial[] = {0x1.9884533d43651p-2,   -0x1.1058377e2cf55p-4,  0x1.46d042976e62dp-7,
+                                            -0x1.37403f6d8ec13p-10, 0x1.e42b0e26213c4p-14,  -0x1.3ce9179942871p-17,
+                                            0x1.658f4cd41b9b7p-21,  -0x1.62c0d52baa8dfp-25, 0x1.4503a67ec5714p-29,
+                                            -0x1.99ef469be23a1p-33, 0x1.57914544332edp-35,  -0x1.f1d6a6c7c42a4p-38};
+/* (gelu'(a) - 1/2) / a less its value at 0, over a^2, in a^2, a <= 1 */
+static const real gelu_slope_near_polynomial[] = {
+    -0x1.1058377e2cf16p-2,  0x1.ea3863e31ffd7p-5,  -0x1.37403f6c0c81bp-7,  0x1.2e9ae86b03c0ap-10,
+    -0x1.db5d7f0af040ap-14, 0x1.38d98fe0ff0c5p-17, -0x1.623c1e6dcf286p-21, 0x1.62348e8553168p-25,
+    -0x1.6a4c6d24a8ee6p-29, 0x1.e1b2608fb55e4p-32, -0x1.bd299d4449bb8p-33, 0x1.5e274f92b5397p-34,
+    -0x1.4f4e0697538e9p-36, 0x1.2250a3dd7679p-39};
+/* a e^(a^2/2) Phi(-a) in (a - 4)/(a + 4), a >= 1 */
+static const real gelu_tail_polynomial[] = {
+    0x1.82b4bb8c94dcep-2,  0x1.2dda040d62d0dp-4,   -0x1.c41d6bcaf8565p-4,  0x1.9adc525a902dfp-4,
+    -0x1.024df8efd2b1bp-4, 0x1.b0ffe01db0542p-6,   -0x1.691976fb0c90dp-8,  -0x1.e4abd3c423141p-11,
+    0x1.ce76f6fd1a1b7p-11, -0x1.99ff0d3b043a6p-15, -0x1.e8a4fc2ab2d49p-14, 0x1.16d0a5be77b6cp-16,
+    0x1.2cdaa3a86ae1bp-16, -0x1.5d8527a887fbdp-19, -0x1.b83c8d6981fc1p-19, 0x1.b5b04ac1b5f8ep-23,
+    0x1.6058104c79c2ap-21, 0x1.697b772ae588bp-25,  -0x1.1741209d86356p-23, -0x1.1a760b8d16c23p-26,
+    0x1.5cde8924e47ap-26,  -0x1.41746aabb2966p-31};
+/* (a + 4) e^(a^2/2) Phi(-a), likewise, a >= 1 */
+static const real gelu_slope_tail_polynomial[] = {
+    0x1.82b4bb8c94dcdp-1,  -0x1.373e3a893c283p-1,  0x1.8c6dbf2cfc491p-2,   -0x1.7dff2bff68dddp-3,
+    0x1.eec4cc3e0f9cap-5,  -0x1.ee276102a26bfp-8,  -0x1.c8171970f6f89p-9,  0x1.ab825f84d99cfp-10,
+    0x1.17a45bececf9fp-13, -0x1.e4a421a9ca153p-13, -0x1.ff0a7150f86e1p-20, 0x1.26d0c14c2643ep-15,
+    0x1.7601e59e7fb36p-21, -0x1.8d4456f6d819p-18,  -0x1.34fce8fdc6697p-21, 0x1.10c05d612b858p-20,
+    0x1.9146c118b5964p-23, -0x1.2b9e601dc5244p-23, -0x1.2f966e111ca7ep-26};
 #endif
 
 /* INDEPENDENT: the iterations of the next loop are; y may be z itself, but they do not overlap otherwise.
@@ -138,11 +173,27 @@ static inline real residual(real c, real a, real b) {
 #endif
 }
 
-/* n/d: one division, then what it left divided again. */
-static inline real quotient(struct pair n, struct pair d) {
-  real reciprocal = 1 / d.hi, q = n.hi * reciprocal;
-  return q + (residual(n.hi, q, d.hi) + (n.lo - q * d.lo)) * reciprocal;
+static inline struct pair product(real a, real b) {
+  real p = a * b;
+  return (struct pair){p, -residual(p, a, b)};
 }
+
+/* n/d: one division, then what it left divided again. */
+static inline struct pair quotient(struct pair n, struct pair d) {
+  real reciprocal = 1 / d.hi, q = n.hi * reciprocal;
+  return (struct pair){q, (residual(n.hi, q, d.hi) + (n.lo - q * d.lo)) * reciprocal};
+}
+static inline real inverse(struct pair d) {
+  real q = 1 / d.hi;
+  return fma_(q, residual(1, q, d.hi) - q * d.lo, q);
+}
+
+static inline struct pair one_less(struct pair x) { /* 1 - x, |x| <= 1 */
+  struct pair y = fast_two_sum(1, -x.hi);
+  return (struct pair){y.hi, y.lo - x.lo};
+}
+
+static inline real times(real a, struct pair x) { return fma_(a, x.hi, a * x.lo); }
 
 static inline real polynomial(const real *c, int n, real x) {
   real sum = c[n - 1];
@@ -200,12 +251,12 @@ static inline real expm1_(real x) {
   return x > EXP_MAX ? REAL_INFINITY : y;
 }
 
-/* e^-a = (hi + lo) 2^n for a >= 0, `scale` = 2^n, zero once e^-a is. */
-static inline struct pair exp_negative(real a, real *scale) {
-  struct exp_parts e = exp_reduce(a > EXP_FLUSH ? -EXP_FLUSH : -a, 0);
-  struct pair w = fast_two_sum(e.h, e.q), y = fast_two_sum(1, w.hi);
+/* e^-(a + tail) = (hi + lo) 2^n for a >= 0, `scale` = 2^n, zero once e^-a is. */
+static inline struct pair exp_negative(real a, real tail, real *scale) {
+  struct exp_parts e = exp_reduce(a > EXP_FLUSH ? -EXP_FLUSH : -a, tail);
+  real y = 1 + (e.h + e.q);
   *scale = power_of_two(e.rounder_plus_n);
-  return (struct pair){y.hi, y.lo + w.lo};
+  return (struct pair){y, ((1 - y) + e.h) + e.q};
 }
 
 /* log((1 + f) 2^k) + tail, |f| <= 0.42: log(1 + f) = 2 atanh(s), s = f/(2 + f). */
@@ -250,23 +301,25 @@ static inline real log_(real x) {
   return x <= REAL_MAX ? sum : x;
 }
 
-/* 1 / (1 + e^a), a >= 0 */
-static inline real logistic_tail(real a) {
+/* 1 / (1 + e^(a + tail)), a >= 0 */
+static inline struct pair logistic_tail(real a, real tail) {
   real scale;
-  struct pair e = exp_negative(a, &scale), d = fast_two_sum(1, e.hi * scale);
+  struct pair e = exp_negative(a, tail, &scale), d = fast_two_sum(1, e.hi * scale);
   d.lo += e.lo * scale;
-  return quotient(e, d) * scale;
+  e = quotient(e, d);
+  return (struct pair){e.hi * scale, e.lo * scale};
 }
 
 static inline real sigmoid_(real x) {
-  real tail = logistic_tail(absolute(x));
-  return x < 0 ? tail : 1 - tail;
+  struct pair tail = logistic_tail(absolute(x), 0);
+  real t = tail.hi + tail.lo;
+  return x < 0 ? t : 1 - t;
 }
 
 /* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|) */
 static inline real softplus_(real x) {
   real scale;
-  struct pair e = exp_negative(absolute(x), &scale), log = log1p_sum(e.hi * scale, e.lo * scale);
+  struct pair e = exp_negative(absolute(x), 0, &scale), log = log1p_sum(e.hi * scale, e.lo * scale);
   struct pair sum = two_sum(x > 0 ? x : 0, log.hi);
   real y = sum.hi + (sum.lo + log.lo);
   return x > EXP_FLUSH ? x : y;
@@ -274,20 +327,33 @@ static inline real softplus_(real x) {
 
 static inline real tanh_(real x) {
   real a = absolute(x), z = x * x;
-  real near = fma_(z * POLYNOMIAL(tanh, z), x, x), far = 1 - 2 * logistic_tail(2 * a);
+  struct pair tail = logistic_tail(2 * a, 0);
+  real near = fma_(z * POLYNOMIAL(tanh, z), x, x), far = 1 - 2 * (tail.hi + tail.lo);
   far = x < 0 ? -far : far;
   return a < R(0.55) ? near : far;
 }
 
-/* The normal distribution's Phi(-a) = e^(-a^2/2) ratio, a >= 0, relatively exact however small. */
-struct normal_tail {
-  real exponential, ratio;
-};
-static inline struct normal_tail normal_tail(real a) {
-  a = a > TAIL_MAX ? TAIL_MAX : a;
-  real half = R(0.5) * a, half_square = half * a, q = 1 / (a + TAIL_CENTRE);
-  return (struct normal_tail){exp_less(-half_square, -residual(half_square, half, a)),
-                              q * POLYNOMIAL(tail, (a - TAIL_CENTRE) * q)};
+/* gelu(z) = z Phi(z), Phi the normal distribution. Near 0 Phi is 1/2 + z P(z^2); elsewhere, for a = |z|, the value is
+ * max(z, 0) - e^(-a^2/2) G(a), where G = a e^(a^2/2) Phi(-a) is between 0.2 and 0.4: relatively exact however small. */
+static inline real gelu_(real z) {
+  real near = z * fma_(z, POLYNOMIAL(gelu_near, z * z), R(0.5)), size = absolute(z), scale;
+  real a = size > TAIL_MAX ? TAIL_MAX : size, q = inverse(two_sum(a, TAIL_CENTRE));
+  real G = POLYNOMIAL(gelu_tail, (a - TAIL_CENTRE) * q), half = R(0.5) * a, half_square = half * a;
+  struct pair e = exp_negative(half_square, -residual(half_square, half, a), &scale);
+  real far = fma_(-G, e.hi * scale, (z > 0 ? z : 0) - G * (e.lo * scale));
+  return size < R(0.9) ? near : far;
+}
+
+/* Phi(z) + z Phi'(z) = 1/2 + z P(z^2) near 0, and 0 or 1 less e^(-a^2/2) (e^(a^2/2) Phi(-a) - a / sqrt(2 pi)). */
+static inline real gelu_slope_(real z) {
+  real a = absolute(z), square = z * z, p = POLYNOMIAL(gelu_slope_near, square);
+  real factor = fma_(square, p, 2 * INVERSE_SQRT_TAU), lost = fma_(square, p, 2 * INVERSE_SQRT_TAU - factor);
+  real near = fma_(z, lost, fma_(z, factor, R(0.5)));
+  real c = a > TAIL_MAX ? TAIL_MAX : a, q = 1 / (c + TAIL_CENTRE);
+  real half = R(0.5) * c, half_square = half * c, ratio = q * POLYNOMIAL(gelu_slope_tail, (c - TAIL_CENTRE) * q);
+  real beyond = fma_(c, INVERSE_SQRT_TAU, fma_(c, INVERSE_SQRT_TAU_LO, -ratio)) *
+                exp_less(-half_square, -residual(half_square, half, c));
+  return a < R(1.1) ? near : z < 0 ? -beyond : 1 + beyond;
 }
 
 /* Rows are taken ROW_LANES at a time: maxima and sums vectorise, in the same order on every target. */

@@ -1,7 +1,8 @@
-/* exhaustive [stride [name]]: every float32 activation and its derivative, on every target that this processor has,
- * over all 2^32 inputs (or each stride-th), against the C library in double. Prints the largest error in units in the
- * last place of the exact result and where it is; fails when a stated limit is exceeded, when NaN comes from a number
- * or a number from NaN, or when a monotone or odd function is not.
+/* exhaustive [stride [names...]]: every float32 activation and its derivative, on every target that this processor
+ * has, over all 2^32 inputs, against the C library in double. A stride above 1 takes a sample: each stride-th input on
+ * average, at random, and three on either side of every power of two and of infinity. Prints the largest error in
+ * units in the last place of the exact result and where it is; fails when a stated limit is exceeded, when NaN comes
+ * from a number or a number from NaN, or when a monotone or odd function is not.
  *
  * A subnormal input counts as zero. A result that is exactly below REAL_FLUSH may be anything smaller than that. Near
  * their zero, slopes of functions with a minimum are differences of numbers near 1/2: for |x| < 2 their error is
@@ -18,6 +19,8 @@ static double identity(double x) { return x; }
 static double one(double x) { return x != x ? x : 1; }
 static double relu(double x) { return x <= 0 ? 0 : x; }
 static double step(double x) { return x > 0; }
+static double relu6(double x) { return x <= 0 ? 0 : x > 6 ? 6 : x; }
+static double relu6_slope(double x) { return x > 0 && x < 6; }
 static double leaky(double x) { return x > 0 ? x : (double)0.01f * x; }
 static double leaky_slope(double x) { return x > 0 ? 1 : (double)0.01f; }
 static double elu(double x) { return x > 0 ? x : expm1(x); }
@@ -28,6 +31,8 @@ static double logistic(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1
 static double logistic_slope(double x) { return logistic(x) * logistic(-x); }
 static double tanh_slope(double x) { return 4 * logistic_slope(2 * x); }
 static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
+static double log_sigmoid(double x) { return -softplus(-x); }
+static double log_sigmoid_slope(double x) { return logistic(-x); }
 static double softsign(double x) { return isinf(x) ? copysign(1, x) : x / (1 + fabs(x)); }
 static double softsign_slope(double x) { return 1 / (1 + fabs(x)) / (1 + fabs(x)); }
 static double hard_sigmoid(double x) { return x < -3 ? 0 : x > 3 ? 1 : (x + 3) / 6; }
@@ -65,18 +70,20 @@ static const struct function {
 } functions[] = {
     {"linear", identity, one, 0, 0, MONOTONE | ODD},
     {"relu", relu, step, 0, 0, MONOTONE},
+    {"relu6", relu6, relu6_slope, 0, 0, MONOTONE},
     {"leaky_relu", leaky, leaky_slope, 0, 0, MONOTONE},
-    {"elu", elu, elu_slope, 2, 1, MONOTONE},
-    {"selu", selu, selu_slope, 4, 4, MONOTONE},
-    {"gelu", gelu, gelu_slope, 7, 14, HAS_MINIMUM},
-    {"gelu_tanh", gelu_tanh, gelu_tanh_slope, 192, 256, HAS_MINIMUM},
-    {"silu", silu, silu_slope, 3, 5, HAS_MINIMUM},
-    {"mish", mish, mish_slope, 4, 10, HAS_MINIMUM},
-    {"softplus", softplus, logistic, 1, 3, MONOTONE},
+    {"elu", elu, elu_slope, 1, 1, MONOTONE},
+    {"selu", selu, selu_slope, 2, 2, MONOTONE},
+    {"gelu", gelu, gelu_slope, 2.5, 8, HAS_MINIMUM},
+    {"gelu_tanh", gelu_tanh, gelu_tanh_slope, 1.5, 4, HAS_MINIMUM},
+    {"silu", silu, silu_slope, 2, 4, HAS_MINIMUM},
+    {"mish", mish, mish_slope, 2.5, 10, HAS_MINIMUM},
+    {"softplus", softplus, logistic, 1, 2, MONOTONE},
+    {"log_sigmoid", log_sigmoid, log_sigmoid_slope, 1, 2, MONOTONE},
     {"softsign", softsign, softsign_slope, 1, 4, MONOTONE | ODD},
-    {"sigmoid", logistic, logistic_slope, 1, 3, MONOTONE},
+    {"sigmoid", logistic, logistic_slope, 1, 2, MONOTONE},
     {"hard_sigmoid", hard_sigmoid, hard_sigmoid_slope, 1, 1, MONOTONE},
-    {"tanh", tanh, tanh_slope, 1, 3, MONOTONE | ODD},
+    {"tanh", tanh, tanh_slope, 1, 2, MONOTONE | ODD},
     {"exponential", exp, exp, 1, 1, MONOTONE},
 };
 
@@ -104,18 +111,20 @@ struct result {
   double most; /* 0: every result is the exact one, correctly rounded */
   float where;
   uint64_t nan, order, odd; /* violations */
+  uint64_t inputs;
 };
 
 static int report(const char *name, const char *what, const char *target, const struct result *r, double limit) {
   int bad = !(r->most <= limit) || r->nan || r->order || r->odd;
-  printf("%-13s %-6s %-9s %8.4f ULP (limit %g) at %-15a nan %llu order %llu odd %llu%s\n", name, what, target, r->most,
-         limit, (double)r->where, (unsigned long long)r->nan, (unsigned long long)r->order, (unsigned long long)r->odd,
-         bad ? "  FAILED" : "");
+  printf("%-13s %-6s %-9s %7.4f ULP (limit %g) at %-15a nan %llu order %llu odd %llu of %llu%s\n", name, what, target,
+         r->most, limit, (double)r->where, (unsigned long long)r->nan, (unsigned long long)r->order,
+         (unsigned long long)r->odd, (unsigned long long)r->inputs, bad ? "  FAILED" : "");
   fflush(stdout);
   return bad;
 }
 
 static void compare(struct result *r, float x, float got, double exact, int has_minimum) {
+  r->inputs++;
   if (got == (float)exact) return; /* correctly rounded: at most 0.5 */
   double error = ulps(x, got, exact, has_minimum);
   if (isnan(exact) != isnan(got)) r->nan++;
@@ -132,6 +141,17 @@ static float from_bits(uint32_t bits) {
   return fabsf(value) < FLT_MIN ? copysignf(0, value) : value;
 }
 
+/* The input after `bits`: the next one, or in a sample one about `stride` further but none of an edge left out. */
+static uint64_t following(uint64_t bits, uint64_t stride) {
+  enum { EDGE = 3, EXPONENT = 1 << 23 };
+  const uint64_t edge = (bits + EDGE) / EXPONENT * EXPONENT; /* the edge at hand or the last one */
+  if (stride == 1 || bits + 1 < edge + EDGE) return bits + 1;
+  static uint64_t state = 1;
+  state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+  const uint64_t next = bits + 1 + state % (2 * stride - 1);
+  return next < edge + EXPONENT - EDGE ? next : edge + EXPONENT - EDGE;
+}
+
 /* One activation over inputs of one sign, in the order of their size. */
 static void sweep(const struct function *f, pynn_context *const *contexts, int n_contexts, uint32_t sign,
                   uint64_t stride, struct result (*results)[2]) {
@@ -139,9 +159,9 @@ static void sweep(const struct function *f, pynn_context *const *contexts, int n
   float last[TARGETS] = {0};
   pynn_spec spec;
   pynn_spec_named(&spec, PYNN_ACTIVATION, f->name);
-  for (uint64_t from = 0; from < end; from += BLOCK * stride) {
+  for (uint64_t bits = 0, first = 1; bits < end; first = 0) {
     int n = 0;
-    for (uint64_t bits = from; n < BLOCK && bits < end; bits += stride, n++) {
+    for (; n < BLOCK && bits < end; bits = following(bits, stride), n++) {
       x[n] = from_bits((uint32_t)bits | sign);
       exact[n] = f->value((double)x[n]);
       exact_slope[n] = f->slope((double)x[n]);
@@ -156,12 +176,18 @@ static void sweep(const struct function *f, pynn_context *const *contexts, int n
       for (int i = 0; i < n; i++) {
         compare(value, x[i], y[i], exact[i], 0);
         if (!isnan(x[i])) compare(slope, x[i], delta[i], exact_slope[i], f->flags & HAS_MINIMUM);
-        if (f->flags & MONOTONE && from + (uint64_t)i) value->order += sign ? y[i] > last[c] : y[i] < last[c];
+        if (f->flags & MONOTONE && !(first && i == 0)) value->order += sign ? y[i] > last[c] : y[i] < last[c];
         if (f->flags & ODD && !isnan(x[i])) value->odd += opposite[i] != -y[i];
         last[c] = y[i];
       }
     }
   }
+}
+
+static int wanted(int argc, char **argv, const char *name) {
+  for (int i = 2; i < argc; i++)
+    if (!strcmp(argv[i], name)) return 1;
+  return argc < 3;
 }
 
 int main(int argc, char **argv) {
@@ -182,7 +208,7 @@ int main(int argc, char **argv) {
     struct result results[TARGETS][2] = {{{0}}};
     for (size_t k = 0; k < sizeof functions / sizeof *functions; k++)
       if (!strcmp(functions[k].name, row->name)) f = &functions[k];
-    if (row->flags & PYNN_ROW_ROWWISE || (argc > 2 && strcmp(argv[2], row->name))) continue;
+    if (row->flags & PYNN_ROW_ROWWISE || !wanted(argc, argv, row->name)) continue;
     if (!f) {
       printf("%s has no reference\n", row->name);
       failed = 1;
@@ -197,8 +223,8 @@ int main(int argc, char **argv) {
   }
   for (size_t k = 0; k < sizeof scalars / sizeof *scalars; k++) {
     struct result result = {0};
-    if (argc > 2 && strcmp(argv[2], scalars[k].name)) continue;
-    for (uint64_t bits = 0; bits < 0x100000000u; bits += stride) {
+    if (!wanted(argc, argv, scalars[k].name)) continue;
+    for (uint64_t bits = 0; bits < 0x100000000u; bits = following(bits, stride)) {
       float input = from_bits((uint32_t)bits);
       compare(&result, input, scalars[k].got(input), scalars[k].exact((double)input), 0);
     }

@@ -33,6 +33,11 @@ static inline real relu_value(real z, real a) { return (void)a, z <= 0 ? 0 : z; 
 static inline real relu_delta(real delta, real y, real a) { return (void)a, y > 0 ? delta : 0; }
 ELEMENTWISE(relu, y)
 
+/* min(max(z, 0), 6); slope 0 at both ends */
+static inline real relu6_value(real z, real a) { return (void)a, clamp(z, 0, 6); }
+static inline real relu6_delta(real delta, real y, real a) { return (void)a, y > 0 && y < 6 ? delta : 0; }
+ELEMENTWISE(relu6, y)
+
 /* z for z > 0, a z otherwise */
 static inline real leaky_relu_value(real z, real a) { return z > 0 ? z : a * z; }
 static inline real leaky_relu_delta(real delta, real y, real a) { return y > 0 ? delta : a * delta; }
@@ -46,25 +51,27 @@ ELEMENTWISE(elu, z)
 /* scale elu(z), with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017) */
 #define SELU_SCALE R(1.0507009873554804934)
 #define SELU_ALPHA R(1.6732632423543772848)
-static inline real selu_value(real z, real a) { return (void)a, SELU_SCALE * elu_value(z, SELU_ALPHA); }
+static inline real selu_value(real z, real a) {
+  return (void)a, z > 0 ? SELU_SCALE * z : SELU_SCALE * SELU_ALPHA * expm1_(z);
+}
 static inline real selu_delta(real delta, real z, real a) {
-  return (void)a, SELU_SCALE * elu_delta(delta, z, SELU_ALPHA);
+  return (void)a, delta * (z > 0 ? SELU_SCALE : SELU_SCALE * SELU_ALPHA * exp_(z));
 }
 ELEMENTWISE(selu, z)
 
 /* 1 / (1 + e^-z); slope s(z) s(-z) */
 static inline real sigmoid_value(real z, real a) { return (void)a, sigmoid_(z); }
 static inline real sigmoid_delta(real delta, real z, real a) {
-  real tail = logistic_tail(absolute(z));
-  return (void)a, delta * (tail * (1 - tail));
+  struct pair tail = logistic_tail(absolute(z), 0);
+  return (void)a, delta * times(tail.hi + tail.lo, one_less(tail));
 }
 ELEMENTWISE(sigmoid, z)
 
 /* (1 - e^-2z) / (1 + e^-2z); slope 4 s(2z) s(-2z) */
 static inline real tanh_value(real z, real a) { return (void)a, tanh_(z); }
 static inline real tanh_delta(real delta, real z, real a) {
-  real tail = logistic_tail(2 * absolute(z));
-  return (void)a, delta * (4 * tail * (1 - tail));
+  struct pair tail = logistic_tail(2 * absolute(z), 0);
+  return (void)a, delta * times(4 * (tail.hi + tail.lo), one_less(tail));
 }
 ELEMENTWISE(tanh, z)
 
@@ -73,15 +80,21 @@ static inline real softplus_value(real z, real a) { return (void)a, softplus_(z)
 static inline real softplus_delta(real delta, real y, real a) { return (void)a, delta * -expm1_(-y); }
 ELEMENTWISE(softplus, y)
 
+/* log(sigmoid(z)) = -log(1 + e^-z); slope sigmoid(-z) = 1 - e^y */
+static inline real log_sigmoid_value(real z, real a) { return (void)a, -softplus_(-z); }
+static inline real log_sigmoid_delta(real delta, real y, real a) { return (void)a, delta * -expm1_(y); }
+ELEMENTWISE(log_sigmoid, y)
+
 /* z / (1 + |z|); slope 1 / (1 + |z|)^2. Beyond SOFTSIGN_ONE the 1 is lost beside |z|. */
 #define SOFTSIGN_ONE (4 * (real)((real_bits)1 << MANTISSA_BITS))
 static inline real softsign_value(real z, real a) {
   real c = clamp(z, -SOFTSIGN_ONE, SOFTSIGN_ONE);
-  return (void)a, quotient((struct pair){c, 0}, two_sum(1, absolute(c)));
+  struct pair q = quotient((struct pair){c, 0}, two_sum(1, absolute(c)));
+  return (void)a, q.hi + q.lo;
 }
 static inline real softsign_delta(real delta, real z, real a) {
-  real q = 1 / (1 + absolute(z));
-  return (void)a, delta * (q * q);
+  real d = 1 + absolute(z);
+  return (void)a, delta * (1 / (d * d));
 }
 ELEMENTWISE(softsign, z)
 
@@ -95,59 +108,74 @@ static inline real exponential_value(real z, real a) { return (void)a, exp_(z); 
 static inline real exponential_delta(real delta, real y, real a) { return (void)a, delta * y; }
 ELEMENTWISE(exponential, y)
 
-/* The next four are z times a gate that rises from 0 to 1. Where the gate is 0 or 1 anyway z is clamped, so that
+/* The next four are z times a gate that rises from 0 to 1. Where the gate is 0 or 1 anyway z is clamped to c, so that
  * infinity * 0 cannot occur. */
-#define GATE_SHUT -1024
-/* d/dz (z s(g(z))) = s + z s (1 - s) g'(z), for the logistic s and tail = s(-|g|) */
-static inline real gated_slope(real z, real tail, real inner_slope) {
-  real gate = z < 0 ? tail : 1 - tail, rest = z < 0 ? 1 - tail : tail;
-  return gate * (1 + z * rest * inner_slope);
+#define GATE_SHUT 1024
+static inline real gated(real z, real c, struct pair gate) { return fma_(z < 0 ? c : z, gate.hi, c * gate.lo); }
+/* d/dz (z s(g(z))) = s (1 + (1 - s) v), for the logistic s, tail = s(-|g|) and v = z g'(z) */
+static inline real gated_slope(real z, struct pair tail, struct pair v) {
+  struct pair head = one_less(tail), gate = z < 0 ? tail : head, rest = z < 0 ? head : tail;
+  real sum = fma_(v.hi, rest.hi, 1) + fma_(v.hi, rest.lo, v.lo * rest.hi);
+  return times(sum, gate);
 }
 
 /* z sigmoid(z) */
-static inline real silu_value(real z, real a) { return (void)a, (z < GATE_SHUT ? GATE_SHUT : z) * sigmoid_(z); }
+static inline real silu_value(real z, real a) {
+  struct pair tail = logistic_tail(absolute(z), 0);
+  return (void)a, gated(z, clamp(z, -GATE_SHUT, GATE_SHUT), z < 0 ? tail : one_less(tail));
+}
 static inline real silu_delta(real delta, real z, real a) {
-  return (void)a, delta * gated_slope(clamp(z, GATE_SHUT, -GATE_SHUT), logistic_tail(absolute(z)), 1);
+  struct pair v = {clamp(z, -GATE_SHUT, GATE_SHUT), 0};
+  return (void)a, delta * gated_slope(z, logistic_tail(absolute(z), 0), v);
 }
 ELEMENTWISE(silu, z)
 
 /* z Phi(z), Phi the normal distribution; slope Phi(z) + z Phi'(z) */
-static inline real gelu_value(real z, real a) {
-  struct normal_tail t = normal_tail(absolute(z));
-  real tail = t.exponential * t.ratio;
-  return (void)a, (z < -TAIL_MAX ? -TAIL_MAX : z) * (z < 0 ? tail : 1 - tail);
-}
-static inline real gelu_delta(real delta, real z, real a) {
-  real size = absolute(z), c = size > TAIL_MAX ? TAIL_MAX : size;
-  struct normal_tail t = normal_tail(c);
-  real slope = t.exponential * fma_(c, R(-0.39894228040143267794), t.ratio); /* at -|z| */
-  return (void)a, delta * (z < 0 ? slope : 1 - slope);
-}
+static inline real gelu_value(real z, real a) { return (void)a, gelu_(z); }
+static inline real gelu_delta(real delta, real z, real a) { return (void)a, delta * gelu_slope_(z); }
 ELEMENTWISE(gelu, z)
 
-/* z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2 = z sigmoid(g(z)), g = 2 sqrt(2/pi) (z + 0.044715 z^3) */
-#define GELU_LINEAR R(1.5957691216057307118)
-#define GELU_CUBIC R(0.071354816272600248776)
+/* z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2 = z s(g(z)), g = 2 sqrt(2/pi) (z + 0.044715 z^3).
+ * The logistic s turns an error of g into a relative one of its tail: g, to 90 and more, is a pair. */
+#define GELU_LINEAR (4 * INVERSE_SQRT_TAU)
+#define GELU_LINEAR_LO (4 * INVERSE_SQRT_TAU_LO)
+static inline struct pair gelu_tanh_tail(real c) {
+  struct pair square = product(c, c), cubic = product(GELU_CUBIC, square.hi), sum = two_sum(GELU_LINEAR, cubic.hi);
+  struct pair g = product(c, sum.hi);
+  cubic.lo = fma_(GELU_CUBIC, square.lo, fma_(GELU_CUBIC_LO, square.hi, cubic.lo));
+  g.lo = fma_(c, sum.lo + (cubic.lo + GELU_LINEAR_LO), g.lo);
+  return logistic_tail(absolute(g.hi), c < 0 ? -g.lo : g.lo);
+}
 static inline real gelu_tanh_value(real z, real a) {
   real c = clamp(z, -TAIL_MAX, TAIL_MAX);
-  return (void)a, (z < 0 ? c : z) * sigmoid_(c * fma_(GELU_CUBIC * c, c, GELU_LINEAR));
+  struct pair tail = gelu_tanh_tail(c);
+  return (void)a, gated(z, c, z < 0 ? tail : one_less(tail));
 }
 static inline real gelu_tanh_delta(real delta, real z, real a) {
-  real c = clamp(z, -TAIL_MAX, TAIL_MAX), g = c * fma_(GELU_CUBIC * c, c, GELU_LINEAR);
-  return (void)a, delta * gated_slope(c, logistic_tail(absolute(g)), fma_(3 * GELU_CUBIC * c, c, GELU_LINEAR));
+  real c = clamp(z, -TAIL_MAX, TAIL_MAX), cubic = 3 * GELU_CUBIC * c * c;
+  struct pair inner_slope = fast_two_sum(GELU_LINEAR, cubic), v = product(c, inner_slope.hi); /* where it matters */
+  v.lo = fma_(c, inner_slope.lo + GELU_LINEAR_LO, v.lo);
+  return (void)a, delta * gated_slope(c, gelu_tanh_tail(c), v);
 }
 ELEMENTWISE(gelu_tanh, z)
 
 /* z tanh(log(1 + e^z)) = z A/B with, for q = e^-|z|, A = q^2 + 2q, B = A + 2 (z < 0) or A = 1 + 2q, B = A + 2q^2;
- * slope A/B + 4 z (1 + q) (z < 0 ? q : q^2) / B^2 */
+ * slope (q + 2 + 4z (1 + q)/B) q/B or (A + 4z (1 + q) q^2/B) / B */
 static inline real mish_value(real z, real a) {
-  real q = exp_(-absolute(z)), A = z < 0 ? q * (q + 2) : 1 + 2 * q, B = A + (z < 0 ? 2 : 2 * q * q);
-  return (void)a, (z < GATE_SHUT ? GATE_SHUT : z) * (A / B);
+  real scale, c = clamp(z, -GATE_SHUT, GATE_SHUT);
+  struct pair e = exp_negative(absolute(c), 0, &scale);
+  real q = e.hi * scale, square = q * q;
+  struct pair A = z < 0 ? fast_two_sum(2 * q, square) : fast_two_sum(1, 2 * q);
+  A.lo = fma_(2, e.lo * scale, A.lo);
+  real sum = A.hi + A.lo;
+  return (void)a, gated(z, c, quotient(A, z < 0 ? fast_two_sum(2, sum) : fast_two_sum(sum, 2 * square)));
 }
 static inline real mish_delta(real delta, real z, real a) {
-  real c = clamp(z, GATE_SHUT, -GATE_SHUT), q = exp_(-absolute(z));
-  real A = z < 0 ? q * (q + 2) : 1 + 2 * q, B = A + (z < 0 ? 2 : 2 * q * q), power = z < 0 ? q : q * q;
-  return (void)a, delta * ((A + 4 * c * (1 + q) * power / B) / B);
+  real c = clamp(z, -GATE_SHUT, GATE_SHUT), q = exp_(-absolute(z)), square = q * q, part = 4 * c * (1 + q);
+  real A = z < 0 ? fma_(2, q, square) : 1 + 2 * q;
+  real reciprocal = 1 / (A + (z < 0 ? 2 : 2 * square)), below = q * (fma_(part, reciprocal, 2) + q),
+       above = fma_(part, square * reciprocal, A);
+  return (void)a, delta * ((z < 0 ? below : above) * reciprocal);
 }
 ELEMENTWISE(mish, z)
 
@@ -173,6 +201,7 @@ static void softmax_backward(size_t n, const void *z, const void *y_, void *delt
 static const struct activation activations[] = {
     {{NAMED("linear", "", "glorot_uniform")}, linear_forward, linear_backward, 0, 0},
     {{NAMED("relu", "", "he_normal")}, relu_forward, relu_backward, 0, 0},
+    {{NAMED("relu6", "", "he_normal")}, relu6_forward, relu6_backward, 0, 0},
     {{NAMED("leaky_relu", "", "he_normal"), ONE_FIELD("negative_slope", 0.01)},
      leaky_relu_forward,
      leaky_relu_backward,
@@ -185,6 +214,7 @@ static const struct activation activations[] = {
     {{NAMED("silu", "swish", "he_normal")}, silu_forward, silu_backward, 1, 0},
     {{NAMED("mish", "", "he_normal")}, mish_forward, mish_backward, 1, 0},
     {{NAMED("softplus", "", "he_normal")}, softplus_forward, softplus_backward, 0, 0},
+    {{NAMED("log_sigmoid", "", "glorot_uniform")}, log_sigmoid_forward, log_sigmoid_backward, 0, 0},
     {{NAMED("softsign", "", "glorot_uniform")}, softsign_forward, softsign_backward, 1, 9},
     {{NAMED("sigmoid", "", "glorot_uniform")}, sigmoid_forward, sigmoid_backward, 1, 5},
     {{NAMED("hard_sigmoid", "", "glorot_uniform")}, hard_sigmoid_forward, hard_sigmoid_backward, 0, 3},
