@@ -707,6 +707,12 @@ cdef class Trainer:
             "update_ratio": s.update_ratio, "updates_lost": s.updates_lost,
         }
 
+    def losses(self):
+        """What the guard has seen of the losses: the fields of pynn_losses, NaN where it has not."""
+        cdef pynn_losses seen
+        pynn_trainer_losses(self.c, &seen)
+        return {"first": seen.first, "recent": seen.recent, "best": seen.best, "nothing": seen.nothing}
+
     def begin_epoch(self):
         """Units count as dead until they are seen alive."""
         with self.model.exclusive:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from . import _core
 from .errors import ArgumentTypeError, ArgumentValueError, NonfiniteDataError, NumericalError, UnknownNameError
-
-if TYPE_CHECKING:
-    from .model import Sequential
 
 __all__ = ["Finding", "Guard", "Report"]
 
@@ -104,7 +101,22 @@ def guard(value: Any) -> Guard:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found, with the numbers that prove it and what to do about it."""
+    """One thing that was found, with the numbers that prove it and what to do about it.
+
+    Attributes
+    ----------
+    code : str
+        What it is, for programs: ``"unscaled_input"``, ``"exploding_activation"``, ...
+    severity : "fault", "warning" or "info"
+    message, remedy : str
+        What was seen, and the change that helps.
+    layer, step : int or None
+        Index of the layer; steps applied before it was seen.
+    rows, columns : list of int
+        Up to 20 rows of the data as they were given, and columns of X or y or, with a layer, units of the layer.
+    evidence : dict
+        Numbers, for programs; ``n_rows`` and ``n_columns`` count all of them.
+    """
 
     code: str
     severity: str
@@ -116,20 +128,37 @@ class Finding:
     columns: list[int] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def where(self) -> str:
+        """``step 4, layer 0, row 77, units 1, 2``: what is known of the place."""
+        column = "column" if self.layer is None else "unit"
+        parts = [f"{name} {at}" for name, at in (("step", self.step), ("layer", self.layer)) if at is not None]
+        parts += [listed("row", self.rows, self.evidence.get("n_rows", 0))] if self.rows else []
+        parts += [listed(column, self.columns, self.evidence.get("n_columns", 0))] if self.columns else []
+        return ", ".join(parts)
+
     def __str__(self) -> str:
-        where = [f"{name} {value}" for name, value in (("step", self.step), ("layer", self.layer)) if value is not None]
-        where += [
-            f"{name} {', '.join(map(str, values[:5]))}{' ...' if len(values) > 5 else ''}"
-            for name, values in (("rows", self.rows), ("columns", self.columns))
-            if values
-        ]
-        lines = [f"{self.severity}: {self.code}" + (f" ({'; '.join(where)})" if where else ""), f"  {self.message}"]
-        return "\n".join(lines + ([f"  What to do: {self.remedy}"] if self.remedy else []))
+        head = f"{self.severity}: {self.code}" + (f" ({self.where})" if self.where else "")
+        remedy = f"What to do: {self.remedy}" if self.remedy else ""
+        return "\n".join([head, *(_indented(text) for text in (self.message, remedy) if text)])
+
+
+def listed(name: str, numbers: list[int], count: int = 0, most: int = 5) -> str:
+    """``row 3``, or ``rows 3, 8, 9 and 17 more``; `count` of them in all."""
+    more = max(count, len(numbers)) - len(numbers[:most])
+    tail = f" and {more} more" if more > 0 else ""
+    return f"{name}{'s' if len(numbers) > 1 or more > 0 else ''} {', '.join(map(str, numbers[:most]))}{tail}"
+
+
+def _indented(text: str, width: int = 100) -> str:
+    return textwrap.fill(text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", ")")) else "."), width,
+                         initial_indent="  ", subsequent_indent="  ", break_long_words=False)  # fmt: skip
 
 
 @dataclass
 class Report:
-    """Findings of a run, the most telling first. Prints as text: what, where, why, what to do."""
+    """Findings of a run: the fault, if there was one, then its likely causes or what else was seen, the most telling
+    first. Prints as text: what, where, why, what to do."""
 
     findings: list[Finding] = field(default_factory=list)
 
@@ -138,51 +167,118 @@ class Report:
         return asdict(self)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.findings)) or "nothing found"
+        faults = [str(finding) for finding in self.findings if finding.severity == "fault"]
+        others = [finding for finding in self.findings if finding.severity != "fault"]
+        title = ["Likely causes, the most telling first:"] if faults and others else []
+        return "\n".join(faults + title + list(map(str, others))) or "nothing found"
 
 
 # ---- what an operation that went wrong is called, and what to do about it
 
 SCALE = "Scale X, lower the learning rate, or start from smaller weights."
 SLOWER = "Lower the learning rate, or set global_clipnorm in the optimizer."
-FILL_IN = "Leave these rows out or fill the cells in (with the column's mean, for instance)."
-SYMPTOMS = {
-    "input": ("nonfinite_input", FILL_IN),
-    "target": ("nonfinite_target", FILL_IN),
-    "sample_weight": ("nonfinite_input", "Give every row a finite weight."),
-    "parameter": ("poor_init", "Put finite numbers in, or build the model anew."),
-    "optimizer_state": ("learning_rate_too_high", SLOWER),
-    "gemm": ("exploding_activation", SCALE),
-    "bias": ("exploding_activation", SCALE),
-    "activation": ("exploding_activation", SCALE),
-    "loss": ("diverging_loss", "Scale X and y, or lower the learning rate."),
-    "none": ("diverging_loss", SLOWER),
-    "clip": ("exploding_gradient", SLOWER),
-    "update": ("learning_rate_too_high", SLOWER),
-}
+FILL_IN = "Leave these rows out, or fill the cells in (with the column's mean, for instance)."
+NOT_FINITE = "Put finite numbers in, or build the model anew."
 
 
-def symptom(operation: str) -> tuple[str, str]:
-    """The finding's code and remedy for the operation whose result was not finite."""
-    return SYMPTOMS.get(operation, ("nonfinite_gradient", SLOWER))
+@dataclass(frozen=True)
+class Operation:
+    """How a report speaks of an operation whose result is not finite."""
+
+    code: str
+    message: str  # of the result, with {layer} and {value}
+    remedy: str
+    factors: tuple[str, ...] = ()  # what went in, as far as its size is known
+
+
+OPERATIONS = {
+    "input": Operation("nonfinite_input", "X has {value}", FILL_IN),
+    "target": Operation("nonfinite_target", "y has {value}", FILL_IN),
+    "sample_weight": Operation("nonfinite_input", "sample_weight has {value}", "Give every row a finite weight."),
+    "parameter": Operation("poor_init", "a weight of layer {layer} was {value} before this step", NOT_FINITE),
+    "optimizer_state": Operation(
+        "nonfinite_gradient", "the optimizer's state for layer {layer} was {value} before this step",
+        "Compile the model anew: the optimizer then starts from zero.",
+    ),
+    "gemm": Operation(
+        "exploding_activation", "the product of layer {layer}'s input and its kernel, X·W, is {value}", SCALE,
+        ("that input", "the kernel"),
+    ),
+    "bias": Operation(
+        "exploding_activation", "layer {layer}'s X·W + b is {value}", SCALE, ("X·W", "the bias"),
+    ),
+    "activation": Operation(
+        "exploding_activation", "the activation of layer {layer} is {value}", SCALE, ("what goes into it",),
+    ),
+    "loss": Operation(
+        "diverging_loss", "the loss is {value}", "Scale X and y, or lower the learning rate.",
+        ("the output of the last layer", "y"),
+    ),
+    "dactivation": Operation(
+        "nonfinite_gradient", "the gradient behind layer {layer}'s activation is {value}", SLOWER,
+        ("what went into the activation",),
+    ),
+    "dW": Operation(
+        "nonfinite_gradient", "the gradient of layer {layer}'s kernel is {value}", SLOWER,
+        ("the layer's input", "the gradient behind its activation"),
+    ),
+    "db": Operation(
+        "nonfinite_gradient", "the gradient of layer {layer}'s bias is {value}", SLOWER,
+        ("the gradient behind its activation",),
+    ),
+    "dX": Operation(
+        "nonfinite_gradient", "the gradient that layer {layer} passes down is {value}", SLOWER,
+        ("the gradient behind its activation", "the kernel"),
+    ),
+    "clip": Operation("exploding_gradient", "the norm of the whole gradient is {value}", SLOWER, ("the gradient",)),
+    "update": Operation(
+        "learning_rate_too_high", "the update would have made a weight of layer {layer} {value}", SLOWER,
+        ("the gradient", "the weights"),
+    ),
+    "none": Operation("diverging_loss", "the loss has diverged, to {value}", SLOWER),
+}  # fmt: skip
+UNKNOWN = Operation("nonfinite_gradient", "a number of layer {layer} is {value}", SLOWER)
+
+
+def operation(name: str) -> Operation:
+    """How a report speaks of it."""
+    return OPERATIONS.get(name, UNKNOWN)
+
+
+def told(blame: dict[str, Any], dtype: str) -> str:
+    """What a replay found, in a sentence or two."""
+    spoken = operation(blame["operation"])
+    message = spoken.message.format(layer=blame["layer"], value=f"{blame['value']:.3g}")
+    sizes = zip(spoken.factors, (blame["largest_left"], blame["largest_right"]), strict=False)
+    known = [f"{name} reaches {size:.2g}" for name, size in sizes if size > 0]
+    message += f": {' and '.join(known)}" if known else ""
+    if blame["operation"] in ("input", "target", "sample_weight", "parameter", "optimizer_state"):
+        return message
+    if dtype == "float32" and not blame["fails_in_float64"]:
+        return f"{message}. In float64 the same step is finite; float32 ends at 3.4e38"
+    return f"{message}. In float64 the same step fails too" if dtype == "float32" else message
 
 
 # ---- data at fault
 
 
-def bad_cells(name: str, x: np.ndarray, cells: np.ndarray, rows: Any = None) -> NonfiniteDataError:
+def bad_cells(
+    name: str, x: np.ndarray, cells: np.ndarray, rows: Any = None, data: str = "training"
+) -> NonfiniteDataError:
     """The error for cells (row, column) of X, y or sample_weight that are NaN or infinite."""
-    bad_rows = np.unique(cells[:, 0])
+    bad_rows, bad_columns = np.unique(cells[:, 0]), np.unique(cells[:, 1])
     named = [int(r if rows is None else rows[r]) for r in bad_rows[:20]]
-    columns = [int(c) for c in np.unique(cells[:, 1])[:20]]
+    columns = [int(c) for c in bad_columns[:20]]
     row, column, value = named[0], int(cells[0, 1]), float(x[tuple(cells[0])])
+    of = "the validation data's " if data == "validation" else ""
     message = (
-        f"expected {name} of finite numbers; received {name}[{row}, {column}]={value}, "
+        f"expected {of}{name} of finite numbers; received {name}[{row}, {column}]={value}, "
         f"in all {len(cells)} such cells in {len(bad_rows)} rows"
     )
     remedy = FILL_IN
     code = "nonfinite_target" if name == "y" else "nonfinite_input"
-    evidence = {"n_rows": len(bad_rows), "n_cells": len(cells), "data": name}
+    evidence = {"n_rows": len(bad_rows), "n_columns": len(bad_columns), "n_cells": len(cells), "array": name,
+                "data": data, "value": value}  # fmt: skip
     error = NonfiniteDataError(f"{message}. {remedy}")
     error.row, error.column, error.value = row, column, value
     error.report = Report([Finding(code, "fault", message, remedy, rows=named, columns=columns, evidence=evidence)])
@@ -191,162 +287,20 @@ def bad_cells(name: str, x: np.ndarray, cells: np.ndarray, rows: Any = None) -> 
 
 def bad_prediction(error: NumericalError, first: int, data: str | None = None) -> NumericalError:
     """The error of a prediction or evaluation of rows from `first`, with its report."""
-    operation, row = error.operation, None if error.row is None else error.row + first
-    code, remedy = symptom(operation)
-    if operation in ("gemm", "bias", "activation", "loss"):
+    spoken, row = operation(error.operation), None if error.row is None else error.row + first
+    message = spoken.message.format(layer=error.layer, value=f"{error.value:.3g}")
+    remedy = spoken.remedy
+    if error.operation in ("gemm", "bias", "activation", "loss"):
         remedy = "Scale this row like those the model was trained on, or predict in float64."
-    evidence = {"operation": operation, "value": error.value} | ({"data": data} if data else {})
-    error.row = row
-    message = str(error) if first == 0 else str(error).replace(f"row {row - first}", f"row {row}")
+    evidence = {"operation": error.operation, "value": error.value} | ({"data": data} if data else {})
     rows, columns = ([] if at is None else [int(at)] for at in (row, error.column))
-    finding = Finding(code, "fault", message, remedy, layer=error.layer, rows=rows, columns=columns, evidence=evidence)
-    error.report, error.args = Report([finding]), (f"{message}. {remedy}",)
+    finding = Finding(
+        spoken.code, "fault", message, remedy, layer=error.layer, rows=rows, columns=columns, evidence=evidence
+    )
+    error.row, error.report = row, Report([finding])
+    where = f" ({data + ' data, ' if data else ''}{finding.where})" if finding.where or data else ""
+    error.args = (f"{message}{where}. {remedy}",)
     return error
-
-
-# ---- causes, each with the numbers that prove it
-
-UNSCALED = 100.0  # largest |value| of a column of X, or of y under a loss that squares it
-WIDE = 5.0  # times the standard deviation that Glorot's rule would give a kernel
-
-
-def causes(model: Sequential, x: np.ndarray, y: Any, weights: Any) -> list[Finding]:
-    """What may lie behind a fault on this batch, the strongest evidence first."""
-    found = [*_unscaled("X", x), *_kernels(model)]
-    if getattr(y, "dtype", None) is not None and y.dtype.kind == "f":
-        found += _unscaled("y", y)
-    with np.errstate(all="ignore"):
-        found += _learning_rate(model, x, y, weights)
-    return [finding for _, finding in sorted(found, key=lambda pair: -pair[0])]
-
-
-def _unscaled(name: str, x: np.ndarray) -> list[tuple[float, Finding]]:
-    largest = np.max(np.abs(np.nan_to_num(x.astype(np.float64), posinf=0, neginf=0)), axis=0)
-    columns = np.flatnonzero(largest > UNSCALED)
-    if not len(columns):
-        return []
-    worst = int(np.argmax(largest))
-    others = f", and {len(columns) - 1} more beyond {UNSCALED:g}" if len(columns) > 1 else ""
-    code = "unscaled_input" if name == "X" else "unscaled_target"
-    remedy = f"Divide {name} by its standard deviation, column by column."
-    evidence = {"largest": float(largest[worst]), "n_columns": len(columns)}
-    message = f"column {worst} of {name} ranges to {largest[worst]:.3g} in this batch{others}"
-    order = columns[np.argsort(-largest[columns])][:20]
-    finding = Finding(code, "warning", message, remedy, columns=[int(c) for c in order], evidence=evidence)
-    return [(float(np.log10(largest[worst] / UNSCALED)) + 1, finding)]
-
-
-def _initial(model: Sequential) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
-    """The parameters that the model started from, by its seed, and the kernels in them by layer."""
-    core = model.core
-    copy = _core.Model(core.context, core.inputs, core.layers, core.dtype, core.seed)
-    parameters = np.asarray(copy.parameters)
-    kernels = [
-        (layer, parameters[offset : offset + rows * columns].reshape(rows, columns))
-        for name, layer, offset, rows, columns in copy.tensors
-        if name == "kernel"
-    ]
-    return parameters, kernels
-
-
-def _kernels(model: Sequential) -> Any:
-    for layer, kernel in _initial(model)[1]:
-        std, usual = float(np.std(kernel, dtype=np.float64)), float(np.sqrt(2 / sum(kernel.shape)))
-        if not std > WIDE * usual:
-            continue
-        message = (
-            f"the kernel of layer {layer} started with a standard deviation of {std:.3g}, glorot would be {usual:.3g}"
-        )
-        remedy = "Start from the default initializer, with a learning rate that keeps the weights there."
-        evidence = {"std": std, "glorot": usual}
-        finding = Finding("poor_init", "warning", message, remedy, layer=layer, evidence=evidence)
-        yield float(np.log10(std / usual)) * 1.5, finding
-
-
-def frozen(model: Sequential, x: np.ndarray, y: np.ndarray, loss: float) -> list[Finding]:
-    """Hidden layers that saturate while the loss is no better than with all logits 0, and the causes."""
-    found = []
-    for layer in model.layers[:-1]:
-        taken = model.statistics(layer.index)
-        if not taken.get("saturated", 0) > 0.5:
-            continue
-        message = (
-            f"{taken['saturated']:.0%} of the values of layer {layer.index} are saturated; its gradient is nearly 0"
-        )
-        evidence = {"saturated": taken["saturated"], "std": taken["std"], "update_ratio": taken["update_ratio"]}
-        remedy = "Start from smaller weights (the default initializer), scale X, or take ReLU."
-        found.append(
-            Finding(
-                "saturated_activation", "warning", message, remedy, layer=layer.index, step=int(taken["step"]),
-                evidence=evidence,
-            )
-        )  # fmt: skip
-    if not found:
-        return []
-    core, rows = model.core, slice(0, 1000)
-    copy = _core.Model(core.context, core.inputs, core.layers, core.dtype, core.seed)
-    copy.set_loss(model.loss.core)
-    np.asarray(copy.parameters)[...] = 0
-    nothing = copy.evaluate(x[rows], y[rows])
-    if not loss > 0.9 * nothing:
-        return []
-    return [*found, *(finding for _, finding in _kernels(model))]
-
-
-def _learning_rate(model: Sequential, x: np.ndarray, y: Any, weights: Any) -> list[tuple[float, Finding]]:
-    """A gradient step shrinks the error along the direction of curvature L only when the rate is below 2 / L."""
-    if model.optimizer.name != "sgd":
-        return []
-    curvature = largest_curvature(model, x, y, weights)
-    rate = float(model.learning_rate)
-    if not (np.isfinite(curvature) and curvature > 0 and rate > 2 / curvature):
-        return []
-    limit = 2 / curvature
-    message = f"the learning rate, {rate:.3g}, exceeds 2/curvature = {limit:.2g}, measured on this batch"
-    evidence = {"learning_rate": rate, "limit": limit, "curvature": curvature}
-    remedy = f"Lower the learning rate to {limit / 2:.1g}."
-    return [
-        (
-            float(np.log10(rate / limit)),
-            Finding("learning_rate_too_high", "warning", message, remedy, evidence=evidence),
-        )
-    ]
-
-
-def largest_curvature(model: Sequential, x: np.ndarray, y: Any, weights: Any, turns: int = 8) -> float:
-    """Largest |eigenvalue| of the loss's second derivative on these rows, by power iteration; NaN when out of range.
-
-    Products with the Hessian are differences of gradients, in float64 on a copy of the model. Dropout is left out.
-    """
-    layers = [layer.spec.core for layer in model.layers if hasattr(layer.spec, "units")]
-    copy = _core.Model(model.core.context, model.inputs, layers, "float64", model.seed)
-    copy.set_loss(model.loss.core)
-    parameters = np.asarray(copy.parameters)
-    start, first = np.asarray(model.parameters, np.float64), _initial(model)[0].astype(np.float64)
-    if not np.linalg.norm(start) < 10 * np.linalg.norm(first):  # blown up: where it began says more
-        start = first
-    parameters[...] = start
-    trainer = _core.Trainer(copy, ("sgd", {"learning_rate": 5e-324}), len(x), guard={"divergence": 0})
-    direction = np.random.default_rng(0).normal(size=start.shape)
-
-    def gradient(at: np.ndarray) -> np.ndarray:
-        parameters[...] = at
-        trainer.train(x, y, weights, None, 0, len(x), len(x))
-        return np.array(trainer.gradient)
-
-    size = 0.0
-    for _ in range(turns):
-        direction /= np.linalg.norm(direction)
-        step = 1e-6 * max(1.0, float(np.linalg.norm(start)))
-        try:
-            product = (gradient(start + step * direction) - gradient(start - step * direction)) / (2 * step)
-        except ArithmeticError:
-            return float("nan")
-        size = float(np.linalg.norm(product))
-        if not (0 < size < np.inf):
-            return float("nan") if size else 0.0
-        direction = product
-    return size
 
 
 # ---- the ledger of a run in words
@@ -371,14 +325,17 @@ def findings(ledger: list[dict[str, Any]]) -> list[Finding]:
     """What a run's ledger amounts to: one finding for each kind of event and operation."""
     groups: dict[tuple[str, str, Any], list[dict[str, Any]]] = {}
     for entry in ledger:
+        if entry["kind"] == "diverged":  # the next entry says what followed
+            continue
         groups.setdefault((entry["kind"], entry["operation"], entry["layer"]), []).append(entry)
     found = []
-    for (kind, operation, layer), entries in groups.items():
-        code, remedy = ("loss_spike", "") if kind == "clipped" else symptom(operation)
+    for (kind, name, layer), entries in groups.items():
+        spoken = operation(name)
+        code, remedy = ("loss_spike", "") if kind == "clipped" else (spoken.code, spoken.remedy)
         times = f", {len(entries)} times" if len(entries) > 1 else ""
         rows = list(dict.fromkeys(entry["row"] for entry in entries if entry["row"] is not None))
         columns = list(dict.fromkeys(entry["column"] for entry in entries if entry["column"] is not None))
-        evidence = {"times": len(entries), "n_rows": len(rows), "operation": operation, "value": entries[0]["value"]}
+        evidence = {"times": len(entries), "n_rows": len(rows), "operation": name, "value": entries[0]["value"]}
         found.append(
             Finding(
                 code, "info" if kind == "clipped" else "warning", f"{say(entries[0])}{times}", remedy, layer=layer,

@@ -306,6 +306,12 @@ cdef extern from "pynn.h" nogil:
         double updates_lost
 
     pynn_status pynn_trainer_statistics(const pynn_trainer *trainer, int32_t layer, pynn_statistics *out)
+    ctypedef struct pynn_losses:
+        double first
+        double recent
+        double best
+        double nothing
+    void pynn_trainer_losses(const pynn_trainer *trainer, pynn_losses *out)
     void pynn_trainer_begin_epoch(pynn_trainer *trainer)
 
     # blame

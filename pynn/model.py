@@ -391,6 +391,8 @@ class Sequential:
             loader.set_epoch(initial_epoch or self._epoch)
         batches = self._batches(loader, guard)
         validation = self._validation(validation_data, batches.inputs, getattr(loader, "class_weight", None))
+        if guard.policy != "off" and isinstance(validation, list):
+            require_finite(_named(validation[0]), "validation")
         if not self.built and batches.inputs is not None:
             self.build(batches.inputs)
         if steps_per_epoch is not None:
@@ -411,8 +413,7 @@ class Sequential:
             return Loaded(loader, None)
         data = self._check_data(*loader.whole)
         if guard.policy == "raise" and loader.on_bad_rows != "skip":
-            named = zip(("X", "y", "sample_weight"), data, strict=True)
-            require_finite({name: part for name, part in named if part is not None})
+            require_finite(_named(data))
         return Loaded(loader, data)
 
     def _validation(self, data: Any, inputs: int | None, class_weight: Any) -> Any:
@@ -660,6 +661,10 @@ def _path(path: Any) -> bytes:
     if b"\0" in encoded:
         raise ArgumentValueError(f"expected path without NUL characters; received path={path!r}")
     return encoded
+
+
+def _named(data: tuple[np.ndarray, np.ndarray, np.ndarray | None]) -> dict[str, np.ndarray]:
+    return {name: x for name, x in zip(("X", "y", "sample_weight"), data, strict=True) if x is not None}
 
 
 def _integer(name: str, value: Any, minimum: int, maximum: int) -> int:

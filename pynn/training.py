@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import arrays, health
+from . import arrays, causes, health
 from .callbacks import Callback
 from .errors import ArgumentTypeError, ArgumentValueError, NumericalError, ShapeError, TrainingWarning
 from .health import Finding, Guard, Report
@@ -24,13 +24,14 @@ from .progress import Progress
 if TYPE_CHECKING:
     from .model import Sequential
 
-__all__ = ["Batches", "Blocks", "Held", "Limited", "Loaded", "Streamed", "Training", "evaluate", "explain"]
+__all__ = ["Batches", "Blocks", "Held", "Limited", "Loaded", "Streamed", "Training", "evaluate"]
 
 # steps, rows, mean loss, gradient norm of the last step, batches left out, rows in them
 Progressed = tuple[int, int, float, float, int, int]
 Begin = Callable[[], None] | None  # called before each batch; None: batches need not be told apart
 
 SECONDS = 0.05  # of steps between two turns of Python
+OF_THE_DATA = ("input", "target", "sample_weight")  # operations whose fault is its own cause
 ROWS, BYTES = 4096, 8 << 20  # most predictions held at a time
 
 
@@ -45,6 +46,7 @@ class Batches:
     inputs: int | None = None  # None: the first batch decides
     rows: int | None = None  # in an epoch, when that is known
     numbers: Any = None  # of the rows of the batch at hand in the caller's data, where they differ
+    at_hand: Any = None  # (X, y, weights), and the order, of the last call of the core
 
     def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
         raise NotImplementedError
@@ -95,6 +97,7 @@ class Loaded(Batches):
     ) -> Iterator[Progressed]:  # fmt: skip
         """Steps over rows order[first : last] of checked arrays, which follow `before` batches of the epoch."""
         x, y, weights = data
+        self.at_hand = data, order
         last = x.shape[0] if last is None else last
         batch_size = min(self.loader.batch_size, last)
         trainer = model.trainer(batch_size)
@@ -110,7 +113,7 @@ class Loaded(Batches):
             except NumericalError as error:
                 at = first + error.progress[1] + error.progress[5]
                 named = {"X": x, "y": y, "sample_weight": weights}
-                raise explain(error, model, named, order, at, min(batch_size, last - at), self.numbers) from None
+                raise causes.explain(error, model, named, order, at, min(batch_size, last - at), self.numbers) from None
             passed = done[1] + done[5]
             rows: Any = slice(first, first + passed) if order is None else order[first : first + passed]
             if metrics:
@@ -132,7 +135,7 @@ class Streamed(Batches):
             out: Any = np.empty((len(x), model.outputs), model.dtype) if metrics else None
             if begin:
                 begin()
-            self.numbers = getattr(batch[0], "rows", None)
+            self.numbers, self.at_hand = getattr(batch[0], "rows", None), ((x, y, weights), None)
             done = one_step(model, x, y, weights, out, self.numbers)
             if metrics:
                 update(metrics, y, out, weights, done)
@@ -149,6 +152,10 @@ class Limited(Batches):
     @property
     def numbers(self) -> Any:
         return self.batches.numbers
+
+    @property
+    def at_hand(self) -> Any:
+        return self.batches.at_hand
 
     def findings(self) -> list[Finding]:
         return self.batches.findings()
@@ -195,6 +202,7 @@ class Training:
         self.callbacks, self.progress = callbacks, progress
         self.one_by_one = any(callback.uses_batches for callback in callbacks)
         self.history = model.history = History()
+        self.causes: list[Finding] = []  # of the first step that was refused, when the run went on
         model.stop_training = False
 
     def run(self) -> History:
@@ -223,10 +231,8 @@ class Training:
         finally:
             self.progress.close()
             self.end(logs)
-        self.history.report = Report(health.findings(self.history.ledger) + self.batches.findings())
-        data = self.batches.data if isinstance(self.batches, Loaded) else None
-        if data is not None and len(self.history) and self.guard.policy != "off":
-            self.history.report.findings += health.frozen(self.model, *data[:2], self.history[-1]["loss"])
+        found = health.findings(self.history.ledger) + self.causes + causes.observed(self.model)
+        self.history.report = Report(found + self.batches.findings())
         faults = [finding for finding in self.history.report.findings if finding.severity != "info"]
         if faults:
             more = (
@@ -240,6 +246,13 @@ class Training:
         trainer, numbers = self.model.trainer(1), self.batches.numbers
         events, lost = trainer.events()
         for event in events:
+            if (
+                event["kind"] in ("rolled_back", "skipped")
+                and event["operation"] not in OF_THE_DATA
+                and not self.causes
+            ):
+                batch = causes.batch(*self.batches.at_hand, event["first"], event["rows"], numbers)
+                self.causes = causes.causes(self.model, batch, [])
             if numbers is not None and event["row"] is not None:
                 event["row"] = int(numbers[event["row"]])
             del event["first"], event["rows"]
@@ -366,11 +379,12 @@ def one_step(
     try:
         return model.trainer(len(x)).train(x, y, weights, None, 0, len(x), len(x), 0, out)
     except NumericalError as error:
-        raise explain(error, model, {"X": x, "y": y, "sample_weight": weights}, None, 0, len(x), rows) from None
+        raise causes.explain(error, model, {"X": x, "y": y, "sample_weight": weights}, None, 0, len(x), rows) from None
 
 
 def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, rows: Any) -> StepResult:
     """One step on checked arrays; a refused one is a result, with a warning."""
+    trainer = model.trainer(len(x))
     try:
         applied, _, loss, norm, _, _ = one_step(model, x, y, weights, None, rows)
     except NumericalError as error:
@@ -378,57 +392,25 @@ def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | 
         warnings.warn(f"a step was refused and changed nothing: {error}", TrainingWarning, stacklevel=3)
         return StepResult(float("nan"), float("nan"), False, findings)
     finally:
-        events = model.trainer(1).events()[0]
+        events = trainer.events()[0]
     model.keep_learning_rate()
+    for event in events:
+        if rows is not None and event["row"] is not None:
+            event["row"] = int(rows[event["row"]])
+    found = health.findings(events)
     if not applied:
-        found = health.findings(events)
-        warnings.warn(f"a step was refused: {found[0].message}", TrainingWarning, stacklevel=3)
+        warnings.warn(f"a step was refused: {found[0].message}. {found[0].remedy}", TrainingWarning, stacklevel=3)
         return StepResult(float("nan"), float("nan"), False, found)
-    return StepResult(loss, norm, True, health.findings(events))
+    if trainer.statistics(0)["step"] == trainer.steps:
+        found += causes.observed(model)
+    return StepResult(loss, norm, True, found)
 
 
-def explain(
-    error: NumericalError, model: Sequential, data: dict[str, Any], order: Any, first: int, count: int, rows: Any = None
-) -> NumericalError:
-    """The error of a step that was refused, with what a replay of it shows in `report`.
-
-    The step was on rows order[first : first+count] of `data`; `rows` are their numbers in the caller's data, when
-    `data` is a batch.
-    """
-    trainer = model.trainer(1)
-    blame = trainer.blame(data["X"], data["y"], data["sample_weight"], order, first, count) or {}
-    operation = blame.get("operation", "none")
-    name = {"input": "X", "target": "y", "sample_weight": "sample_weight"}.get(operation)
-    if name:
-        cells = arrays.find_nonfinite(data[name])
-        if len(cells):
-            return health.bad_cells(name, data[name], cells, rows)
-    code, remedy = health.symptom(operation)
-    evidence = {name: value for name, value in blame.items() if name not in ("layer", "rows", "columns")}
-    finding = Finding(
-        code,
-        "fault",
-        str(error),
-        remedy,
-        layer=blame.get("layer", error.layer),
-        step=trainer.steps,
-        rows=[int(row if rows is None else rows[row]) for row in blame.get("rows", [])],
-        columns=blame.get("columns", []),
-        evidence=evidence | {"learning_rate": model.learning_rate},
-    )
-    error.args = (f"{error}. {remedy}",)
-    error.layer, error.row = finding.layer, finding.rows[0] if finding.rows else None
-    taken = slice(first, first + count) if order is None else order[first : first + count]
-    batch: list[Any] = [None if x is None else np.asarray(x[taken]) for x in data.values()]
-    error.report = Report([finding, *health.causes(model, batch[0], batch[1], batch[2])])
-    return error
-
-
-def require_finite(data: dict[str, np.ndarray]) -> None:
+def require_finite(data: dict[str, np.ndarray], of: str = "training") -> None:
     """Refuse data with cells that are NaN or infinite before any step; memory-mapped data are left to the steps."""
     for name, x in data.items():
         if x.base is not None and type(x.base).__name__ in ("mmap", "memmap"):
             continue
         cells = arrays.find_nonfinite(x)
         if len(cells):
-            raise health.bad_cells(name, x, cells)
+            raise health.bad_cells(name, x, cells, data=of)

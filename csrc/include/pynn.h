@@ -537,6 +537,16 @@ typedef struct pynn_statistics {
 } pynn_statistics;
 /* INVALID_ARGUMENT when there is no such layer. */
 PYNN_API pynn_status pynn_trainer_statistics(const pynn_trainer *trainer, int32_t layer, pynn_statistics *out);
+/* What the guard has seen of the losses since it was set: means over the rows of batches, before each update. NaN where
+ * nothing was seen yet, or where the guard is OFF or watches no divergence. */
+typedef struct pynn_losses {
+  double first;   /* of the first step */
+  double recent;  /* median of the last full window, before that the mean so far */
+  double best;    /* lowest median of a window */
+  double nothing; /* of knowing nothing, all logits 0, on a sample of the same batches */
+} pynn_losses;
+PYNN_API void pynn_trainer_losses(const pynn_trainer *trainer, pynn_losses *out);
+
 /* An epoch begins: units are dead anew until they are seen alive. */
 PYNN_API void pynn_trainer_begin_epoch(pynn_trainer *trainer);
 

@@ -72,7 +72,7 @@ void guard_restart(struct watch *v, const pynn_guard *options) {
   v->options = *options;
   for (int i = 0; i < SNAPSHOTS; i++) v->snapshots[i].good = 0;
   v->since = v->streak = v->rollbacks = v->futile = 0;
-  v->first_loss = v->last_loss = v->best = (double)INFINITY;
+  v->first_loss = v->last_loss = v->best = v->recent = (double)INFINITY;
   v->trivial = v->norm_mean = v->norm_variance = 0;
   v->n_trivial = v->n_norms = 0;
   forget_window(v);
@@ -152,7 +152,19 @@ static int window_is_bad(pynn_trainer *t) {
   const int bad = middle > factor * fmax(v->first_loss, trivial) || v->ran_away ||
                   (v->best > 0 && middle > factor * v->best && worse_than_nothing);
   if (!bad && middle < v->best) v->best = middle;
+  v->recent = middle;
   return bad;
+}
+
+void pynn_trainer_losses(const pynn_trainer *t, pynn_losses *out) {
+  const struct watch *v = &t->watch;
+  double sum = 0;
+  for (int64_t i = 0; i < v->n_losses; i++) sum += v->losses[i];
+  *out = (pynn_losses){.first = v->first_loss, .recent = v->recent, .best = v->best, .nothing = (double)NAN};
+  if (!isfinite(out->first)) out->first = (double)NAN;
+  if (!isfinite(out->recent)) out->recent = v->n_losses ? sum / (double)v->n_losses : (double)NAN;
+  if (!isfinite(out->best)) out->best = (double)NAN;
+  if (v->n_trivial) out->nothing = trivial_loss(v);
 }
 
 int guard_diverges(pynn_trainer *t, const struct batch *batch, double loss) {
@@ -274,7 +286,7 @@ static pynn_status end_call(const char *format, long long count, pynn_error *err
 
 pynn_status guard_refused(pynn_trainer *t, const struct fault *fault, int64_t first, int64_t rows, pynn_error *error) {
   struct watch *v = &t->watch;
-  if (error) error->operation = (int32_t)fault->operation;
+  if (error) error->operation = (int32_t)fault->operation, error->value = fault->value;
   const int rolls = v->options.policy == PYNN_POLICY_ROLLBACK && !is_of_the_data(fault->operation);
   const double rate = t->learning_rate;
   if (fault->diverged) guard_note(t, PYNN_EVENT_DIVERGED, fault, first, rows);

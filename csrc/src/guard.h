@@ -26,7 +26,7 @@ struct watch {
   double first_loss, last_loss;     /* of the first and the last step; infinite: none yet */
   double losses[PYNN_GUARD_WINDOW]; /* of the window at hand */
   int64_t n_losses;
-  double best;                    /* lowest median of a window; infinite: none yet */
+  double best, recent;            /* lowest and last median of a window; infinite: none yet */
   double trivial, window_trivial; /* sums of losses of knowing nothing, in all and in this window */
   int64_t n_trivial, n_window_trivial;
   double weight_norm;                    /* at the end of the last window; 0: none yet */
