@@ -104,8 +104,8 @@ class Batch:
 def batch(data: tuple[Any, Any, Any], order: Any, first: int, count: int, rows: Any = None) -> Batch:
     """Rows order[first : first+count] of `data`, whose rows have the numbers `rows` in the caller's."""
     at = np.arange(first, first + count) if order is None else order[first : first + count]
-    x, y, weights = (None if part is None else part[at] for part in data)
-    return Batch(x, y, weights, at if rows is None else np.asarray(rows)[at])
+    x, y, weights = data
+    return Batch(x[at], y[at], None if weights is None else weights[at], at if rows is None else np.asarray(rows)[at])
 
 
 @dataclass(frozen=True)
@@ -166,10 +166,12 @@ def _drawn(core: _core.Model, layers: list[Any]) -> tuple[np.ndarray, list[tuple
 
 def _by_default(core: _core.Model) -> list[Any]:
     """The layers with the initializers that their activations choose."""
-    rows = {row["name"]: row["initializer"] for row in _core.table("activation")}
+    usual = {row["name"]: row["initializer"] for row in _core.table("activation")}
     return [
-        (kind, activation, (rows[activation[0]], {}), bias) if activation else (kind, activation, kernel, bias)
-        for kind, activation, kernel, bias in core.layers
+        layer | {"kernel_initializer": (usual[layer["activation"][0]], {})}
+        if {"activation", "kernel_initializer"} <= layer.keys()
+        else layer
+        for layer in core.layers
     ]
 
 
@@ -318,7 +320,7 @@ def _kernels(model: Sequential) -> list[Suspect]:
     if not wide:
         return []
     ratio, layer, size, default = max(wide)
-    name = _by_default(core)[layer][2][0]
+    name = _by_default(core)[layer]["kernel_initializer"][0]
     layers = sorted(other for _, other, _, _ in wide)
     more = f" (likewise {listed('layer', [i for i in layers if i != layer])})" if len(layers) > 1 else ""
     message = (

@@ -251,7 +251,8 @@ class Training:
                 and event["operation"] not in OF_THE_DATA
                 and not self.causes
             ):
-                batch = causes.batch(*self.batches.at_hand, event["first"], event["rows"], numbers)
+                data, order = self.batches.at_hand
+                batch = causes.batch(data, order, event["first"], event["rows"], numbers)
                 self.causes = causes.causes(self.model, batch, [])
             if numbers is not None and event["row"] is not None:
                 event["row"] = int(numbers[event["row"]])
