@@ -456,6 +456,18 @@ PYNN_API void pynn_trainer_free(pynn_trainer *trainer);
  * OUT_OF_MEMORY: the old guard goes on. */
 PYNN_API pynn_status pynn_trainer_set_guard(pynn_trainer *trainer, const pynn_guard *guard, pynn_error *error);
 
+/* What an arena must hold, in bytes, for each object while it is made and lives. Their sum serves for one of each. */
+typedef struct pynn_sizes {
+  size_t context, model, workspace, trainer;
+} pynn_sizes;
+
+/* Measures them: makes the objects as described, in memory of the C library, counts, and frees them. So it takes that
+ * memory while it runs, and what it says holds for processors like this one: call it where the program is developed.
+ * `loss` and `trainer` may be NULL: no trainer then. Fails as the `_new` functions do. Thread-safe. */
+PYNN_API pynn_status pynn_measure(pynn_sizes *out, const pynn_context_options *context, const pynn_model_options *model,
+                                  const pynn_layer *layers, int32_t n_layers, const pynn_spec *loss,
+                                  const pynn_trainer_options *trainer, pynn_error *error);
+
 /* Data in memory. targets: rows x outputs numbers, or rows x 1 integer labels where the loss takes labels.
  * weights: rows x 1, or data == NULL for none. Caller owns; must stay as it is during calls. */
 typedef struct pynn_data {

@@ -70,74 +70,118 @@ static void test_edges(void) {
   CHECK_EQUAL(odd.used, 0);
 }
 
-/* A network is made, trained, used and freed, again and again, in the same buffer. */
-static void test_network(void) {
-  static float x[32 * 4];
-  static int64_t y[32];
-  float out[32 * 2];
-  for (int i = 0; i < 128; i++) x[i] = (float)((i * 37) % 41) / 20 - 1;
-  for (int i = 0; i < 32; i++) y[i] = x[4 * i] > x[4 * i + 1];
-  pynn_arena arena = pynn_arena_over(buffer, sizeof buffer);
-  pynn_context_options options;
-  pynn_context_options_init(&options);
-  options.allocator = pynn_arena_allocator(&arena);
-  options.threads = 1;
-  size_t peak = 0;
-  for (int round = 0; round < 3; round++) {
-    pynn_context *context;
-    pynn_model *model;
-    pynn_workspace *workspace;
-    pynn_trainer *trainer;
-    pynn_layer layers[2];
-    pynn_spec loss;
-    pynn_step step = {0};
-    pynn_dense(&layers[0], 8, "tanh");
-    pynn_dense(&layers[1], 2, NULL);
-    pynn_spec_named(&loss, PYNN_LOSS, "softmax_cross_entropy");
-    pynn_model_options shape;
-    pynn_model_options_init(&shape);
-    shape.inputs = 4;
-    pynn_trainer_options training;
-    CHECK_STATUS(PYNN_OK, pynn_context_new(&context, &options));
-    CHECK_STATUS(PYNN_OK, pynn_model_new(&model, context, &shape, layers, 2, NULL));
-    CHECK_STATUS(PYNN_OK, pynn_model_set_loss(model, &loss));
-    pynn_trainer_options_init(&training, model);
-    pynn_spec_named(&training.optimizer, PYNN_OPTIMIZER, "adam");
-    training.guard.policy = PYNN_POLICY_ROLLBACK;
-    CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, model));
-    CHECK_STATUS(PYNN_OK, pynn_trainer_new(&trainer, model, &training, NULL));
-    const size_t used = arena.used;
-    const pynn_data data = {pynn_matrix(x, PYNN_FLOAT32, 32, 4), pynn_matrix(y, PYNN_INT64, 32, 1), {0}};
+enum { ROWS = 32 };
+static float x[ROWS * 4], out[ROWS * 2];
+static int64_t y[ROWS];
+
+struct plan {
+  pynn_context_options where;
+  pynn_model_options shape;
+  pynn_layer layers[2];
+  pynn_spec loss;
+  pynn_trainer_options how;
+};
+
+static struct plan plan_of(const char *optimizer, pynn_policy policy, int64_t check_every) {
+  struct plan p;
+  pynn_context_options_init(&p.where);
+  p.where.threads = 1;
+  pynn_model_options_init(&p.shape);
+  p.shape.inputs = 4;
+  pynn_dense(&p.layers[0], 8, "tanh");
+  pynn_dense(&p.layers[1], 2, NULL);
+  pynn_spec_named(&p.loss, PYNN_LOSS, "softmax_cross_entropy");
+  pynn_trainer_options_init(&p.how, NULL);
+  pynn_spec_named(&p.how.optimizer, PYNN_OPTIMIZER, optimizer);
+  p.how.guard.policy = policy;
+  p.how.guard.check_every = check_every;
+  return p;
+}
+
+/* A network is made, trained, used and freed in the arena; OUT_OF_MEMORY when it does not fit. */
+static pynn_status live(pynn_arena *arena, struct plan *p) {
+  pynn_context *context = NULL;
+  pynn_model *model = NULL;
+  pynn_workspace *workspace = NULL;
+  pynn_trainer *trainer = NULL;
+  pynn_step step = {0};
+  p->where.allocator = pynn_arena_allocator(arena);
+  pynn_status status = pynn_context_new(&context, &p->where);
+  if (!status) status = pynn_model_new(&model, context, &p->shape, p->layers, 2, NULL);
+  if (!status) status = pynn_model_set_loss(model, &p->loss);
+  if (!status) status = pynn_workspace_new(&workspace, model);
+  if (!status) status = pynn_trainer_new(&trainer, model, &p->how, NULL);
+  if (!status) {
+    const size_t used = arena->used;
+    const pynn_data data = {pynn_matrix(x, PYNN_FLOAT32, ROWS, 4), pynn_matrix(y, PYNN_INT64, ROWS, 1), {0}};
     double first = 0;
     for (int i = 0; i < 200; i++) {
       CHECK_STATUS(PYNN_OK, pynn_train_step(trainer, &data, &step, NULL));
       if (!i) first = step.loss;
     }
-    CHECK(step.loss < first / 2);
+    CHECK(step.loss < first);
     CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &data.x, 0, out, NULL));
     CHECK_CLOSE(out[0] + out[1], 1, 1e-6);
-    CHECK_EQUAL(arena.used, used); /* steps and predictions take nothing */
-    pynn_trainer_free(trainer);
-    pynn_workspace_free(workspace);
-    pynn_model_free(model);
-    pynn_context_free(context);
-    CHECK_EQUAL(arena.used, 0);
-    CHECK(!round || arena.peak == peak);
-    peak = arena.peak;
+    CHECK_EQUAL(arena->used, used); /* steps and predictions take nothing */
   }
-  /* the peak is enough, and one line less is not */
-  for (int less = 0; less < 2; less++) {
-    pynn_context *context = NULL;
-    arena = pynn_arena_over(buffer, 4096);
-    if (less) arena.size = 0;
-    CHECK_STATUS(less ? PYNN_ERROR_OUT_OF_MEMORY : PYNN_OK, pynn_context_new(&context, &options));
-    pynn_context_free(context);
+  pynn_trainer_free(trainer);
+  pynn_workspace_free(workspace);
+  pynn_model_free(model);
+  pynn_context_free(context);
+  CHECK_EQUAL(arena->used, 0);
+  return status;
+}
+
+/* What pynn_measure says is enough, every time anew; what one run took at most is just enough. */
+static void test_network(const char *optimizer, pynn_policy policy, int64_t check_every) {
+  struct plan p = plan_of(optimizer, policy, check_every);
+  pynn_sizes sizes = {0};
+  CHECK_STATUS(PYNN_OK, pynn_measure(&sizes, &p.where, &p.shape, p.layers, 2, &p.loss, &p.how, NULL));
+  CHECK(sizes.context && sizes.model && sizes.workspace && sizes.trainer);
+  const size_t all = sizes.context + sizes.model + sizes.workspace + sizes.trainer;
+  CHECK(all <= sizeof buffer);
+  pynn_arena arena = pynn_arena_over(buffer, all);
+  for (int round = 0; round < 3; round++) CHECK_STATUS(PYNN_OK, live(&arena, &p));
+  const size_t peak = arena.peak;
+  CHECK(peak <= all && peak + sizes.model > all);
+  arena = pynn_arena_over(buffer, peak);
+  CHECK_STATUS(PYNN_OK, live(&arena, &p));
+  for (size_t less = 64; less < peak; less += 1024) {
+    arena = pynn_arena_over(buffer, peak - less);
+    CHECK_STATUS(PYNN_ERROR_OUT_OF_MEMORY, live(&arena, &p));
   }
 }
 
+static void test_measure_fails_like_new(void) {
+  struct plan p = plan_of("adam", PYNN_POLICY_RAISE, 0);
+  pynn_sizes sizes = {1, 2, 3, 4};
+  pynn_error error;
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_measure(NULL, &p.where, &p.shape, p.layers, 2, NULL, NULL, &error));
+  p.shape.inputs = 0;
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_measure(&sizes, NULL, &p.shape, p.layers, 2, NULL, NULL, &error));
+  CHECK(strstr(error.message, "inputs"));
+  p.shape.inputs = 4;
+  p.where.cpu = "z80";
+  CHECK_STATUS(PYNN_ERROR_UNSUPPORTED, pynn_measure(&sizes, &p.where, &p.shape, p.layers, 2, NULL, NULL, &error));
+  p.where.cpu = NULL;
+  p.how.batch_size = 0;
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT,
+               pynn_measure(&sizes, &p.where, &p.shape, p.layers, 2, &p.loss, &p.how, &error));
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT,
+               pynn_measure(&sizes, &p.where, &p.shape, p.layers, 2, &p.layers[0].kind, &p.how, &error));
+  CHECK(sizes.context == 1 && sizes.trainer == 4);
+  CHECK_STATUS(PYNN_OK, pynn_measure(&sizes, &p.where, &p.shape, p.layers, 2, NULL, NULL, NULL));
+  CHECK_EQUAL(sizes.trainer, 0);
+}
+
 int main(void) {
+  for (int i = 0; i < 4 * ROWS; i++) x[i] = (float)((i * 37) % 41) / 20 - 1;
+  for (int i = 0; i < ROWS; i++) y[i] = x[4 * i] > x[4 * i + 1];
   for (uint32_t seed = 1; seed < 5; seed++) test_random(seed);
   test_edges();
-  test_network();
+  test_network("sgd", PYNN_POLICY_RAISE, 0);
+  test_network("adam", PYNN_POLICY_ROLLBACK, 10);
+  test_network("adagrad", PYNN_POLICY_SKIP, 1);
+  test_measure_fails_like_new();
   CHECK_REPORT();
 }
