@@ -50,6 +50,8 @@ class History:
         What the guard did, in order: kind, operation, layer, row, column, value, step, learning rate before and after.
     ledger_lost : int
         Older entries that were more than could be kept.
+    provenance : dict
+        How it was computed: version of pynn, processor target (``kernels``), BLAS, threads.
     """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
@@ -57,6 +59,7 @@ class History:
     report: Report = field(default_factory=Report)
     ledger: list[dict[str, Any]] = field(default_factory=list)
     ledger_lost: int = 0
+    provenance: dict[str, str | int] = field(default_factory=dict)
 
     @property
     def history(self) -> dict[str, list[float]]:

@@ -12,7 +12,7 @@ from threading import Lock
 from . import _core, blas
 from .errors import ArgumentTypeError, ArgumentValueError, UnsupportedError
 
-__all__ = ["context", "get_num_threads", "set_num_threads"]
+__all__ = ["context", "get_num_threads", "provenance", "set_num_threads"]
 
 _lock = Lock()
 _context: _core.Context | None = None
@@ -31,6 +31,20 @@ def context() -> _core.Context:
                     f"expected PYNN_CPU as baseline, avx2 or avx512 and supported by this processor; received {cpu!r}"
                 ) from None
         return _context
+
+
+def provenance() -> dict[str, str | int]:
+    """What the bits of a result depend on beside the model, its seed and the data: version, processor target and BLAS.
+    The number of threads is there for its speed; no bit depends on it.
+
+    Examples
+    --------
+    >>> import pynn
+    >>> sorted(pynn.runtime.provenance())
+    ['blas', 'kernels', 'pynn', 'threads']
+    """
+    now = context()
+    return {"pynn": _core.__version__, "kernels": now.cpu, "blas": blas.current(), "threads": int(now.threads)}
 
 
 def _threads_wanted() -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import arrays, causes, health
+from . import arrays, causes, health, runtime
 from .callbacks import Callback
 from .errors import ArgumentTypeError, ArgumentValueError, NumericalError, ShapeError, TrainingWarning
 from .health import Finding, Guard, Report
@@ -201,7 +201,7 @@ class Training:
         self.model, self.batches, self.validation, self.epochs = model, batches, validation, epochs
         self.callbacks, self.progress = callbacks, progress
         self.one_by_one = any(callback.uses_batches for callback in callbacks)
-        self.history = model.history = History()
+        self.history = model.history = History(provenance=runtime.provenance())
         self.causes: list[Finding] = []  # of the first step that was refused, when the run went on
         model.stop_training = False
 
