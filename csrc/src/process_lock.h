@@ -2,9 +2,16 @@
 #ifndef PYNN_PROCESS_LOCK_H
 #define PYNN_PROCESS_LOCK_H
 
-#include <sched.h>
 #include <stdatomic.h>
-#include <unistd.h>
+
+#if defined(__unix__) || defined(__APPLE__)
+#  include <sched.h>
+#  include <unistd.h>
+#else /* no system below: one process, and nobody to yield to */
+typedef int pid_t;
+static inline pid_t getpid(void) { return 1; }
+static inline int sched_yield(void) { return 0; }
+#endif
 
 typedef _Atomic pid_t process_lock; /* 0: nobody has it */
 
