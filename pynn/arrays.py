@@ -132,6 +132,7 @@ def as_targets(y: Any, rows: int, outputs: int, loss: Any) -> np.ndarray:
     LabelError
         A label is not an integer in 0 ... outputs-1, or a probability is outside [0, 1]; the row is named.
     """
+    rows_of = getattr(y, "rows", None)  # of a batch: the rows' numbers in the caller's data
     y = as_matrix(y, "y")
     if len(y) != rows:
         raise ShapeError(f"expected y with {rows} rows, one for each row of X; received y with {len(y)} rows")
@@ -143,26 +144,27 @@ def as_targets(y: Any, rows: int, outputs: int, loss: Any) -> np.ndarray:
             f"expected y with {wanted}, as the last layer has units={outputs}; received y of shape {y.shape}{hint}"
         )
     if takes_labels:
-        return _as_labels(y, outputs)
+        return _as_labels(y, outputs, rows_of)
     if loss.row["probabilities"] and y.dtype.kind != "b" and (y.min() < 0 or y.max() > 1):
-        row, column = (int(i) for i in np.argwhere((y < 0) | (y > 1))[0])
-        message = f"expected y in [0, 1] with the loss {loss.name!r}; received y[{row}, {column}]={y[row, column]}"
-        raise _located(LabelError(message), row, column, y[row, column])
+        at = row, column = tuple(int(i) for i in np.argwhere((y < 0) | (y > 1))[0])
+        row = row if rows_of is None else int(rows_of[row])
+        message = f"expected y in [0, 1] with the loss {loss.name!r}; received y[{row}, {column}]={y[at]}"
+        raise _located(LabelError(message), row, column, y[at])
     return y
 
 
-def _as_labels(y: np.ndarray, classes: int) -> np.ndarray:
+def _as_labels(y: np.ndarray, classes: int, rows: Any) -> np.ndarray:
     if y.dtype.kind == "b":
         y = y.view(np.uint8)
     if y.dtype.kind == "f":
-        require_finite(y, "y")
+        require_finite(y, "y", rows)
     bad = (y < 0) | (y >= classes)
     if y.dtype.kind == "f":
         bad |= y != np.floor(y)
     if bad.any():
-        row = int(np.argmax(bad))
-        rule = f"labels in 0 ... {classes - 1}, as the last layer has units={classes}"
-        raise _located(LabelError(f"expected {rule}; received y[{row}]={y[row, 0]}"), row, 0, y[row, 0])
+        from .health import bad_labels
+
+        raise bad_labels(y[:, 0], np.flatnonzero(bad), classes, rows)
     return y.astype(np.int64) if y.dtype.kind == "f" else y
 
 
@@ -175,14 +177,16 @@ def as_weights(weights: Any, rows: int) -> np.ndarray | None:
     """Sample weights as a (rows, 1) array of finite numbers >= 0; None stays None."""
     if weights is None:
         return None
+    rows_of = getattr(weights, "rows", None)
     weights = as_matrix(weights, "sample_weight")
     if weights.shape != (rows, 1):
         raise ShapeError(f"expected sample_weight of shape ({rows},); received shape {np.shape(weights)}")
-    require_finite(weights, "sample_weight")
+    require_finite(weights, "sample_weight", rows_of)
     if weights.min() < 0:
-        row = int(np.argmin(weights))
-        message = f"expected sample_weight >= 0; received sample_weight[{row}]={weights[row, 0]}"
-        raise _located(ArgumentValueError(message), row, 0, weights[row, 0])
+        at = int(np.argmin(weights))
+        row = at if rows_of is None else int(rows_of[at])
+        message = f"expected sample_weight >= 0; received sample_weight[{row}]={weights[at, 0]}"
+        raise _located(ArgumentValueError(message), row, 0, weights[at, 0])
     return weights
 
 
@@ -199,13 +203,13 @@ def find_nonfinite(x: np.ndarray) -> np.ndarray:
     return np.concatenate(found) if found else np.empty((0, 2), np.int64)
 
 
-def require_finite(x: np.ndarray, name: str) -> None:
-    """Raise `NonfiniteDataError` for the first cell that is NaN or infinite."""
+def require_finite(x: np.ndarray, name: str, rows: Any = None) -> None:
+    """Raise `NonfiniteDataError` for cells that are NaN or infinite; `rows` are the rows' numbers for the caller."""
     cells = find_nonfinite(x)
     if len(cells):
         from .health import bad_cells
 
-        raise bad_cells(name, x, cells)
+        raise bad_cells(name, x, cells, rows)
 
 
 def as_csr(x: Any, name: str = "X", columns: int | None = None, empty: bool = False) -> Any:

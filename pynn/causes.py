@@ -28,6 +28,7 @@ ALONE = 1e3  # times the largest of all other rows: an outlier
 WIDE = 5.0  # times the standard deviation that the default initializer would give a kernel
 JUMP = 0.5  # first update to weights, by norm, of a learning rate that is too high
 ROWS, STEPS = 64, 30  # of a trial
+SCANNED = 1 << 25  # cells of X that are looked through for outliers
 PATIENCE = 40  # steps before a loss that does not fall means anything
 WORK = 2e10  # floating-point operations that looking for causes may take
 
@@ -102,9 +103,11 @@ class Batch:
 
 
 def batch(data: tuple[Any, Any, Any], order: Any, first: int, count: int, rows: Any = None) -> Batch:
-    """Rows order[first : first+count] of `data`, whose rows have the numbers `rows` in the caller's."""
+    """Rows order[first : first+count] of `data`, whose rows have the numbers `rows` for the caller, and outliers."""
     at = np.arange(first, first + count) if order is None else order[first : first + count]
     x, y, weights = data
+    if len(at) < len(x) and x.size <= SCANNED:  # what made the weights run away may have come in an earlier batch
+        at = np.concatenate([at, np.setdiff1d(_lone_rows(x, y), at)])
     return Batch(x[at], y[at], None if weights is None else weights[at], at if rows is None else np.asarray(rows)[at])
 
 
@@ -216,11 +219,13 @@ def _with_trial(finding: Finding, cured: str) -> Finding:
 
 
 def _sample(model: Sequential, batch: Batch, at_fault: list[int]) -> Batch:
-    """At most ROWS rows, those at fault among them, fewer of a large model."""
+    """At most ROWS rows, those at fault and outliers among them, fewer of a large model."""
     most = int(min(ROWS, max(8, WORK / (6.0 * len(model.parameters) * STEPS * 8))))
     if len(batch.x) <= most:
         return batch
-    first = np.flatnonzero(np.isin(batch.rows, at_fault))[: most // 2]
+    marked = np.isin(batch.rows, at_fault)
+    marked[_lone_rows(batch.x, batch.y)] = True
+    first = np.flatnonzero(marked)[: most // 2]
     others = np.setdiff1d(np.arange(len(batch.x)), first)[: most - len(first)]
     return batch.take(np.sort(np.concatenate([first, others])))
 
@@ -245,6 +250,27 @@ def _magnitudes(x: np.ndarray) -> np.ndarray:
     return np.abs(np.nan_to_num(x.astype(np.float64), posinf=0, neginf=0))
 
 
+def _lone(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of each column the largest magnitude, its row, the largest of all other rows, and whether it stands alone."""
+    sizes = _magnitudes(x)
+    alone, columns = sizes.argmax(axis=0), np.arange(x.shape[1])
+    largest = sizes[alone, columns]
+    sizes[alone, columns] = 0
+    rest = sizes.max(axis=0)
+    return largest, alone, rest, (largest > UNSCALED) & (largest > ALONE * np.maximum(rest, 1)) & (len(x) > 2)
+
+
+def _lone_rows(*data: np.ndarray) -> np.ndarray:
+    """Rows that stand out in a column of any of these, the farthest out first; a few."""
+    found: list[int] = []
+    for x in data:
+        if x.dtype.kind == "f":
+            largest, alone, _, outlying = _lone(x)
+            far = np.argsort(np.where(outlying, -largest, 0), kind="stable")[: min(8, int(outlying.sum()))]
+            found += [int(row) for row in alone[far]]
+    return np.unique(np.array(found, np.int64))
+
+
 def _scaled(x: np.ndarray, columns: np.ndarray) -> np.ndarray:
     x = x.astype(np.float64)
     std = x[:, columns].std(axis=0)
@@ -254,17 +280,14 @@ def _scaled(x: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 def _sizes(name: str, x: np.ndarray, rows: np.ndarray, cure: Any, drop: Any) -> list[Suspect]:
     """Columns that are large throughout, and rows that stand out."""
-    sizes = _magnitudes(x)
-    largest, alone = sizes.max(axis=0), sizes.argmax(axis=0)
-    rest = np.where(np.arange(len(x))[:, None] == alone, 0, sizes).max(axis=0)
-    outlying = (largest > UNSCALED) & (largest > ALONE * np.maximum(rest, 1)) & (len(x) > 2)
+    largest, alone, rest, outlying = _lone(x)
     found = []
     if outlying.any():
         worst = int(np.argmax(np.where(outlying, largest, 0)))
         columns, at = np.flatnonzero(outlying), np.unique(alone[outlying])
         message = (
-            f"row {rows[alone[worst]]} of {name} has {x[alone[worst], worst]:.3g} in column {worst}; the other rows of "
-            f"this batch reach {rest[worst]:.2g} there"
+            f"row {rows[alone[worst]]} of {name} has {x[alone[worst], worst]:.3g} in column {worst}; the other rows "
+            f"looked at reach {rest[worst]:.2g} there"
         )
         evidence = {"largest": float(largest[worst]), "rest": float(rest[worst]), "n_rows": len(at), "array": name}
         remedy = f"Look at this row of {name}: correct it, clip the column, or leave the row out."

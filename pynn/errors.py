@@ -41,12 +41,15 @@ class PynnError(Exception):
         Where, as far as that is known: index of the layer, of the row in the caller's data, of the feature or unit.
     value : float or None
         The number at fault.
+    report : Report or None
+        What was found, with the numbers that prove it.
     """
 
     layer: int | None = None
     row: int | None = None
     column: int | None = None
     value: float | None = None
+    report: Report | None = None
 
 
 class ArgumentValueError(PynnError, ValueError):
@@ -78,15 +81,8 @@ class TooLargeError(ArgumentValueError):
 
 
 class NumericalError(PynnError, ArithmeticError):
-    """A value became NaN or infinite; the update was refused and the model is as it was before the step.
+    """A value became NaN or infinite; the update was refused and the model is as it was before the step."""
 
-    Attributes
-    ----------
-    report : Report or None
-        What was found, with the numbers that prove it.
-    """
-
-    report: Report | None = None
     operation: str = "none"  # whose result is at fault, as far as that was seen
     progress: Any = None  # what the refused call had done before
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ArgumentTypeError, ArgumentValueError, NonfiniteDataError, NumericalError, UnknownNameError
+from .errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    LabelError,
+    NonfiniteDataError,
+    NumericalError,
+    UnknownNameError,
+)
 
 __all__ = ["Finding", "Guard", "Report"]
 
@@ -282,6 +289,30 @@ def bad_cells(
     error = NonfiniteDataError(f"{message}. {remedy}")
     error.row, error.column, error.value = row, column, value
     error.report = Report([Finding(code, "fault", message, remedy, rows=named, columns=columns, evidence=evidence)])
+    return error
+
+
+def bad_labels(y: np.ndarray, bad: np.ndarray, classes: int, rows: Any = None) -> LabelError:
+    """The error for labels, at the positions `bad`, that are no class."""
+    named = [int(r if rows is None else rows[r]) for r in bad[:20]]
+    message = (
+        f"expected labels in 0 ... {classes - 1}, as the last layer has units={classes}; "
+        f"received y[{named[0]}]={y[bad[0]]}"
+    )
+    message += f", in all {len(bad)} such labels" if len(bad) > 1 else ""
+    whole = bool(np.all(y == np.floor(y)))
+    if whole and y.min() == 1 and y.max() == classes:
+        remedy = "These labels count from 1: pass y - 1."
+    elif whole and y.min() >= 0 and y.max() < 10_000 and len(bad) > 0.01 * len(y):
+        remedy = (
+            f"Give the last layer units={int(y.max()) + 1}, or number the classes: np.unique(y, return_inverse=True)."
+        )
+    else:
+        remedy = "Correct these labels, or leave the rows out."
+    evidence = {"n_rows": len(bad), "value": float(y[bad[0]]), "classes": classes}
+    error = LabelError(f"{message}. {remedy}")
+    error.row, error.column, error.value = named[0], 0, float(y[bad[0]])
+    error.report = Report([Finding("label_out_of_range", "fault", message, remedy, rows=named, evidence=evidence)])
     return error
 
 
