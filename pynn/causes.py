@@ -452,7 +452,7 @@ def observed(model: Sequential) -> list[Finding]:
         return []
     rules = RULES if trainer.steps >= PATIENCE else [rule for rule in RULES if rule.at_once]
     taken = [(layer.index, model.statistics(layer.index)) for layer in model.layers if hasattr(layer.spec, "units")]
-    taken = [(index, statistics) for index, statistics in taken if statistics]
+    taken = [(index, of | {"gradient_last": trainer.health(index)[3]}) for index, of in taken if of]
     found = [finding for rule in rules if (finding := rule.look(model, taken))]
     if not found:
         return []
@@ -513,7 +513,7 @@ RULES = (
     ),
     Rule(
         "zero_gradient",
-        lambda s: s["gradient_rms"] == 0,
+        lambda s: s["gradient_rms"] == 0 and s["gradient_last"] == 0,
         "the gradient of layer {layer} is exactly 0: nothing in it is learned",
         FRESH,
         by="zeros",
