@@ -62,7 +62,7 @@ class Guard:
     check_every: int = 200
     streak: int = 3
     max_rollbacks: int = 10
-    backoff: float = 0.5
+    backoff: float = 0.3
     snapshot_every: int = 100
     divergence: float = 10.0
     window: int = 50

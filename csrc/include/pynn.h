@@ -427,7 +427,7 @@ typedef struct pynn_guard {
 } pynn_guard;
 #define PYNN_GUARD_WINDOW 256
 
-/* RAISE, with divergence 10 over windows of 50 steps and without statistics; streak 3, 10 rollbacks, backoff 0.5, a
+/* RAISE, with divergence 10 over windows of 50 steps and without statistics; streak 3, 10 rollbacks, backoff 0.3, a
  * snapshot every 100 steps, clip_z 0, clip_alpha 0.97. */
 PYNN_API void pynn_guard_init(pynn_guard *guard);
 

@@ -36,7 +36,7 @@ void pynn_guard_init(pynn_guard *guard) {
   *guard = (pynn_guard){.policy = PYNN_POLICY_RAISE,
                         .streak = 3,
                         .max_rollbacks = 10,
-                        .backoff = 0.5,
+                        .backoff = 0.3,
                         .snapshot_every = 100,
                         .divergence = 10,
                         .window = 50,
