@@ -2,8 +2,8 @@
 
     python benchmarks/rollback.py [seeds]
 
-Classification and regression, with SGD, momentum and Adam, at learning rates 10 to 1e6 times one that trains well. A run
-is carried when it ends with at least 90 % of what the healthy run reaches (accuracy above chance, or variance
+Classification and regression, with SGD, momentum and Adam, at learning rates 10 to 1e6 times one that trains well. A
+run is carried when it ends with at least 90 % of what the healthy run reaches (accuracy above chance, or variance
 explained). For each setting: runs carried, their median share of the healthy score, and rollbacks.
 """
 

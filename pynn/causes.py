@@ -69,7 +69,7 @@ def _blamed(model: Sequential, blame: dict[str, Any], rows: Any) -> Finding:
         spoken.remedy,
         layer=blame["layer"],
         step=model.trainer(1).steps,
-        rows=[int(row if rows is None else rows[row]) for row in blame["rows"]],
+        rows=sorted(int(row if rows is None else rows[row]) for row in blame["rows"]),
         columns=blame["columns"],
         evidence=evidence | {"learning_rate": model.learning_rate},
     )

@@ -158,7 +158,7 @@ def listed(name: str, numbers: list[int], count: int = 0, most: int = 5) -> str:
 
 
 def _indented(text: str, width: int = 100) -> str:
-    return textwrap.fill(text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", ")")) else "."), width,
+    return textwrap.fill(text[:1].upper() + text[1:] + ("" if text.endswith((".", "!")) else "."), width,
                          initial_indent="  ", subsequent_indent="  ", break_long_words=False)  # fmt: skip
 
 
@@ -193,58 +193,100 @@ class Operation:
     """How a report speaks of an operation whose result is not finite."""
 
     code: str
+    name: str  # of the result, short
     message: str  # of the result, with {layer} and {value}
     remedy: str
     factors: tuple[str, ...] = ()  # what went in, as far as its size is known
 
 
 OPERATIONS = {
-    "input": Operation("nonfinite_input", "X has {value}", FILL_IN),
-    "target": Operation("nonfinite_target", "y has {value}", FILL_IN),
-    "sample_weight": Operation("nonfinite_input", "sample_weight has {value}", "Give every row a finite weight."),
-    "parameter": Operation("poor_init", "a weight of layer {layer} was {value} before this step", NOT_FINITE),
+    "input": Operation("nonfinite_input", "a cell of X", "a cell of X is {value}", FILL_IN),
+    "target": Operation("nonfinite_target", "a cell of y", "a cell of y is {value}", FILL_IN),
+    "sample_weight": Operation(
+        "nonfinite_input", "a sample weight", "a sample weight is {value}", "Give every row a finite weight."
+    ),
+    "parameter": Operation(
+        "poor_init", "a weight", "a weight of layer {layer} was {value} before this step", NOT_FINITE
+    ),
     "optimizer_state": Operation(
-        "nonfinite_gradient", "the optimizer's state for layer {layer} was {value} before this step",
+        "nonfinite_gradient",
+        "the optimizer's state",
+        "the optimizer's state for layer {layer} was {value} before this step",
         "Compile the model anew: the optimizer then starts from zero.",
     ),
     "gemm": Operation(
-        "exploding_activation", "the product of layer {layer}'s input and its kernel, X·W, is {value}", SCALE,
+        "exploding_activation",
+        "X·W",
+        "the product of layer {layer}'s input and its kernel, X·W, is {value}",
+        SCALE,
         ("that input", "the kernel"),
     ),
     "bias": Operation(
-        "exploding_activation", "layer {layer}'s X·W + b is {value}", SCALE, ("X·W", "the bias"),
+        "exploding_activation",
+        "X·W + b",
+        "layer {layer}'s X·W + b is {value}",
+        SCALE,
+        ("X·W", "the bias"),
     ),
     "activation": Operation(
-        "exploding_activation", "the activation of layer {layer} is {value}", SCALE, ("what goes into it",),
+        "exploding_activation",
+        "the activation",
+        "the activation of layer {layer} is {value}",
+        SCALE,
+        ("its input X·W + b",),
     ),
     "loss": Operation(
-        "diverging_loss", "the loss is {value}", "Scale X and y, or lower the learning rate.",
+        "diverging_loss",
+        "the loss",
+        "the loss is {value}",
+        "Scale X and y, or lower the learning rate.",
         ("the output of the last layer", "y"),
     ),
     "dactivation": Operation(
-        "nonfinite_gradient", "the gradient behind layer {layer}'s activation is {value}", SLOWER,
-        ("what went into the activation",),
+        "nonfinite_gradient",
+        "the gradient behind the activation",
+        "the gradient behind layer {layer}'s activation is {value}",
+        SLOWER,
+        ("the activation's input X·W + b",),
     ),
     "dW": Operation(
-        "nonfinite_gradient", "the gradient of layer {layer}'s kernel is {value}", SLOWER,
+        "nonfinite_gradient",
+        "the gradient of the kernel",
+        "the gradient of layer {layer}'s kernel is {value}",
+        SLOWER,
         ("the layer's input", "the gradient behind its activation"),
     ),
     "db": Operation(
-        "nonfinite_gradient", "the gradient of layer {layer}'s bias is {value}", SLOWER,
+        "nonfinite_gradient",
+        "the gradient of the bias",
+        "the gradient of layer {layer}'s bias is {value}",
+        SLOWER,
         ("the gradient behind its activation",),
     ),
     "dX": Operation(
-        "nonfinite_gradient", "the gradient that layer {layer} passes down is {value}", SLOWER,
+        "nonfinite_gradient",
+        "the gradient passed down",
+        "the gradient that layer {layer} passes down is {value}",
+        SLOWER,
         ("the gradient behind its activation", "the kernel"),
     ),
-    "clip": Operation("exploding_gradient", "the norm of the whole gradient is {value}", SLOWER, ("the gradient",)),
-    "update": Operation(
-        "learning_rate_too_high", "the update would have made a weight of layer {layer} {value}", SLOWER,
-        ("the gradient", "the weights"),
+    "clip": Operation(
+        "exploding_gradient",
+        "the gradient's norm",
+        "the norm of the whole gradient is {value}",
+        SLOWER,
+        ("the gradient",),
     ),
-    "none": Operation("diverging_loss", "the loss has diverged, to {value}", SLOWER),
-}  # fmt: skip
-UNKNOWN = Operation("nonfinite_gradient", "a number of layer {layer} is {value}", SLOWER)
+    "update": Operation(
+        "learning_rate_too_high",
+        "an updated weight",
+        "the update would have made a weight of layer {layer} {value}",
+        SLOWER,
+        ("the gradient", "the largest weight"),
+    ),
+    "none": Operation("diverging_loss", "the loss", "the loss has diverged, to {value}", SLOWER),
+}
+UNKNOWN = Operation("nonfinite_gradient", "a number", "a number of layer {layer} is {value}", SLOWER)
 
 
 def operation(name: str) -> Operation:
@@ -257,7 +299,7 @@ def told(blame: dict[str, Any], dtype: str) -> str:
     spoken = operation(blame["operation"])
     message = spoken.message.format(layer=blame["layer"], value=f"{blame['value']:.3g}")
     sizes = zip(spoken.factors, (blame["largest_left"], blame["largest_right"]), strict=False)
-    known = [f"{name} reaches {size:.2g}" for name, size in sizes if size > 0]
+    known = [f"{name} goes up to {size:.2g}" for name, size in sizes if size > 0]
     message += f": {' and '.join(known)}" if known else ""
     if blame["operation"] in ("input", "target", "sample_weight", "parameter", "optimizer_state"):
         return message
@@ -278,11 +320,10 @@ def bad_cells(
     columns = [int(c) for c in bad_columns[:20]]
     row, column, value = named[0], int(cells[0, 1]), float(x[tuple(cells[0])])
     of = "the validation data's " if data == "validation" else ""
-    message = (
-        f"expected {of}{name} of finite numbers; received {name}[{row}, {column}]={value}, "
-        f"in all {len(cells)} such cells in {len(bad_rows)} rows"
+    message = f"expected {of}{name} of finite numbers; received {name}[{row}, {column}]={value}" + (
+        f", in all {len(cells)} such cells in {listed('row', named, len(bad_rows))}" if len(cells) > 1 else ""
     )
-    remedy = FILL_IN
+    remedy = OPERATIONS["sample_weight"].remedy if name == "sample_weight" else FILL_IN
     code = "nonfinite_target" if name == "y" else "nonfinite_input"
     evidence = {"n_rows": len(bad_rows), "n_columns": len(bad_columns), "n_cells": len(cells), "array": name,
                 "data": data, "value": value}  # fmt: skip
@@ -339,17 +380,18 @@ def bad_prediction(error: NumericalError, first: int, data: str | None = None) -
 DONE = {
     "refused": "refused the step and ended the run",
     "skipped": "left the batch out",
-    "rolled_back": "went back to step {restored} and lowered the learning rate to {new_learning_rate:.3g}",
+    "rolled_back": "went back to step {restored}, the learning rate is {new_learning_rate:.3g} now",
     "clipped": "clipped the gradient",
-    "diverged": "saw the loss diverge",
+    "diverged": "it has diverged",
 }
 
 
 def say(entry: dict[str, Any]) -> str:
-    """An entry of the ledger in a line."""
-    at = {"none": "the loss", "clip": "the gradient norm"}.get(entry["operation"], entry["operation"])
-    where = "".join(f", {name} {entry[name]}" for name in ("layer", "row", "column") if entry[name] is not None)
-    return f"step {entry['step']}: {DONE[entry['kind']].format(**entry)} ({at}{where}: {entry['value']:.3g})"
+    """An entry of the ledger in a line: ``step 3, layer 1, row 17, unit 0: X·W is inf; left the batch out``."""
+    names = {"step": "step", "layer": "layer", "row": "row", "column": "column" if entry["layer"] is None else "unit"}
+    where = ", ".join(f"{name} {entry[key]}" for key, name in names.items() if entry[key] is not None)
+    seen = f"{operation(entry['operation']).name} is {entry['value']:.3g}"
+    return f"{where}: {seen}; {DONE[entry['kind']].format(**entry)}"
 
 
 def findings(ledger: list[dict[str, Any]]) -> list[Finding]:
@@ -363,7 +405,7 @@ def findings(ledger: list[dict[str, Any]]) -> list[Finding]:
     for (kind, name, layer), entries in groups.items():
         spoken = operation(name)
         code, remedy = ("loss_spike", "") if kind == "clipped" else (spoken.code, spoken.remedy)
-        times = f", {len(entries)} times" if len(entries) > 1 else ""
+        times = f" ({len(entries)} times in all)" if len(entries) > 1 else ""
         rows = list(dict.fromkeys(entry["row"] for entry in entries if entry["row"] is not None))
         columns = list(dict.fromkeys(entry["column"] for entry in entries if entry["column"] is not None))
         evidence = {"times": len(entries), "n_rows": len(rows), "operation": name, "value": entries[0]["value"]}

@@ -69,7 +69,7 @@ def test_skip_leaves_the_batch_out_and_names_its_row(data, capsys):
     (finding,) = history.report.findings
     assert (finding.code, finding.severity, finding.rows, finding.columns) == ("nonfinite_input", "warning", [321], [3])
     assert all(np.isfinite(v) for epoch in history for v in epoch.values())
-    assert capsys.readouterr().err.count("left the batch out (input, row 321, column 3") == 2
+    assert capsys.readouterr().err.count("row 321, column 3: a cell of X is nan; left the batch out") == 2
     json.dumps([history.to_dict()["ledger"], history.report.to_dict()])
 
 
