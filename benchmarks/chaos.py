@@ -45,11 +45,14 @@ class Scenario:
         self.inputs = int(rng.choice([1, 3, 20, 100]))
         self.outputs = int(rng.choice([1, 2, 10]))
         self.widths = [int(w) for w in rng.choice([1, 2, 16, 100, 1000], size=int(rng.integers(0, 3)))]
+        self.drop = bool(rng.random() < 0.2)
+        self.loader = bool(rng.random() < 0.5)  # fit sees a shuffled loader: rows must still be the data's
         self.X = rng.normal(size=(self.rows, self.inputs))
         self.y: Any = rng.uniform(0.1, 1, size=(self.rows, self.outputs))
         self.y /= self.y.sum(axis=1, keepdims=True)
         self.weights = rng.uniform(0.5, 2, size=self.rows)
-        layers = [pynn.Dense(w, activation=self.activation) for w in self.widths] + [pynn.Dense(self.outputs)]
+        layers: list[Any] = [pynn.Dense(w, activation=self.activation) for w in self.widths]
+        layers += [pynn.Dropout(0.5)] * (self.drop and bool(layers)) + [pynn.Dense(self.outputs)]
         self.model = pynn.Sequential(layers, seed=seed, dtype=self.dtype)
         self.model.compile(self.loss, pynn.optimizers.get({"name": self.optimizer, "learning_rate": self.rate}))
         self.model.build(self.inputs)
@@ -68,7 +71,7 @@ class Scenario:
             self.weights[row] = abs(self.value)
             return (row,)
         if self.place in ("kernel", "bias"):
-            layer = int(pick(len(self.model.layers)))
+            layer = int(self.rng.choice([part[1] for part in self.model.core.tensors if part[0] == "kernel"]))
             tensor = getattr(self.model.layers[layer], self.place)
             where = tuple(int(pick(n)) for n in tensor.shape)
             with np.errstate(over="ignore"):
@@ -119,8 +122,12 @@ class Scenario:
                 continue
             assert before.tobytes() == model.parameters.tobytes(), "a refused step changed a parameter"
             assert step.findings, "a refused step has no finding"
-            if not np.isfinite(self.value):
+            with np.errstate(over="ignore"):
+                stored = np.dtype(self.dtype).type(self.value)
+            if not np.isfinite(stored):
                 self.check_blame(step.findings[0], rows)
+            elif abs(self.value) >= 1e30 and self.place in ("kernel", "bias"):
+                self.check_blame_of_huge(step.findings[0])
 
     def check_blame(self, finding: Any, rows: np.ndarray) -> None:
         cell = self.cell
@@ -133,17 +140,27 @@ class Scenario:
             assert (finding.layer, finding.columns) == (cell[0], [cell[-1]]), f"{finding.layer}, {finding.columns}"
             assert finding.evidence["operation"] == "parameter"
 
+        if self.place == "state" and self.model.trainer(self.batch).slots:
+            assert finding.evidence["operation"] == "optimizer_state", finding.evidence["operation"]
+            assert (finding.layer, finding.columns) == (self.model.core.tensors[0][1], [0])
+
+    def check_blame_of_huge(self, finding: Any) -> None:
+        """What a huge weight did is at its layer or above it, on the way up, and at its own unit there."""
+        layer, unit = self.cell[0], self.cell[-1]
+        if finding.evidence["operation"] not in ("gemm", "bias", "activation") or finding.step > 0:
+            return
+        assert finding.layer >= layer, f"layer {finding.layer} of a weight in layer {layer}"
+        assert finding.layer > layer or unit in finding.columns or finding.evidence["n_columns"] > 20
+
     def check_fit(self, finite_before: bool) -> str:
         model, raised = self.model, None
         try:
             history = model.fit(
-                self.X,
-                self.y,
-                sample_weight=self.weights,
+                *self.data(),
                 epochs=3,
-                batch_size=self.batch,
                 guard=self.policy,
                 verbose=0,
+                **({} if self.loader else {"sample_weight": self.weights, "batch_size": self.batch}),
             )
         except pynn.LabelError:
             assert self.place == "y"
@@ -169,9 +186,28 @@ class Scenario:
             assert kinds["rolled_back"] <= pynn.Guard().max_rollbacks
             assert not kinds["rolled_back"] or model.learning_rate < self.rate, "a rollback left the learning rate"
         assert raised is not None or not kinds or history.report.findings, "something was done silently"
+        if history is not None:
+            self.check_rows(history, raised)
         if finite and np.isfinite(self.X).all():
             self.check_predictions()
         return f"{self.policy}: " + ("raised" if raised is not None else "+".join(sorted(kinds)) or "nothing to do")
+
+    def data(self) -> tuple[Any, ...]:
+        if not self.loader:
+            return self.X, self.y
+        loader = pynn.DataLoader(
+            self.X, self.y, sample_weight=self.weights, batch_size=self.batch, shuffle=True, seed=self.seed
+        )
+        return (loader,)
+
+    def check_rows(self, history: Any, raised: Any) -> None:
+        """Rows in the ledger and in the report are those of the data."""
+        if self.place not in ("X", "y") or np.isfinite(np.dtype(self.dtype).type(self.value)):
+            return
+        named = [row for entry in history.ledger if entry["operation"] in ("input", "target") for row in [entry["row"]]]
+        if raised is not None and raised.report.findings[0].code in ("nonfinite_input", "nonfinite_target"):
+            named += raised.report.findings[0].rows
+        assert set(named) <= {self.cell[0]}, f"rows {named}"
 
     def check_predictions(self) -> None:
         """Finite rows give finite predictions, or an error that names a row which does not."""
