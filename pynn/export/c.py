@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _core, activations, arrays, losses
-from ..errors import ArgumentTypeError, ArgumentValueError, UnsupportedError
+from .. import _core, arrays, losses
+from ..errors import ArgumentTypeError, ArgumentValueError, NotReadyError, UnsupportedError
 from . import amalgamate
 from .quantize import quantize
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _LINKAGES = ("static", "extern")
 _WEIGHTS = ("float32", "int8")
 _TEST_ROWS = 2
+_SIZES = {"int8_t": 1, "int32_t": 4, "float": 4, "double": 8}
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def export_c(
     rows = None if calibration is None else arrays.as_matrix(calibration, "calibration", model.inputs)
     if rows is not None and len(rows) == 0:
         raise ArgumentValueError("expected calibration with at least one row; received none")
-    network.add_layers(rows)
+    network.add_layers()
     network.add_labels(labels)
     exported = _measured(model, network, rows, path)
     text = _header(network, exported, linkage)
@@ -123,6 +124,11 @@ def _float(x: Any) -> str:
     return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
 
 
+def _double(x: Any) -> str:
+    """NaN marks columns that are not a normalization's own."""
+    return "NAN" if np.isnan(x) else repr(float(x))
+
+
 def _wrapped(items: Sequence[str], per_line: int) -> str:
     lines = (", ".join(items[i : i + per_line]) for i in range(0, len(items), per_line))
     return ",\n  ".join(lines)
@@ -134,14 +140,29 @@ def _text(label: str) -> str:
     return '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in bytes_) + '"'
 
 
+@dataclass
+class _Value:
+    """What a layer gives: so many floats from one call to another, in a place of the working memory."""
+
+    size: int
+    born: int
+    last_use: int
+    place: str = ""
+    shares: _Value | None = None  # the value whose memory it takes over
+
+    def root(self) -> _Value:
+        return self if self.shares is None else self.shares.root()
+
+
 class _Network:
     """The pieces of a header: constants, the functions needed, and the calls that make a prediction."""
 
     def __init__(self, model: Sequential, prefix: str, int8: bool) -> None:
         self.core = model.core
         self.prefix, self.int8 = f"{prefix}_", int8
-        self.name, self.inputs, self.outputs = prefix, model.inputs, model.outputs
+        self.name, self.inputs, self.outputs = prefix, model.inputs, self.core.outputs
         self.parameters = np.array(model.parameters, np.float32)
+        self.state = np.array(getattr(self.core, "state", ()), np.float64)
         if not np.isfinite(self.parameters).all():
             raise ArgumentValueError("expected a model with finite parameters; received NaN or infinity among them")
         self.exact = self.parameters.copy()  # what the header's weights stand for: int8 ones differ
@@ -149,20 +170,23 @@ class _Network:
         self.flash_bytes = 0
         self.scalars: list[str] = []  # functions from the library's kernels
         self.helpers: set[str] = set()  # of _HELPERS
-        self.calls: list[str] = []
+        self.values = [_Value(self.inputs, -1, -1, "x")]
+        self.calls: list[tuple[str, list[_Value], _Value]] = []  # text, what it reads, what it writes
+        self.after: list[_Value] = []  # for each layer so far, the value behind it
         self.labels: list[str] = []
-        self.widths: list[int] = []  # of the values between layers
-        self.link: tuple[str, list[float]] | None = None
+        self.link: str | None = None
+        self.ending: list[str] = []  # of predict, behind raw
 
     # ---- constants
 
-    def constant(self, kind: str, name: str, values: np.ndarray, size: int) -> str:
+    def constant(self, kind: str, name: str, values: np.ndarray) -> str:
+        """The name of an array of int8_t, int32_t, float or double."""
         full = f"{self.prefix}{name}"
-        flat = values.ravel().tolist() if kind == "int8_t" else values.ravel()
-        items = [str(v) for v in flat] if kind == "int8_t" else [_float(v) for v in flat]
-        body = _wrapped(items, 24 if kind == "int8_t" else 8)
-        self.constants.append(f"{self.macro('CONSTANT')} {kind} {full}[{values.size}] = {{\n  {body}}};\n")
-        self.flash_bytes += size * values.size
+        write = {"float": _float, "double": _double}.get(kind, lambda v: str(int(v)))
+        flat = np.asarray(values).ravel()
+        body = _wrapped([write(v) for v in flat], 24 if kind == "int8_t" else 8)
+        self.constants.append(f"{self.macro('CONSTANT')} {kind} {full}[{flat.size}] = {{\n  {body}}};\n")
+        self.flash_bytes += _SIZES[kind] * flat.size
         return full
 
     def macro(self, name: str) -> str:
@@ -170,55 +194,134 @@ class _Network:
 
     # ---- layers
 
-    def tensors(self, layer: int) -> dict[str, tuple[int, int, int]]:
-        return {part: place for part, index, *place in self.core.tensors if index == layer}  # type: ignore[misc]
+    def tensors(self, layer: int) -> dict[str, np.ndarray]:
+        """The parameters and the state of a layer by name."""
+        listed: list[tuple[np.ndarray, list[Any]]] = [(self.parameters, list(self.core.tensors))]
+        listed.append((self.state, getattr(self.core, "states", [])))
+        return {
+            name: vector[offset : offset + rows * columns].reshape(rows, columns)
+            for vector, places in listed
+            for name, index, offset, rows, columns in places
+            if index == layer
+        }
 
-    def add_layers(self, rows: np.ndarray | None) -> None:
-        specs = self.core.layers
+    def add_layers(self) -> None:
+        specs: list[Any] = list(self.core.layers)
         loss = self.core.loss
-        link = None if loss is None else losses.get({"name": loss[0], **loss[1]}).row["link"]
-        seen = None if rows is None else np.asarray(rows, np.float64)
-        last_dense = max(i for i, (kind, *_) in enumerate(specs) if kind[0] == "dense")
-        for index, ((kind, _), activation, *_rest) in enumerate(specs):
+        self.link = None if loss is None else str(losses.get({"name": loss[0], **loss[1]}).row["link"])
+        for index, spec in enumerate(specs):
+            kind, numbers = spec["kind"]
             add = getattr(self, f"_add_{kind}", None)
             if add is None:
                 raise UnsupportedError(
                     f"expected layers that can be exported; received layer {index}, {kind!r}: save the model and load "
                     "it with the C library instead"
                 )
-            add(index, seen)
-            if activation is not None and not (index == last_dense and activation[0] == link):
+            add(index, spec, numbers)
+            activation = spec.get("activation")
+            taken = index == len(specs) - 1 and kind == "dense" and activation and activation[0] == self.link
+            if activation is not None and not taken:
                 self._activate(activation)
-        if link is not None and link != "linear":
-            self.link = (link, [])
-            self._need_activation(link)
+            self.after.append(self.values[-1])
+        if len(self.values) == 1:
+            self.call(f"memcpy({{out}}, {{in}}, {self.inputs} * sizeof(float));", self.inputs)
+        self._place()
+        if self.link not in (None, "linear"):
+            self._need_activation(str(self.link))
+            self.ending.append(self._activation_call(str(self.link), []))
+        self._add_target_scaling()
 
-    def _add_dense(self, index: int, _rows: np.ndarray | None) -> None:
-        place = self.tensors(index)
-        offset, inputs, units = place["kernel"]
-        kernel = self.parameters[offset : offset + inputs * units].reshape(inputs, units)
-        bias = "0"
+    def call(self, text: str, size: int, *, in_place: bool = False, other: _Value | None = None) -> None:
+        """The next call: from the last value ({in}, and {other}) to a new one ({out}) of `size` floats, which may be
+        the same memory when `in_place`."""
+        source, now = self.values[-1], len(self.calls)
+        reads = [source] if other is None else [source, other]
+        for value in reads:
+            value.last_use = now
+        made = _Value(size, now, now)
+        if in_place and source.place != "x":
+            made.shares = source
+        self.values.append(made)
+        self.calls.append((text, reads, made))
+
+    def _add_dense(self, index: int, _spec: Any, _numbers: Any) -> None:
+        tensors = self.tensors(index)
+        kernel = tensors["kernel"]
+        inputs, units = kernel.shape
         if self.int8:
             matrix, scales = quantize(kernel.astype(np.float64), np.ones(inputs))
-            self.exact[offset : offset + inputs * units] = (matrix * scales).ravel()
-            self.helpers.add("dense_int8")
-            weights = self.constant("int8_t", f"kernel_{index}", matrix, 1)
-            weights += ", " + self.constant("float", f"scale_{index}", scales, 4)
+            offset = next(place[0] for name, at, *place in self.core.tensors if at == index and name == "kernel")
+            self.exact[offset : offset + kernel.size] = (matrix * scales).ravel()
+            weights = self.constant("int8_t", f"kernel_{index}", matrix)
+            weights += ", " + self.constant("float", f"scale_{index}", scales)
         else:
-            self.helpers.add("dense")
-            weights = self.constant("float", f"kernel_{index}", kernel, 4)
-        if "bias" in place:
-            start = place["bias"][0]
-            bias = self.constant("float", f"bias_{index}", self.parameters[start : start + units], 4)
-        function = f"{self.prefix}dense_int8" if self.int8 else f"{self.prefix}dense"
-        self.calls.append(f"{function}({{in}}, {inputs}, {units}, {weights}, {bias}, {{out}});")
-        self.widths.append(units)
+            weights = self.constant("float", f"kernel_{index}", kernel)
+        function = "dense_int8" if self.int8 else "dense"
+        self.helpers.add(function)
+        bias = self._optional("float", index, tensors, "bias")
+        self.call(f"{self.prefix}{function}({{in}}, {inputs}, {units}, {weights}, {bias}, {{out}});", units)
 
-    def _add_dropout(self, _index: int, _rows: np.ndarray | None) -> None:
-        pass  # predictions pass by
+    def _optional(self, kind: str, index: int, tensors: dict[str, np.ndarray], name: str) -> str:
+        return self.constant(kind, f"{name}_{index}", tensors[name]) if name in tensors else "0"
 
-    def _need_activation(self, name: str) -> str:
-        row = activations.table.rows[name]
+    def _passes(self, _index: int, _spec: Any, _numbers: Any) -> None:
+        """A layer that only trains."""
+
+    _add_dropout = _add_gaussian_noise = _add_activation = _passes
+
+    def _add_normalization(self, index: int, _spec: Any, numbers: Any) -> None:
+        self.helpers.add("normalize")
+        tensors, n = self.tensors(index), self.values[-1].size
+        if not tensors["rows"][0, 0] > 0:
+            raise NotReadyError(f"expected a normalization that was adapted to data; received none in layer {index}")
+        shift, scale = (self.constant("double", f"{name}_{index}", tensors[name]) for name in ("shift", "scale"))
+        fill = self.constant("double", f"fill_{index}", tensors["fill"]) if numbers["missing"] else "0"
+        clip = _double(numbers["clip"])
+        self.call(f"{self.prefix}normalize({n}, {{in}}, {shift}, {scale}, {fill}, {clip}, {{out}});", n, in_place=True)
+
+    def _add_batch_normalization(self, index: int, _spec: Any, numbers: Any) -> None:
+        self.helpers.add("affine")
+        tensors, n = self.tensors(index), self.values[-1].size
+        shift = self.constant("double", f"mean_{index}", tensors["moving_mean"])
+        inverse = 1 / np.sqrt(tensors["moving_variance"] + numbers["epsilon"])
+        scale = self.constant("double", f"inverse_{index}", inverse)
+        both = ", ".join(self._optional("float", index, tensors, name) for name in ("gamma", "beta"))
+        self.call(f"{self.prefix}affine({n}, {{in}}, {shift}, {scale}, {both}, {{out}});", n, in_place=True)
+
+    def _add_layer_normalization(self, index: int, _spec: Any, numbers: Any) -> None:
+        self.helpers.add("layer_norm")
+        tensors, n = self.tensors(index), self.values[-1].size
+        both = ", ".join(self._optional("float", index, tensors, name) for name in ("gamma", "beta"))
+        epsilon = _double(numbers["epsilon"])
+        self.call(f"{self.prefix}layer_norm({n}, {{in}}, {both}, {epsilon}, {{out}});", n, in_place=True)
+
+    def _add_add(self, index: int, _spec: Any, numbers: Any) -> None:
+        first = index - int(numbers["layers"])
+        other = self.after[first - 1] if first > 0 else self.values[0]
+        n = self.values[-1].size
+        text = f"for (size_t i = 0; i < {n}; i++) {{out}}[i] = {{in}}[i] + {{other}}[i];"
+        self.call(text, n, in_place=True, other=other)
+
+    def _add_categorical(self, index: int, spec: Any, numbers: Any) -> None:
+        self.helpers.add("categorical")
+        columns, sizes = np.asarray(spec["columns"]), np.asarray(spec["sizes"])
+        wide, inputs = int(numbers["dimension"]), self.values[-1].size
+        coded = len(columns) * wide if wide else int((sizes + 1).sum())
+        names = [self.constant("int32_t", f"{n}_{index}", v) for n, v in (("columns", columns), ("sizes", sizes))]
+        table = self._optional("float", index, self.tensors(index), "embeddings")
+        arguments = f"{inputs}, {{in}}, {len(columns)}, {', '.join(names)}, {wide}, {table}"
+        self.call(f"{self.prefix}categorical({arguments}, {{out}});", inputs - len(columns) + coded)
+
+    def _add_target_scaling(self) -> None:
+        if not getattr(self.core, "target_scaling", False):
+            return
+        tensors = self.tensors(-1)
+        shift, spread = (self.constant("double", f"target_{n}", v.ravel()) for n, v in tensors.items())
+        self.ending.append(
+            f"for (size_t i = 0; i < {self.outputs}; i++) y[i] = (float)((double)y[i] * {spread}[i] + {shift}[i]);"
+        )
+
+    def _need_activation(self, name: str) -> None:
         scalar = f"{name}_value"
         if amalgamate.has_function(scalar):
             self.scalars.append(scalar)
@@ -226,23 +329,54 @@ class _Network:
             self.scalars.append("row_exp")
             self.helpers.add("softmax")
         elif name != "linear":
-            raise UnsupportedError(f"expected an activation that can be exported; received {row['name']!r}")
-        return scalar
+            raise UnsupportedError(f"expected an activation that can be exported; received {name!r}")
 
     def _activate(self, activation: tuple[str, Any]) -> None:
         name, numbers = activation
         self._need_activation(name)
-        call = self.activation_call(name, list(numbers.values()), "{out}", self.widths[-1])
-        if call:
-            self.calls.append(call)
+        if name != "linear":
+            n = self.values[-1].size
+            self.call(self._activation_call(name, list(numbers.values()), "{in}", "{out}", n), n, in_place=True)
 
-    def activation_call(self, name: str, numbers: list[float], y: str, n: int) -> str:
-        if name == "linear":
-            return ""
+    def _activation_call(self, name: str, numbers: list[float], x: str = "y", y: str = "y", n: int = 0) -> str:
+        n = n or self.outputs
         if name == "softmax":
-            return f"{self.prefix}softmax({n}, {y});"
+            return f"{self.prefix}softmax({n}, {x}, {y});"
         a = _float(numbers[0]) if numbers else "0"
-        return f"for (size_t i = 0; i < {n}; i++) {y}[i] = {self.prefix}{name}_value({y}[i], {a});"
+        return f"for (size_t i = 0; i < {n}; i++) {y}[i] = {self.prefix}{name}_value({x}[i], {a});"
+
+    # ---- memory
+
+    def _place(self) -> None:
+        """Every value gets its place: the last is the output, others share the working memory, large ones first."""
+        for value in self.values[1:]:
+            if value.shares is not None and value.shares.root().last_use > value.born:
+                value.shares = None  # someone reads the old value later
+            if value.shares is not None:
+                root = value.shares.root()
+                root.last_use = max(root.last_use, value.last_use)
+        self.values[-1].root().place = "y"
+        placed: list[tuple[int, int, _Value]] = []
+        free = [value for value in self.values[1:] if value.shares is None and not value.place]
+        for value in sorted(free, key=lambda value: -value.size):
+            at = 0
+            for start, end, other in sorted(placed, key=lambda p: p[0]):
+                together = other.born <= value.last_use and value.born <= other.last_use
+                if together and at < end and start < at + value.size:
+                    at = end
+            placed.append((at, at + value.size, value))
+            value.place = f"(scratch + {at})" if at else "scratch"
+        self.scratch = max((end for _, end, _ in placed), default=0)
+
+    def statements(self) -> list[str]:
+        """The calls, with their places."""
+        out = []
+        for text, reads, made in self.calls:
+            places = {"{in}": reads[0], "{other}": reads[-1], "{out}": made}
+            for mark, value in places.items():
+                text = text.replace(mark, value.root().place)
+            out.append(text)
+        return out
 
     # ---- labels
 
@@ -256,31 +390,9 @@ class _Network:
             raise ArgumentValueError(f"expected {classes} labels, one for each class; received {len(labels)}")
         self.labels = list(labels)
 
-    # ---- memory
-
-    def buffers(self) -> tuple[int, int]:
-        """Floats of the two buffers between which hidden layers alternate; the last layer writes to the output."""
-        hidden = self.widths[:-1]
-        return max(hidden[0::2], default=0), max(hidden[1::2], default=0)
-
-    def statements(self) -> list[str]:
-        """The calls with their buffers: x, then scratch halves in turn, then y."""
-        first, _ = self.buffers()
-        places = [f"scratch + {first}" if i % 2 and first else "scratch" for i in range(len(self.widths) - 1)] + ["y"]
-        out, at = [], -1
-        for call in self.calls:
-            if "{in}" in call:
-                at += 1
-                source = "x" if at == 0 else places[at - 1]
-                out.append(call.replace("{in}", source).replace("{out}", places[at]))
-            else:
-                place = places[at]
-                out.append(call.replace("{out}", f"({place})" if "+" in place and "[i]" in call else place))
-        return out
-
 
 def _measured(model: Sequential, network: _Network, rows: np.ndarray | None, path: str) -> Exported:
-    cost = (path, network.name, network.flash_bytes, 4 * sum(network.buffers()))
+    cost = (path, network.name, network.flash_bytes, 4 * network.scratch)
     if rows is None:
         return Exported(*cost)
     expected = model.predict(rows)
@@ -321,11 +433,63 @@ static inline void P_dense_int8(const float *x, size_t inputs, size_t units, con
 }
 """,
     "softmax": """
-static inline void P_softmax(size_t n, float *y) {
-  float largest = y[0];
-  for (size_t i = 1; i < n; i++) largest = y[i] > largest ? y[i] : largest;
-  const double inverse = 1 / P_row_exp(n, y, largest, y);
+static inline void P_softmax(size_t n, const float *x, float *y) {
+  float largest = x[0];
+  for (size_t i = 1; i < n; i++) largest = x[i] > largest ? x[i] : largest;
+  const double inverse = 1 / P_row_exp(n, x, largest, y);
   for (size_t i = 0; i < n; i++) y[i] = (float)((double)y[i] * inverse);
+}
+""",
+    "affine": """
+static inline void P_affine(size_t n, const float *x, const double *shift, const double *scale, const float *gamma,
+                            const float *beta, float *y) {
+  for (size_t i = 0; i < n; i++)
+    y[i] = (float)(((double)x[i] - shift[i]) * scale[i] * (gamma ? (double)gamma[i] : 1) +
+                   (beta ? (double)beta[i] : 0));
+}
+""",
+    "layer_norm": """
+static inline void P_layer_norm(size_t n, const float *x, const float *gamma, const float *beta, double epsilon,
+                                float *y) {
+  double sum = 0, squares = 0;
+  for (size_t i = 0; i < n; i++) sum += (double)x[i] - (double)x[0];
+  const double mean = (double)x[0] + sum / (double)n;
+  for (size_t i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+  const double variance = squares / (double)n + epsilon, inverse = variance > 0 ? 1 / sqrt(variance) : 0;
+  for (size_t i = 0; i < n; i++)
+    y[i] = (float)(((double)x[i] - mean) * inverse * (gamma ? (double)gamma[i] : 1) + (beta ? (double)beta[i] : 0));
+}
+""",
+    "normalize": """
+/* (x - shift) scale; a scale of 0 gives 0, of NaN x itself; NaN is replaced by `fill` (0: not), clip > 0 cuts. */
+static inline void P_normalize(size_t n, const float *x, const double *shift, const double *scale, const double *fill,
+                               double clip, float *y) {
+  for (size_t i = 0; i < n; i++) {
+    const double given = (double)x[i], value = given != given && fill ? fill[i] : given;
+    double z = (value - shift[i]) * scale[i];
+    if (!(scale[i] < 0) && !(scale[i] > 0) && value <= DBL_MAX && value >= -DBL_MAX) z = 0;
+    if (clip > 0) z = z > clip ? clip : z < -clip ? -clip : z;
+    y[i] = scale[i] != scale[i] ? x[i] : (float)z;
+  }
+}
+""",
+    "categorical": """
+/* The other columns first, then for each code column its slot (0: unknown, else 1 + code): one of size + 1 columns that
+ * is 1, or a row of `wide` numbers from the table. */
+static inline void P_categorical(size_t n, const float *x, size_t coded, const int32_t *columns, const int32_t *sizes,
+                                 size_t wide, const float *table, float *y) {
+  for (size_t i = 0, c = 0; i < n; i++) {
+    if (c < coded && (size_t)columns[c] == i) c++;
+    else *y++ = x[i];
+  }
+  for (size_t c = 0; c < coded; c++) {
+    const float code = x[columns[c]];
+    const int known = code >= 0 && code < (float)sizes[c] && !((float)(int32_t)code < code);
+    const size_t slot = known ? (size_t)code + 1 : 0, slots = (size_t)sizes[c] + 1, width = wide ? wide : slots;
+    for (size_t i = 0; i < width; i++) y[i] = wide ? table[slot * wide + i] : (float)(i == slot);
+    y += width;
+    if (wide) table += slots * wide;
+  }
 }
 """,
 }
@@ -371,7 +535,7 @@ def _header(network: _Network, exported: Exported, linkage: str) -> str:
 
 
 def _opening(network: _Network, exported: Exported, static: bool) -> str:
-    shape = " -> ".join(str(width) for width in [network.inputs, *network.widths])
+    shape = " -> ".join(str(value.size) for value in [network.values[0], *network.after])
     measured = ""
     if exported.max_error is not None:
         measured = (
@@ -403,7 +567,7 @@ def _opening(network: _Network, exported: Exported, static: bool) -> str:
 
 #define N_INPUTS {network.inputs}
 #define N_OUTPUTS {network.outputs}
-#define N_SCRATCH {max(1, sum(network.buffers()))} /* floats of working memory */
+#define N_SCRATCH {max(1, network.scratch)} /* floats of working memory */
 #ifndef N_CONSTANT
 #  define N_CONSTANT static const /* of the weights: a section attribute, for instance */
 #endif
@@ -443,24 +607,22 @@ def _classes(network: _Network) -> int:
 
 
 def _classifies(network: _Network) -> bool:
-    return network.outputs > 1 or bool(network.labels) or (network.link is not None and network.link[0] == "sigmoid")
+    return network.outputs > 1 or bool(network.labels) or (network.link == "sigmoid")
 
 
 def _definitions(network: _Network, own: str) -> list[str]:
     body = "".join(f"  {statement}\n" for statement in network.statements())
-    unused = "" if sum(network.buffers()) else "  (void)scratch;\n"
-    link = ""
-    if network.link is not None:
-        link = f"  {network.activation_call(*network.link, 'y', network.outputs)}\n"
+    unused = "" if network.scratch else "  (void)scratch;\n"
+    ending = "".join(f"  {statement}\n" for statement in network.ending)
     out = [
         f"\n{own}void P_raw_in(const float *x, float *y, float *scratch) {{\n{unused}{body}}}\n",
         f"\n{own}void P_predict_in(const float *x, float *y, float *scratch) {{\n"
-        f"  P_raw_in(x, y, scratch);\n{link}}}\n",
+        f"  P_raw_in(x, y, scratch);\n{ending}}}\n",
         f"\n{own}void P_predict(const float *x, float *y) {{\n  float scratch[N_SCRATCH];\n"
         "  P_predict_in(x, y, scratch);\n}\n",
     ]
     if _classifies(network):
-        threshold = "0" if network.link is not None and network.link[0] == "sigmoid" else "0.5f"
+        threshold = "0" if network.link == "sigmoid" else "0.5f"
         best = (
             "  int best = 0;\n  for (int i = 1; i < N_OUTPUTS; i++) best = y[i] > y[best] ? i : best;\n  return best;\n"
             if network.outputs > 1
