@@ -1,89 +1,286 @@
-/* Fuzzes the reader of model files: clang -fsanitize=fuzzer,address,undefined. An input is read as a file, and once
- * more as the header after its checksum, up to a NUL, followed by the parameters; lengths and checksums are made
- * right, since no mutation would. What loads must be usable. An empty corpus starts from a sample. */
+/* Fuzzes the readers of models and checkpoints: clang -fsanitize=fuzzer,address,undefined. Mutations know the file's
+ * shape: header and numbers are changed apart, vectors grow and shrink with every offset after them, and length,
+ * padding and checksum are made right again, since no blind mutation would. Nothing may take more memory than the file
+ * has bytes and a megabyte; what loads must be usable, and a checkpoint that a trainer accepts must let it train. An
+ * empty corpus starts from files that the library wrote; -max_len=2048 leaves those of whole checkpoints out. */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "file.h"
 #include "pynn.h"
 
-#define MAX_INPUT ((size_t)1 << 16)
-#define Q "\\\""
-#define NAMED(name) "{" Q "name" Q ":" Q name Q "}"
-
-static const char sample[] =
-    ",\"pynn.version\":\"1\",\"pynn.model\":\"{" Q "dtype" Q ":" Q "float32" Q "," Q "inputs" Q ":3," Q "seed" Q
-    ":18446744073709551615," Q "loss" Q ":{" Q "name" Q ":" Q "huber" Q "," Q "delta" Q ":1.5}," Q "layers" Q ":[{" Q
-    "kind" Q ":" Q "dense" Q "," Q "units" Q ":2," Q "use_bias" Q ":true," Q "activation" Q
-    ":" NAMED("relu") "," Q "kernel_initializer" Q ":" NAMED("glorot_uniform") "," Q "bias_initializer" Q ":" NAMED(
-        "zeros") "},{" Q "kind" Q ":" Q "dropout" Q "," Q "rate" Q
-                 ":0.25}]}\",\"classes\":\"\\u00e9\\n\"},\"layers.0.kernel\":{\"dtype\":\"F32\","
-                 "\"shape\":[3,2],\"data_offsets\":[0,24]},\"layers.0.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_"
-                 "offsets\":"
-                 "[24,32]}}\0"
-                 "32 bytes of parameters, no less."; /* the literal's own NUL is not one of them */
+enum { MOST = 1 << 16, SEEDS = 5, INPUTS = 3, OUTPUTS = 2, ROWS = 4 };
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
-  if ((size < 16 || seed % 64 == 0) && max_size >= sizeof sample - 1) memcpy(data, sample, size = sizeof sample - 1);
-  return LLVMFuzzerMutate(data, size, max_size);
+/* ---------------------------------------------------------------- memory */
+
+static size_t in_use, peak;
+
+static void *count_allocate(void *user, size_t size) {
+  (void)user;
+  void *memory = aligned_alloc(64, (size + 63) / 64 * 64);
+  if (memory) in_use += size;
+  if (in_use > peak) peak = in_use;
+  return memory;
 }
 
-static void load(const pynn_context *context, const unsigned char *bytes, size_t size) {
+static void count_release(void *user, void *memory, size_t size) {
+  (void)user;
+  in_use -= size;
+  free(memory);
+}
+
+static void require(int holds, const char *what) {
+  if (holds) return;
+  fprintf(stderr, "%s\n", what);
+  abort();
+}
+
+/* ---------------------------------------------------------------- seeds */
+
+static struct {
+  unsigned char *bytes;
+  size_t size;
+} seeds[SEEDS];
+static pynn_context *context;
+static pynn_trainer *trainer;
+static pynn_checkpoint *good; /* what the trainer is put back to */
+static char path[64];
+
+static void keep_seed(int i) {
+  FILE *file = fopen(path, "rb");
+  require(file != NULL, "a seed");
+  seeds[i].bytes = malloc(MOST);
+  seeds[i].size = fread(seeds[i].bytes, 1, MOST, file);
+  fclose(file);
+}
+
+static pynn_model *new_model(pynn_dtype dtype, int32_t n_layers) {
+  pynn_layer layers[3];
+  pynn_spec loss;
   pynn_model *model = NULL;
-  pynn_error error;
-  if (pynn_load_memory(&model, context, bytes, size, &error) != PYNN_OK) {
-    if (model || memchr(error.message, '\0', sizeof error.message) == NULL) abort();
-    return;
-  }
-  const char *parameters = pynn_model_parameters(model);
-  size_t n = (size_t)pynn_model_n_parameters(model) * pynn_dtype_size(pynn_model_dtype(model));
-  if (n > size || memcmp(parameters, bytes + size - n, n) != 0) abort(); /* little-endian machines */
-  pynn_model_metadata(model, "classes");
-  pynn_workspace *workspace = NULL;
-  if (pynn_model_inputs(model) < 64 && pynn_model_outputs(model) < 64 && n < 4096 &&
-      pynn_workspace_new(&workspace, model) == PYNN_OK) {
-    static const double zeros[64];
-    double out[64];
-    pynn_array x = pynn_matrix(zeros, PYNN_FLOAT64, 1, pynn_model_inputs(model));
-    pynn_predict(model, workspace, &x, 0, out, &error);
-    pynn_workspace_free(workspace);
-  }
-  pynn_model_free(model);
+  pynn_model_options options;
+  pynn_model_options_init(&options);
+  options.inputs = INPUTS, options.dtype = dtype;
+  pynn_dense(&layers[0], OUTPUTS, "leaky_relu");
+  pynn_dropout(&layers[1], 0.25);
+  pynn_dense(&layers[2], OUTPUTS, "tanh");
+  pynn_spec_named(&loss, PYNN_LOSS, "huber");
+  require(pynn_model_new(&model, context, &options, layers, n_layers, NULL) == PYNN_OK, "a model");
+  require(pynn_model_set_loss(model, &loss) == PYNN_OK, "a loss");
+  return model;
 }
 
-static void fix_checksum(unsigned char *bytes, size_t size) {
-  if (size >= CHECKSUM_OFFSET + CHECKSUM_DIGITS) file_checksum(bytes, size, (char *)bytes + CHECKSUM_OFFSET);
+static void train(void) {
+  static const float x[ROWS * INPUTS] = {1, 2, -1, 0.5f, 3, 1, 0, 1, 1, -2, 0, 1}, y[ROWS * OUTPUTS] = {1, 0, 1, 1};
+  pynn_data data = {pynn_matrix(x, PYNN_FLOAT32, ROWS, INPUTS), pynn_matrix(y, PYNN_FLOAT32, ROWS, OUTPUTS), {0}};
+  pynn_step step;
+  pynn_event events[3];
+  for (int i = 0; i < 3; i++) pynn_train_step(trainer, &data, &step, NULL);
+  pynn_trainer_events(trainer, events, 3, NULL);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static pynn_context *context;
-  static const char start[] = FILE_START "0000000000000000\"";
+static void make_seeds(void) {
+  static const double numbers[] = {1, 2, 3};
+  const pynn_metadata entries[] = {{"classes", "[\"\xC3\xA9\\n\"]"}};
+  const pynn_metadata settings[] = {
+      {"pynn.clip_norm", "0"}, {"pynn.guard", "{}"}, {"pynn.key", "0"}, {"pynn.optimizer", "{}"}, {"state", "{}"}};
+  const pynn_vector vectors[] = {
+      {"best", PYNN_FLOAT64, 3, numbers}, {"bytes", PYNN_UINT8, 5, numbers}, {"pynn.steps", PYNN_INT64, 1, numbers}};
+  for (int dtype = PYNN_FLOAT32; dtype <= PYNN_FLOAT64; dtype++) {
+    pynn_model *model = new_model((pynn_dtype)dtype, dtype == PYNN_FLOAT32 ? 1 : 3);
+    require(pynn_save(model, path, entries, 1, NULL) == PYNN_OK, "a file");
+    keep_seed(2 * dtype);
+    require(file_save(model, path, settings, 5, vectors, 3, NULL) == PYNN_OK, "a small checkpoint");
+    keep_seed(2 * dtype + 1);
+    pynn_model_free(model);
+  }
+  pynn_trainer_options options;
+  pynn_trainer_options_init(&options, NULL);
+  pynn_spec_named(&options.optimizer, PYNN_OPTIMIZER, "adam");
+  options.guard.policy = PYNN_POLICY_ROLLBACK;
+  options.guard.check_every = 2, options.guard.window = 8;
+  require(pynn_trainer_new(&trainer, new_model(PYNN_FLOAT32, 3), &options, NULL) == PYNN_OK, "a trainer");
+  train();
+  require(pynn_checkpoint_new(&good, trainer, NULL) == PYNN_OK, "a copy");
+  require(pynn_checkpoint_write(good, path, entries, 1, vectors, 2, NULL) == PYNN_OK, "a checkpoint");
+  keep_seed(4);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+  (void)argc, (void)argv;
   pynn_context_options options;
   pynn_context_options_init(&options);
   options.threads = 1;
-  if ((!context && pynn_context_new(&context, &options) != PYNN_OK) || size > MAX_INPUT) return 0;
+  options.allocator = (pynn_allocator){count_allocate, count_release, NULL};
+  require(pynn_context_new(&context, &options) == PYNN_OK, "a context");
+  snprintf(path, sizeof path, "fuzz_load_%ld", (long)getpid());
+  make_seeds();
+  return unlink(path);
+}
 
-  unsigned char *bytes = malloc(size + sizeof start + 128);
-  if (!bytes) return 0;
-  memcpy(bytes, data, size);
-  fix_checksum(bytes, size);
-  load(context, bytes, size);
+/* ---------------------------------------------------------------- mutation */
 
-  const unsigned char *nul = memchr(data, 0, size);
-  size_t text = nul ? (size_t)(nul - data) : size, tail = nul ? size - text - 1 : 0;
-  size_t header = (FILE_PREFIX + sizeof start - 1 + text + 63) / 64 * 64 - FILE_PREFIX;
+/* A file in two parts; `text` is the header without the spaces at its end. */
+struct parts {
+  char text[MOST + 1];
+  unsigned char data[MOST];
+  size_t n_text, n_data;
+};
+
+static int take_apart(struct parts *parts, const unsigned char *bytes, size_t size) {
+  uint64_t header = 0;
+  for (int i = FILE_PREFIX - 1; size >= FILE_PREFIX && i >= 0; i--) header = header << 8 | bytes[i];
+  if (size < FILE_PREFIX || size > MOST || header > size - FILE_PREFIX) return 0;
+  parts->n_text = (size_t)header;
+  parts->n_data = size - FILE_PREFIX - parts->n_text;
+  memcpy(parts->text, bytes + FILE_PREFIX, parts->n_text);
+  memcpy(parts->data, bytes + FILE_PREFIX + parts->n_text, parts->n_data);
+  while (parts->n_text > 0 && parts->text[parts->n_text - 1] == ' ') parts->n_text--;
+  parts->text[parts->n_text] = '\0';
+  return 1;
+}
+
+static size_t put_together(const struct parts *parts, unsigned char *bytes, size_t max_size) {
+  const size_t header = (FILE_PREFIX + parts->n_text + 63) / 64 * 64 - FILE_PREFIX;
+  const size_t size = FILE_PREFIX + header + parts->n_data;
+  if (size > max_size) return 0;
   for (int i = 0; i < FILE_PREFIX; i++) bytes[i] = (unsigned char)((uint64_t)header >> (8 * i));
   memset(bytes + FILE_PREFIX, ' ', header);
-  memcpy(bytes + FILE_PREFIX, start, sizeof start - 1);
-  memcpy(bytes + FILE_PREFIX + sizeof start - 1, data, text);
-  memcpy(bytes + FILE_PREFIX + header, data + size - tail, tail);
-  fix_checksum(bytes, FILE_PREFIX + header + tail);
-  load(context, bytes, FILE_PREFIX + header + tail);
-  free(bytes);
+  memcpy(bytes + FILE_PREFIX, parts->text, parts->n_text);
+  memcpy(bytes + FILE_PREFIX + header, parts->data, parts->n_data);
+  if (size >= CHECKSUM_OFFSET + CHECKSUM_DIGITS) file_checksum(bytes, size, (char *)bytes + CHECKSUM_OFFSET);
+  return size;
+}
+
+/* Text before `at`, then `number`, then what followed the digits there. */
+static void replace_number(struct parts *parts, size_t at, uint64_t number) {
+  char digits[24];
+  const size_t old = strspn(parts->text + at, "0123456789");
+  const size_t n = (size_t)snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
+  if (parts->n_text - old + n > MOST) return;
+  memmove(parts->text + at + n, parts->text + at + old, parts->n_text - at - old + 1);
+  memcpy(parts->text + at, digits, n);
+  parts->n_text += n - old;
+}
+
+static void change_a_number(struct parts *parts, unsigned random) {
+  static const uint64_t numbers[] = {0,  1,  2,       3,          4,          8,         1024,
+                                     64, 63, 1048576, UINT32_MAX, UINT64_MAX, INT64_MAX, UINT64_MAX / 8 + 1};
+  size_t at = parts->n_text ? random % parts->n_text : 0;
+  at += strcspn(parts->text + at, "0123456789");
+  if (at < parts->n_text) replace_number(parts, at, numbers[random / 7 % (sizeof numbers / sizeof *numbers)]);
+}
+
+/* One vector gets more or fewer numbers, and all offsets after it follow. */
+static void resize_a_vector(struct parts *parts, unsigned random) {
+  static const char shape[] = "\"shape\":[", offsets[] = "\"data_offsets\":[";
+  const int more = random % 2 ? 1 + (int)(random / 64 % 40) : -1;
+  int skip = (int)(random / 2 % 32);
+  size_t at = 0;
+  for (const char *place; (place = strstr(parts->text + at, shape)) && skip-- > 0;)
+    at = (size_t)(place - parts->text) + 1;
+  const char *place = strstr(parts->text + at, shape);
+  if (!place) return;
+  at = (size_t)(place - parts->text) + sizeof shape - 1;
+  const uint64_t count = strtoull(parts->text + at, NULL, 10);
+  const char *end = strstr(parts->text + at, offsets);
+  unsigned long long from, to;
+  if (!end || sscanf(end + sizeof offsets - 1, "%llu,%llu", &from, &to) != 2) return;
+  const uint64_t size = count && to > from && to - from <= 8 * count ? (to - from) / count : 8;
+  const uint64_t bytes = size * (uint64_t)(more < 0 ? 1 : more);
+  if ((more < 0 && (!count || to > parts->n_data || bytes > to)) || parts->n_data + bytes > MOST) return;
+  replace_number(parts, at, count + (uint64_t)more);
+  const uint64_t moved = more < 0 ? 0 - bytes : bytes;
+  for (int first = 1; (end = strstr(parts->text + at, offsets)); first = 0) {
+    at = (size_t)(end - parts->text) + sizeof offsets - 1;
+    from = strtoull(parts->text + at, NULL, 10);
+    if (!first) replace_number(parts, at, from + moved);
+    at += strcspn(parts->text + at, ",");
+    if (parts->text[at]) at++;
+    to = strtoull(parts->text + at, NULL, 10);
+    replace_number(parts, at, to + moved);
+  }
+  if (more > 0) memset(parts->data + parts->n_data, 1, bytes);
+  parts->n_data += moved;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
+  static struct parts parts;
+  const unsigned choice = seed % 16, random = seed / 16 * 2654435761u >> 4;
+  const int fresh = (int)(random % SEEDS);
+  if ((size < 64 || random % 61 == 0) && seeds[fresh].size <= max_size)
+    memcpy(data, seeds[fresh].bytes, size = seeds[fresh].size);
+  if (choice == 0 || !take_apart(&parts, data, size)) return LLVMFuzzerMutate(data, size, max_size);
+  if (choice < 8) parts.n_text = LLVMFuzzerMutate((uint8_t *)parts.text, parts.n_text, MOST);
+  else if (choice < 11) change_a_number(&parts, random);
+  else if (choice < 14) resize_a_vector(&parts, random);
+  else parts.n_data = LLVMFuzzerMutate(parts.data, parts.n_data, MOST);
+  parts.text[parts.n_text] = '\0';
+  const size_t made = put_together(&parts, data, max_size);
+  return made ? made : LLVMFuzzerMutate(data, size, max_size);
+}
+
+/* ---------------------------------------------------------------- reading */
+
+static void use_model(const pynn_model *model, const unsigned char *bytes, size_t size) {
+  const size_t n = (size_t)pynn_model_n_parameters(model) * pynn_dtype_size(pynn_model_dtype(model));
+  uint64_t header = 0;
+  for (int i = FILE_PREFIX - 1; i >= 0; i--) header = header << 8 | bytes[i];
+  require(n <= size - header, "parameters beyond the file");
+  require(memcmp(pynn_model_parameters((pynn_model *)model), bytes + FILE_PREFIX + header, n) == 0, "the parameters");
+  pynn_model_metadata(model, "classes");
+  pynn_workspace *workspace = NULL;
+  if (pynn_model_inputs(model) >= 64 || pynn_model_outputs(model) >= 64 || n >= 4096 || bytes[size - 1] % 8) return;
+  if (pynn_workspace_new(&workspace, model) != PYNN_OK) return;
+  static const double zeros[64];
+  double out[64];
+  pynn_array x = pynn_matrix(zeros, PYNN_FLOAT64, 1, pynn_model_inputs(model));
+  pynn_predict(model, workspace, &x, 0, out, NULL);
+  pynn_workspace_free(workspace);
+}
+
+static void use_checkpoint(const pynn_checkpoint *checkpoint, const unsigned char *bytes, size_t size) {
+  pynn_vector vector;
+  unsigned sum = 0;
+  use_model(pynn_checkpoint_model(checkpoint), bytes, size);
+  for (int32_t i = 0; i < pynn_checkpoint_n_vectors(checkpoint); i++) {
+    require(pynn_checkpoint_vector_at(checkpoint, i, &vector) == PYNN_OK, "a vector");
+    const unsigned char *numbers = vector.data;
+    for (size_t j = (size_t)vector.count * pynn_dtype_size(vector.dtype); j-- > 0;) sum += numbers[j];
+    require(strlen(vector.name) > 0, "a name");
+  }
+  require(sum < 255u * MOST, "numbers that can be read");
+  if (pynn_checkpoint_restore(checkpoint, trainer, NULL) != PYNN_OK) return;
+  train();
+  require(pynn_checkpoint_restore(good, trainer, NULL) == PYNN_OK, "the good state");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  pynn_model *model = NULL;
+  pynn_checkpoint *checkpoint = NULL;
+  pynn_error error;
+  if (size > MOST) return 0;
+  const size_t before = peak = in_use;
+  const pynn_status status = pynn_load_memory(&model, context, data, size, &error);
+  if (status != PYNN_OK) require(!model && memchr(error.message, '\0', sizeof error.message), "a message");
+  require(peak - before <= size + ((size_t)1 << 20), "memory of a model");
+  if (status == PYNN_OK) use_model(model, data, size);
+  pynn_model_free(model);
+  peak = in_use;
+  const pynn_status other = pynn_checkpoint_load_memory(&checkpoint, context, data, size, &error);
+  require(peak - before <= size + ((size_t)1 << 20), "memory of a checkpoint");
+  if (other == PYNN_OK) require(status == PYNN_OK, "a checkpoint that is no model");
+  else require(!checkpoint, "a checkpoint that failed");
+  if (other == PYNN_OK) use_checkpoint(checkpoint, data, size);
+  pynn_checkpoint_free(checkpoint);
+  require(in_use == before, "memory that was not given back");
   return 0;
 }
