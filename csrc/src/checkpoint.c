@@ -5,6 +5,7 @@
  * trainer that goes on; they are kept as texts and compared as texts. */
 #include "checkpoint.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #include "tables.h"
 #include "trainer.h"
 
-enum { SETTING = 1024 }; /* bytes of a setting's text, NUL included */
+enum { SETTING = 5120 }; /* bytes of a setting's text, NUL included: a schedule with all its boundaries fits */
 
 struct pynn_checkpoint {
   const pynn_context *context;
@@ -98,6 +99,7 @@ struct row {
 static const struct row rows[] = {
     NUMBER("steps", steps, 0, LARGEST),
     NUMBER("learning_rate", learning_rate, 0, 0),
+    NUMBER("rate_factor", rate_factor, 0, 0),
     VECTOR("slot.0", REAL, slot, 0, parameters),
     VECTOR("slot.1", REAL, slot, 1, parameters),
     VECTOR("slot.2", REAL, slot, 2, parameters),
@@ -212,6 +214,34 @@ static void put_clip_norm(struct json_writer *writer, const pynn_trainer *t) { j
 
 static void put_key(struct json_writer *writer, const pynn_trainer *t) { json_put_unsigned(writer, t->dropout_key); }
 
+static void put_numbers(struct json_writer *writer, const char *name, const double *numbers, int32_t n) {
+  json_put(writer, ",");
+  json_put_string(writer, name);
+  json_put(writer, ":[");
+  for (int32_t i = 0; i < n; i++) {
+    if (i > 0) json_put(writer, ",");
+    json_put_number(writer, numbers[i]);
+  }
+  json_put(writer, "]");
+}
+
+static void put_schedule(struct json_writer *writer, const pynn_trainer *t) {
+  const pynn_schedule *s = &t->schedule;
+  if (!t->scheduled) {
+    json_put(writer, "null");
+    return;
+  }
+  double boundaries[PYNN_MAX_BOUNDARIES];
+  const double warmup[] = {(double)s->warmup_steps, s->warmup_start_factor};
+  for (int32_t i = 0; i < s->n_boundaries; i++) boundaries[i] = (double)s->boundaries[i];
+  json_put(writer, "{");
+  file_put_spec(writer, "name", &s->spec, NULL);
+  put_numbers(writer, "warmup", warmup, 2);
+  put_numbers(writer, "boundaries", boundaries, s->n_boundaries);
+  put_numbers(writer, "values", s->values, s->n_boundaries ? s->n_boundaries + 1 : 0);
+  json_put(writer, "}");
+}
+
 static void put_guard(struct json_writer *writer, const pynn_trainer *t) {
   const pynn_guard *g = &t->watch.options;
   const struct {
@@ -242,10 +272,9 @@ static const struct {
   const char *key, *name;
   void (*put)(struct json_writer *, const pynn_trainer *);
 } settings[] = {
-    {"pynn.clip_norm", "clip_norm", put_clip_norm},
-    {"pynn.guard", "guard", put_guard},
-    {"pynn.key", "seed of dropout", put_key},
-    {"pynn.optimizer", "optimizer", put_optimizer},
+    {"pynn.clip_norm", "clip_norm", put_clip_norm}, {"pynn.guard", "guard", put_guard},
+    {"pynn.key", "seed of dropout", put_key},       {"pynn.optimizer", "optimizer", put_optimizer},
+    {"pynn.schedule", "schedule", put_schedule},
 };
 #define N_SETTINGS ((int32_t)(sizeof settings / sizeof *settings))
 
@@ -592,10 +621,13 @@ static pynn_status check_together(const pynn_checkpoint *c, const pynn_trainer *
   if (number_of(c, "pynn.guard.n_losses") >= (double)t->watch.options.window)
     return fail(error, PYNN_ERROR_FILE_FORMAT, "expected fewer losses than a window has; received %g",
                 number_of(c, "pynn.guard.n_losses"));
+  const double rate = number_of(c, "pynn.learning_rate"), factor = number_of(c, "pynn.rate_factor");
   pynn_spec spec = t->spec;
-  if (pynn_spec_set(&spec, "learning_rate", number_of(c, "pynn.learning_rate")) != PYNN_OK)
+  if (!t->scheduled && pynn_spec_set(&spec, "learning_rate", rate) != PYNN_OK)
     return fail(error, PYNN_ERROR_FILE_FORMAT, "expected a learning rate that the optimizer accepts; received %g",
-                number_of(c, "pynn.learning_rate"));
+                rate);
+  if (!(factor > 0 && factor <= DBL_MAX))
+    return fail(error, PYNN_ERROR_FILE_FORMAT, "expected a finite factor of the schedule above 0; received %g", factor);
   return PYNN_OK;
 }
 
