@@ -1,5 +1,5 @@
 # What other Cython modules may cimport: the C objects behind the classes. Small, because it is ABI.
-from pynn.libpynn cimport pynn_context, pynn_model, pynn_trainer, pynn_workspace
+from pynn.libpynn cimport pynn_checkpoint, pynn_context, pynn_model, pynn_trainer, pynn_workspace
 
 cdef class Context:
     cdef pynn_context *c
@@ -18,3 +18,8 @@ cdef class Model:
 cdef class Trainer:
     cdef pynn_trainer *c
     cdef readonly Model model
+
+cdef class Checkpoint:
+    cdef pynn_checkpoint *c
+    cdef readonly Context context
+    cdef object exclusive

@@ -718,6 +718,11 @@ cdef class Trainer:
         with self.model.exclusive:
             pynn_trainer_begin_epoch(self.c)
 
+    @property
+    def epoch_loss(self):
+        """Mean loss over the rows of the steps since the epoch began, to the same bits whatever the calls."""
+        return pynn_trainer_epoch_loss(self.c)
+
     def blame(self, x, targets, weights, order, int64_t first, int64_t count):
         """Where a step on rows order[first : first+count] first goes wrong: the fields of pynn_blame, None: nowhere."""
         cdef Data d = data(x, targets, weights, order, first, count)
@@ -794,6 +799,104 @@ cdef class Trainer:
         cdef pynn_layer_health h
         check(pynn_trainer_health(self.c, layer, &h))
         return h.activation_max, h.delta_max, h.gradient_max, h.gradient_norm
+
+
+# ---------------------------------------------------------------- checkpoints
+
+@cython.no_gc_clear  # what it refers to must outlive it
+cdef class Checkpoint:
+    """A trainer's state at one moment: a copy of it, or what `load_checkpoint` read. One thread uses it at a time."""
+
+    def __cinit__(self):
+        self.exclusive = allocate_lock()
+
+    def __init__(self, Trainer trainer not None):
+        cdef pynn_error error
+        cdef pynn_status status
+        if self.c != NULL:
+            raise errors.ArgumentValueError("expected a new Checkpoint; received one that was initialised before")
+        error.status = PYNN_OK
+        with trainer.model.exclusive, nogil:
+            status = pynn_checkpoint_new(&self.c, trainer.c, &error)
+        check(status, &error)
+        self.context = trainer.model.context
+
+    def __dealloc__(self):
+        pynn_checkpoint_free(self.c)
+
+    def take(self, Trainer trainer not None):
+        """Copy the trainer's state anew."""
+        cdef pynn_error error
+        cdef pynn_status status
+        error.status = PYNN_OK
+        with self.exclusive, trainer.model.exclusive, nogil:
+            status = pynn_checkpoint_take(self.c, trainer.c, &error)
+        check(status, &error)
+
+    def restore(self, Trainer trainer not None):
+        """Put a trainer and its model where this was taken."""
+        cdef pynn_error error
+        cdef pynn_status status
+        error.status = PYNN_OK
+        with self.exclusive, trainer.model.exclusive, nogil:
+            status = pynn_checkpoint_restore(self.c, trainer.c, &error)
+        check(status, &error)
+
+    def write(self, bytes path not None, dict texts not None, dict arrays not None):
+        """Write a copy to a file, with texts and arrays of one dimension beside it."""
+        cdef int32_t n_texts = <int32_t>len(texts), n_arrays = <int32_t>len(arrays)
+        cdef pynn_metadata *entries = <pynn_metadata *>calloc(n_texts + 1, sizeof(pynn_metadata))
+        cdef pynn_vector *vectors = <pynn_vector *>calloc(n_arrays + 1, sizeof(pynn_vector))
+        cdef const char *c_path = path
+        cdef pynn_error error
+        cdef pynn_status status
+        cdef View v
+        error.status = PYNN_OK
+        kept_texts = [(key.encode(), value.encode()) for key, value in texts.items()]
+        try:
+            if entries == NULL or vectors == NULL:
+                raise MemoryError
+            for i in range(n_texts):
+                entries[i].key, entries[i].value = kept_texts[i][0], kept_texts[i][1]
+            kept_arrays = [(name.encode(), view(array, name, True)) for name, array in arrays.items()]
+            for i in range(n_arrays):
+                v = kept_arrays[i][1]
+                vectors[i].name, vectors[i].dtype = kept_arrays[i][0], v.array.dtype
+                vectors[i].count, vectors[i].data = v.array.rows * v.array.columns, v.array.data
+            with self.exclusive, nogil:
+                status = pynn_checkpoint_write(self.c, c_path, entries, n_texts, vectors, n_arrays, &error)
+            check(status, &error)
+        finally:
+            free(entries)
+            free(vectors)
+
+    def text(self, str key not None):
+        """Text of the file that this was read from, or None."""
+        return text(pynn_checkpoint_entry(self.c, key.encode()))
+
+    def array(self, str name not None):
+        """Numbers of the file that this was read from: (name of the dtype, bytes)."""
+        cdef pynn_vector v
+        check(pynn_checkpoint_vector(self.c, name.encode(), &v))
+        return _DTYPE_NAMES[<int>v.dtype], (<const char *>v.data)[:v.count * <int64_t>pynn_dtype_size(v.dtype)]
+
+    @property
+    def inputs(self):
+        return pynn_model_inputs(pynn_checkpoint_model(self.c))
+
+
+def load_checkpoint(Context context not None, bytes path not None):
+    """The checkpoint in the file at `path`."""
+    cdef Checkpoint checkpoint = Checkpoint.__new__(Checkpoint)
+    cdef const char *c_path = path
+    cdef pynn_error error
+    cdef pynn_status status
+    error.status = PYNN_OK
+    with nogil:
+        status = pynn_checkpoint_load(&checkpoint.c, context.c, c_path, &error)
+    check(status, &error)
+    checkpoint.context = context
+    return checkpoint
 
 
 # ---------------------------------------------------------------- rows

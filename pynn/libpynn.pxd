@@ -313,6 +313,7 @@ cdef extern from "pynn.h" nogil:
         double nothing
     void pynn_trainer_losses(const pynn_trainer *trainer, pynn_losses *out)
     void pynn_trainer_begin_epoch(pynn_trainer *trainer)
+    double pynn_trainer_epoch_loss(const pynn_trainer *trainer)
 
     # blame
     ctypedef enum pynn_operation:
@@ -372,6 +373,25 @@ cdef extern from "pynn.h" nogil:
     pynn_status pynn_load_memory(pynn_model **out, const pynn_context *context, const void *bytes, size_t size,
                                  pynn_error *error)
     const char *pynn_model_metadata(const pynn_model *model, const char *key)
+
+    ctypedef struct pynn_checkpoint
+    ctypedef struct pynn_vector:
+        const char *name
+        pynn_dtype dtype
+        int64_t count
+        const void *data
+    pynn_status pynn_checkpoint_load(pynn_checkpoint **out, const pynn_context *context, const char *path,
+                                     pynn_error *error)
+    void pynn_checkpoint_free(pynn_checkpoint *checkpoint)
+    pynn_status pynn_checkpoint_restore(const pynn_checkpoint *checkpoint, pynn_trainer *trainer, pynn_error *error)
+    const pynn_model *pynn_checkpoint_model(const pynn_checkpoint *checkpoint)
+    const char *pynn_checkpoint_entry(const pynn_checkpoint *checkpoint, const char *key)
+    pynn_status pynn_checkpoint_vector(const pynn_checkpoint *checkpoint, const char *name, pynn_vector *out)
+    pynn_status pynn_checkpoint_new(pynn_checkpoint **out, const pynn_trainer *trainer, pynn_error *error)
+    pynn_status pynn_checkpoint_take(pynn_checkpoint *checkpoint, const pynn_trainer *trainer, pynn_error *error)
+    pynn_status pynn_checkpoint_write(const pynn_checkpoint *checkpoint, const char *path,
+                                      const pynn_metadata *entries, int32_t n_entries, const pynn_vector *vectors,
+                                      int32_t n_vectors, pynn_error *error)
 
     # advanced
     pynn_status pynn_gather(const pynn_array *x, const int64_t *order, int64_t count, void *out, pynn_error *error)

@@ -561,6 +561,9 @@ PYNN_API void pynn_trainer_losses(const pynn_trainer *trainer, pynn_losses *out)
 
 /* An epoch begins: units are dead anew until they are seen alive. */
 PYNN_API void pynn_trainer_begin_epoch(pynn_trainer *trainer);
+/* Mean loss over the rows of all steps applied since the epoch began, 0 without any; before each update, weighted, as
+ * pynn_step.loss. Its bits do not depend on how many steps a call made. */
+PYNN_API double pynn_trainer_epoch_loss(const pynn_trainer *trainer);
 
 /* ---------------------------------------------------------------- blame */
 

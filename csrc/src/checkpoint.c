@@ -98,6 +98,8 @@ struct row {
 /* A number's row or a vector's; a trainer's new field is a row here. */
 static const struct row rows[] = {
     NUMBER("steps", steps, 0, LARGEST),
+    NUMBER("epoch.loss", epoch_loss, 0, 0),
+    NUMBER("epoch.rows", epoch_rows, 0, LARGEST),
     NUMBER("learning_rate", learning_rate, 0, 0),
     NUMBER("rate_factor", rate_factor, 0, 0),
     VECTOR("slot.0", REAL, slot, 0, parameters),

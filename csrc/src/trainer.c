@@ -200,7 +200,13 @@ pynn_status pynn_trainer_statistics(const pynn_trainer *t, int32_t layer, pynn_s
   return PYNN_OK;
 }
 
+double pynn_trainer_epoch_loss(const pynn_trainer *t) {
+  return t->epoch_rows ? t->epoch_loss / (double)t->epoch_rows : 0;
+}
+
 void pynn_trainer_begin_epoch(pynn_trainer *t) {
+  t->epoch_loss = 0;
+  t->epoch_rows = 0;
   for (int32_t i = 0; t->w->observed && i < t->model->n_layers; i++)
     memset(t->w->observed[i].alive, 0, (size_t)t->model->layers[i].units);
 }
@@ -382,6 +388,8 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
     guard_note(t, PYNN_EVENT_CLIPPED, &(struct fault){PYNN_OPERATION_CLIP, -1, -1, -1, norm, 0}, first, rows);
   guard_applied(watch, norm * scale);
   if (t->w->observes) health_statistics(t);
+  t->epoch_loss += loss;
+  t->epoch_rows += rows;
   result->loss += loss;
   result->gradient_norm = norm;
   result->rows += rows;

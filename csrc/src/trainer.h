@@ -17,6 +17,8 @@ struct pynn_trainer {
   double rate_factor; /* of the schedule: what rollbacks have left of it */
   uint64_t dropout_key;
   int64_t steps;
+  double epoch_loss;  /* sum over the rows of the epoch's steps, one after the other whatever the calls */
+  int64_t epoch_rows; /* rows in them */
   pynn_workspace *w;
   void *gradient;
   void *slots[PYNN_MAX_SLOTS];

@@ -1,0 +1,321 @@
+"""Checkpoints of a run: what `fit` keeps in a file so that a killed run ends with the bits of one never stopped.
+
+`Checkpoint` says where and how often. `Saver` does it: it copies the state between two steps and lets a thread write
+the copy while steps go on. `describe` says what a run is of, and `Saver.load` refuses to go on with another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import warnings
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core, runtime
+from .errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    FileError,
+    FileFormatError,
+    NumericalError,
+    PynnError,
+    TrainingWarning,
+)
+
+if TYPE_CHECKING:
+    from .model import Sequential
+
+__all__ = ["Checkpoint", "Saver", "describe", "fingerprint"]
+
+VERSION = 1
+SAMPLED = 64  # rows that a fingerprint looks at
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where `fit` keeps its run, and how often.
+
+    The file is replaced at once or not at all: it is a whole checkpoint at any moment, whatever kills the program. A
+    last one is written when training ends, and at Ctrl-C. A state that is not finite, or that the guard suspects, is
+    not written over a good one. `pynn.load` reads the model in it.
+
+    Parameters
+    ----------
+    path : str or path
+    every_steps : int >= 1, optional
+        Steps from one checkpoint to the next.
+    every_seconds : float >= 0, optional
+        Or seconds; the default, without `every_steps`, is 60. 0: as often as the disk keeps up with. With both,
+        whichever comes first. When a write is not done by then, the next waits for it, training does not.
+    keep : int >= 1
+        Checkpoints kept in all: `path`, and the ones before it as ``path.1``, ``path.2``, ...
+    """
+
+    path: Any
+    every_steps: int | None = None
+    every_seconds: float | None = None
+    keep: int = 1
+
+    def __post_init__(self) -> None:
+        try:
+            os.fspath(self.path)
+        except TypeError:
+            raise ArgumentTypeError(f"expected path as a string or path; received path={self.path!r}") from None
+        for name, least in (("every_steps", 1), ("keep", 1)):
+            value = getattr(self, name)
+            if value is None and name == "every_steps":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise ArgumentTypeError(f"expected {name} as an integer; received {name}={value!r}")
+            if value < least:
+                raise ArgumentValueError(f"expected {name} >= {least}; received {name}={value!r}")
+        seconds = self.every_seconds
+        if seconds is None and self.every_steps is None:
+            object.__setattr__(self, "every_seconds", 60.0)
+        elif seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float, np.number))):
+            raise ArgumentTypeError(f"expected every_seconds as a number; received every_seconds={seconds!r}")
+        elif seconds is not None and not seconds >= 0:
+            raise ArgumentValueError(f"expected every_seconds >= 0; received every_seconds={seconds!r}")
+
+
+def checkpoint(value: Any) -> Checkpoint:
+    """A Checkpoint, or one at the given path."""
+    return value if isinstance(value, Checkpoint) else Checkpoint(value)
+
+
+# ---- what a run is of
+
+
+def fingerprint(array: Any) -> list[Any] | None:
+    """Shape, dtype and a hash of some rows."""
+    if array is None:
+        return None
+    n = array.shape[0]
+    rows = np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).astype(np.int64)) if n else np.empty(0, np.int64)
+    sample = array[rows]
+    sample = np.ascontiguousarray(sample.toarray() if hasattr(sample, "toarray") else sample)
+    return [list(array.shape), sample.dtype.str, f"{zlib.crc32(sample.tobytes()):08x}"]
+
+
+def describe(model: Sequential, optimizer: Any, run: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be the same in the run that goes on, as plain values; `run` is what `fit` knows of it."""
+    description = model.to_dict() | {"optimizer": optimizer.to_dict()} | dict(run)
+    return json.loads(json.dumps(description, default=str))
+
+
+def difference(kept: Any, given: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """Where two descriptions first differ: the place by name, and what stands there in both."""
+    if isinstance(kept, dict) and isinstance(given, dict):
+        for key in [*given, *(key for key in kept if key not in given)]:
+            found = difference(kept.get(key), given.get(key), f"{name}.{key}" if name else key)
+            if found:
+                return found
+        return None
+    if isinstance(kept, list) and isinstance(given, list) and len(kept) == len(given):
+        for i, (a, b) in enumerate(zip(kept, given, strict=True)):
+            found = difference(a, b, f"{name}[{i}]")
+            if found:
+                return found
+        return None
+    return None if kept == given else (name, kept, given)
+
+
+# ---- states as texts and arrays
+
+
+def pack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """`value` for JSON, its arrays moved (as copies) to `arrays`."""
+    if isinstance(value, np.ndarray):
+        name = f"array.{len(arrays)}"
+        arrays[name] = np.array(value).reshape(-1)
+        if arrays[name].dtype.hasobject:
+            raise ArgumentTypeError(f"expected states of numbers; received an array of dtype {value.dtype}")
+        return {"__array__": name, "shape": list(value.shape)}
+    if isinstance(value, Mapping):
+        return {str(key): pack(part, arrays) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [pack(part, arrays) for part in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ArgumentTypeError(
+        f"expected states of numbers, texts, lists, dicts and arrays; received {type(value).__name__} {value!r}: "
+        "give the callback or metric a state_dict() and load_state_dict() of such"
+    )
+
+
+def unpack(value: Any, read: Any) -> Any:
+    """What `pack` was given; `read` returns the array of a name."""
+    if isinstance(value, dict) and "__array__" in value:
+        return read(value["__array__"]).reshape(value["shape"])
+    if isinstance(value, dict):
+        return {key: unpack(part, read) for key, part in value.items()}
+    return [unpack(part, read) for part in value] if isinstance(value, list) else value
+
+
+def state_of(thing: Any) -> Any:
+    """The state of a callback or a metric: what its `state_dict` says, else all that it holds."""
+    return thing.state_dict() if hasattr(thing, "state_dict") else dict(vars(thing))
+
+
+def restore(thing: Any, state: Any) -> None:
+    if hasattr(thing, "load_state_dict"):
+        thing.load_state_dict(state)
+    else:
+        vars(thing).update(state)
+
+
+# ---- reading and writing
+
+
+class Saver:
+    """Keeps a run in a file. `save` returns when the state is copied; a thread writes it."""
+
+    def __init__(self, settings: Checkpoint, model: Sequential, description: dict[str, Any]) -> None:
+        self.settings, self.model, self.description = settings, model, description
+        self.path = os.fsencode(settings.path)
+        self.error: PynnError | None = None  # of the last write that failed, not yet said
+        self.saved_steps = -1  # of the last checkpoint that was begun, and when that was
+        self._time = time.monotonic()
+        self._copy: _core.Checkpoint | None = None
+        self._thread: threading.Thread | None = None
+        self._check_place()
+
+    def _check_place(self) -> None:
+        """Refuse before training what could never be written."""
+        folder = os.path.dirname(self.path) or b"."
+        what = os.fsdecode(self.path)
+        if b"\0" in self.path or not self.path:
+            raise ArgumentValueError(f"expected checkpoint as a path; received checkpoint={what!r}")
+        if not os.path.isdir(folder):
+            raise FileError(f"expected checkpoint in a folder that exists; received checkpoint={what!r}")
+        if os.path.isdir(self.path):
+            raise FileError(f"expected checkpoint as the path of a file; received checkpoint={what!r}, a folder")
+        if not os.access(os.path.dirname(os.path.realpath(self.path)), os.W_OK):
+            raise FileError(f"expected checkpoint in a folder that can be written; received checkpoint={what!r}")
+
+    # ---- when
+
+    def steps_left(self, steps: int) -> int | None:
+        """Steps that may be taken before the next checkpoint is due by their number."""
+        every = self.settings.every_steps
+        return None if every is None else every - steps % every
+
+    def due(self, steps: int) -> bool:
+        """Whether a checkpoint should be made after so many steps. Says what went wrong in the last one."""
+        self._say()
+        if self._thread is not None and self._thread.is_alive():
+            return False
+        every, seconds = self.settings.every_steps, self.settings.every_seconds
+        by_steps = every is not None and steps // every > max(self.saved_steps, 0) // every
+        return steps != self.saved_steps and (
+            by_steps or (seconds is not None and time.monotonic() - self._time >= seconds)
+        )
+
+    # ---- writing
+
+    def save(self, state: dict[str, Any], steps: int) -> None:
+        """Copy everything now and have it written."""
+        self._join()
+        arrays: dict[str, np.ndarray] = {}
+        packed = pack(state, arrays)
+        trainer = self.model.trainer(1)
+        if self._copy is None:
+            self._copy = _core.Checkpoint(trainer)
+        else:
+            self._copy.take(trainer)
+        texts = {
+            "python": json.dumps(self.model.remembered()),
+            "run": json.dumps({"version": VERSION, "description": self.description, "state": packed}),
+        }
+        self.saved_steps, self._time = steps, time.monotonic()
+        self._thread = threading.Thread(target=self._write, args=(self._copy, texts, arrays), name="pynn-checkpoint")
+        self._thread.start()
+
+    def _write(self, copy: _core.Checkpoint, texts: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
+        try:
+            self._rotate()
+            copy.write(self.path, texts, arrays)
+        except NumericalError:
+            pass  # not a state to keep; the next one may be
+        except OSError as error:
+            self.error = FileError(f"expected to keep older checkpoints of {os.fsdecode(self.path)!r}; {error}")
+        except PynnError as error:
+            self.error = error
+
+    def _rotate(self) -> None:
+        """path.1 becomes path.2, and so on; `path` gets the second name path.1 and stays where it is meanwhile."""
+        if self.settings.keep == 1 or not os.path.exists(self.path):
+            return
+        names = [self.path + b".%d" % n for n in range(1, self.settings.keep)]
+        for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
+            if os.path.exists(newer):
+                os.replace(newer, older)
+        new = names[0] + b".tmp"
+        if os.path.lexists(new):
+            os.unlink(new)
+        os.link(os.path.realpath(self.path), new)
+        os.replace(new, names[0])
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _say(self) -> None:
+        if self.error is not None:
+            error, self.error = self.error, None
+            warnings.warn(f"no checkpoint was written, training goes on: {error}", TrainingWarning, stacklevel=2)
+
+    def close(self) -> None:
+        """Wait for the write at hand."""
+        self._join()
+
+    def finish(self) -> None:
+        """Wait for the last write; raise what it failed with."""
+        self._join()
+        if self.error is not None:
+            raise self.error
+
+    # ---- reading
+
+    def load(self) -> tuple[_core.Checkpoint, dict[str, Any]] | None:
+        """What is in the file, if there is one: the core's checkpoint and the state that `save` was given."""
+        if not os.path.exists(self.path):
+            return None
+        kept = _core.load_checkpoint(runtime.context(), self.path)
+        name = os.fsdecode(self.path)
+        try:
+            run = json.loads(kept.text("run") or "{}")
+            if run.get("version") != VERSION:
+                raise ValueError(f"version {run.get('version')!r}")
+            state = unpack(run["state"], lambda name: _array(kept, name))
+            description = run["description"]
+        except (ValueError, KeyError, TypeError, AttributeError, PynnError) as error:
+            raise FileFormatError(f"expected a checkpoint of fit; received {name!r} ({error})") from None
+        found = difference(description, self.description)
+        if found:
+            what, there, here = found
+            raise ArgumentValueError(
+                f"expected to go on with the run in {name!r}, which has {what}={_short(there)}; received "
+                f"{what}={_short(here)}. Give that run's model, data and settings, another checkpoint, or resume=False"
+            )
+        return kept, state
+
+
+def _array(kept: _core.Checkpoint, name: str) -> np.ndarray:
+    dtype, data = kept.array(name)
+    return np.frombuffer(data, dtype).copy()
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:110]} ..."
