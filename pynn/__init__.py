@@ -8,6 +8,7 @@ _HOME = {
         "CSVLogger", "Callback", "EarlyStopping", "JSONLogger", "LambdaCallback", "LearningRateScheduler",
         "ModelCheckpoint", "ReduceLROnPlateau", "TensorBoard",
     ],
+    "checkpoint": ["Checkpoint"],
     "data": ["DataLoader", "train_test_split"],
     "embedding": ["get_cmake_dir", "get_include", "get_library_dir", "get_pkgconfig_dir"],
     "errors": [

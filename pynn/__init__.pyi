@@ -70,6 +70,9 @@ from .callbacks import (
 from .callbacks import (
     TensorBoard as TensorBoard,
 )
+from .checkpoint import (
+    Checkpoint as Checkpoint,
+)
 from .data import (
     DataLoader as DataLoader,
 )

@@ -246,10 +246,11 @@ class Saver:
             copy.write(self.path, texts, arrays)
         except NumericalError:
             pass  # not a state to keep; the next one may be
-        except OSError as error:
-            self.error = FileError(f"expected to keep older checkpoints of {os.fsdecode(self.path)!r}; {error}")
         except PynnError as error:
             self.error = error
+        except OSError as error:
+            what = os.fsdecode(self.path)
+            self.error = FileError(f"expected to keep the checkpoints before {what!r}; received '{error.strerror}'")
 
     def _rotate(self) -> None:
         """path.1 becomes path.2, and so on; `path` gets the second name path.1 and stays where it is meanwhile."""
@@ -278,6 +279,12 @@ class Saver:
     def close(self) -> None:
         """Wait for the write at hand."""
         self._join()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last write did; waits for it."""
+        self._join()
+        return self.error is not None
 
     def finish(self) -> None:
         """Wait for the last write; raise what it failed with."""

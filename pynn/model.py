@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _core, arrays, health, losses, optimizers, runtime
 from . import callbacks as callbacks_
+from . import checkpoint as checkpoint_
 from . import layers as layers_
 from . import metrics as metrics_
 from .data import DataLoader
@@ -130,6 +131,7 @@ class Sequential:
         self._trainer: _core.Trainer | None = None
         self._capacity = 0
         self._epoch = 0  # that the next fit on arrays begins with
+        self._chosen: tuple[Any, Any] = (None, None)  # the optimizer that the last fit began with, and ended with
 
     # ---- building
 
@@ -268,9 +270,7 @@ class Sequential:
             if self.optimizer.schedule is not None:
                 new.set_schedule(self.optimizer.schedule.core_schedule)
             if self._trainer is not None:
-                new.steps, new.rate_factor = self._trainer.steps, self._trainer.rate_factor
-                for to, source in zip(new.slots, self._trainer.slots, strict=True):
-                    np.asarray(to)[...] = np.asarray(source)
+                _core.Checkpoint(self._trainer).restore(new)
             self._trainer, self._capacity = new, batch_size
         return self._trainer
 
@@ -309,6 +309,8 @@ class Sequential:
         callbacks: Sequence[callbacks_.Callback] = (),
         verbose: Any = "auto",
         guard: Any = "raise",
+        checkpoint: Any = None,
+        resume: bool = False,
     ) -> History:
         """Train for some epochs.
 
@@ -343,6 +345,12 @@ class Sequential:
         callbacks : sequence of Callback
         guard : "raise", "skip", "rollback", "off" or Guard
             What is done about a step that would not be finite, or about a loss that runs away.
+        checkpoint : str, path or Checkpoint, optional
+            A file to keep the run in: every 60 seconds, or as a `Checkpoint` says, at the end and at Ctrl-C.
+        resume : bool
+            Go on with the run that `checkpoint` holds, if it is there: a run that was killed at any moment ends with
+            the bits of one that never stopped, in model, history and callbacks. Model, data and settings must be the
+            same but for `epochs`, which counts the whole run: more go on, a run that has them returns at once.
         verbose : "auto", 0, 1 or 2
             Nothing, a bar or lines on stderr; "auto" is a bar on a terminal and nothing elsewhere.
 
@@ -397,12 +405,37 @@ class Sequential:
             self.build(batches.inputs)
         if steps_per_epoch is not None:
             batches = Limited(batches, _integer("steps_per_epoch", steps_per_epoch, 1, 2**62))
-        training = Training(self, batches, validation, range(initial_epoch, epochs), callbacks, show, guard)
+        base = initial_epoch or self._epoch
+        training = Training(self, batches, validation, range(initial_epoch, epochs), callbacks, show, guard, base)
+        chosen = self._chosen[0] if self._chosen[1] is self.optimizer else self.optimizer
+        kept = None
+        if checkpoint is not None:
+            training.saver = self._saver(checkpoint, training, chosen)
+            kept = training.saver.load() if _boolean("resume", resume) else None
+        elif resume:
+            raise ArgumentValueError("expected checkpoint, the file to go on from, with resume=True; received none")
         try:
-            return training.run()
+            return training.run(kept)
         finally:  # the epochs finished count, however the run ended
+            self._chosen = chosen, self.optimizer
             if loader is not x:
-                self._epoch = (initial_epoch or self._epoch) + len(training.history)
+                self._epoch = training.base + len(training.history)
+
+    def _saver(self, checkpoint: Any, training: Training, chosen: Any) -> checkpoint_.Saver:
+        """What keeps a run in a file, with a description of all that must be the same to go on with it."""
+        validation = training.validation
+        if isinstance(validation, list):
+            held: Any = [[checkpoint_.fingerprint(part) for part in parts] for parts in validation]
+        else:
+            held = None if validation is None else type(validation).__name__
+        run = {
+            "guard": training.guard.to_dict(),
+            "callbacks": [type(callback).__name__ for callback in training.callbacks],
+            "data": training.batches.describe(),
+            "validation_data": held,
+            "initial_epoch": training.epochs.start,
+        }
+        return checkpoint_.Saver(checkpoint_.checkpoint(checkpoint), self, checkpoint_.describe(self, chosen, run))
 
     def _batches(self, loader: Any, guard: health.Guard) -> Batches:
         """What the loop trains on, checked as far as it lies in memory; cells that are not finite are left to a guard
@@ -587,9 +620,12 @@ class Sequential:
 
         Layers, parameters, loss, optimizer and metrics are kept; the optimizer's state is not.
         """
-        known = {"optimizer": self.optimizer and self.optimizer.to_dict(),
-                 "metrics": [m.name for m in self.metrics if type(m).__module__ == metrics_.__name__]}  # fmt: skip
-        self.core.save(_path(path), {"python": json.dumps(known)})
+        self.core.save(_path(path), {"python": json.dumps(self.remembered())})
+
+    def remembered(self) -> dict[str, Any]:
+        """What a file keeps of `compile` beside the loss, as plain values."""
+        return {"optimizer": self.optimizer and self.optimizer.to_dict(),
+                "metrics": [m.name for m in self.metrics if type(m).__module__ == metrics_.__name__]}  # fmt: skip
 
     def export_c(self, path: Any, **options: Any) -> Exported:
         """Write the model as one self-contained C99 header: see `pynn.export.export_c` for its options."""

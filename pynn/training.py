@@ -5,20 +5,24 @@ Between calls Python has its turn: metrics, callbacks, progress, Ctrl-C.
 
 from __future__ import annotations
 
+import itertools
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import arrays, causes, health, runtime
+from . import arrays, causes, checkpoint, health, runtime
 from .callbacks import Callback
 from .errors import ArgumentTypeError, ArgumentValueError, NumericalError, ShapeError, TrainingWarning
 from .health import Finding, Guard, Report
 from .history import History, StepResult
-from .metrics import Metric
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ __all__ = ["Batches", "Blocks", "Held", "Limited", "Loaded", "Streamed", "Traini
 # steps, rows, mean loss, gradient norm of the last step, batches left out, rows in them
 Progressed = tuple[int, int, float, float, int, int]
 Begin = Callable[[], None] | None  # called before each batch; None: batches need not be told apart
+Steps = Callable[[], int]  # called right before each call of the core: the most steps it may make
+State = dict[str, Any]
 
 SECONDS = 0.05  # of steps between two turns of Python
 OF_THE_DATA = ("input", "target", "sample_weight")  # operations whose fault is its own cause
@@ -40,6 +46,91 @@ def rows_at_once(model: Sequential, most: int = ROWS) -> int:
     return max(1, min(most, BYTES // (model.outputs * model.dtype.itemsize)))
 
 
+class Measure:
+    """The metrics of an epoch. They take in blocks of rows that no clock decides: so sums have the same bits however
+    many steps the calls of the core make."""
+
+    def __init__(self, model: Sequential) -> None:
+        self.model, self.metrics = model, model.metrics
+        self.begin()
+
+    def begin(self) -> None:
+        """Of an epoch."""
+        for metric in self.metrics:
+            metric.reset()
+        self.n, self.refused = 0, 0
+        self.out: Any = None  # predictions, targets and weights of the rows that wait, one after the other
+        self.y: Any = None
+        self.weights: Any = None
+
+    def room(self, batch_size: int) -> int:
+        """Rows that the next call may train on: whole batches."""
+        if not self.metrics:
+            return max(1, (1 << 16) // batch_size) * batch_size
+        most = max(batch_size, rows_at_once(self.model))
+        if most - self.n < batch_size:
+            self.flush()
+        return (most - self.n) // batch_size * batch_size
+
+    def predictions(self, rows: int) -> Any:
+        """Memory for those of the next rows; None: they are not wanted."""
+        if not self.metrics:
+            return None
+        if self.out is None or len(self.out) < self.n + rows:
+            grown = np.empty((max(self.n + rows, rows_at_once(self.model)), self.model.outputs), self.model.dtype)
+            grown[: self.n] = self.out[: self.n] if self.n else 0
+            self.out = grown
+        return self.out[self.n : self.n + rows]
+
+    def add(self, y: np.ndarray, weights: np.ndarray | None, done: Progressed) -> None:
+        """The rows of a call: their targets, and whether steps were refused; predictions are there already."""
+        if not self.metrics or not len(y):
+            return
+        if self.y is None or len(self.y) < self.n + len(y):
+            grown = np.empty((len(self.out), y.shape[1]), y.dtype)
+            grown[: self.n] = self.y[: self.n] if self.n else 0
+            self.y = grown
+        if weights is not None and (self.weights is None or len(self.weights) < self.n + len(y)):
+            grown = np.empty((len(self.out), 1), weights.dtype)
+            grown[: self.n] = self.weights[: self.n] if self.n else 0
+            self.weights = grown
+        rows = slice(self.n, self.n + len(y))
+        self.y[rows] = y
+        if weights is not None:
+            self.weights[rows] = weights.reshape(-1, 1)
+        self.n += len(y)
+        self.refused += done[4]
+
+    def flush(self) -> None:
+        """Take in the rows that wait; the predictions of batches left out are NaN."""
+        if self.n:
+            out, y = self.out[: self.n], self.y[: self.n]
+            weights = None if self.weights is None else self.weights[: self.n]
+            if self.refused:
+                kept = ~np.isnan(out).any(axis=1)
+                y, out, weights = y[kept], out[kept], None if weights is None else weights[kept]
+            for metric in self.metrics if len(y) else ():
+                metric.update(y, out, weights)
+        self.n, self.refused = 0, 0
+
+    def results(self) -> dict[str, float]:
+        self.flush()
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def state(self) -> State:
+        waiting = {name: getattr(self, name)[: self.n] for name in ("out", "y", "weights")
+                   if self.n and getattr(self, name) is not None}  # fmt: skip
+        metrics = [checkpoint.state_of(metric) for metric in self.metrics]
+        return {"metrics": metrics, "n": self.n, "refused": self.refused, "waiting": waiting}
+
+    def restore(self, state: State) -> None:
+        for metric, kept in zip(self.metrics, state["metrics"], strict=True):
+            checkpoint.restore(metric, kept)
+        self.n, self.refused = state["n"], state["refused"]
+        for name, array in state["waiting"].items():
+            setattr(self, name, array)
+
+
 class Batches:
     """Data to train on. `run` trains one epoch and yields after each call of the core."""
 
@@ -47,8 +138,32 @@ class Batches:
     rows: int | None = None  # in an epoch, when that is known
     numbers: Any = None  # of the rows of the batch at hand in the caller's data, where they differ
     at_hand: Any = None  # (X, y, weights), and the order, of the last call of the core
+    waits = True  # whether what waits for data may be interrupted
+    batch_size = 1  # rows, as far as that is known
 
-    def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
+    def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
+        raise NotImplementedError
+
+    def describe(self) -> State:
+        """What must be the same in a run that is resumed."""
+        return {}
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is known that nothing of the epoch is left."""
+        return False
+
+    @property
+    def unclear(self) -> bool:
+        """Whether the epoch may be over or not, and `state` could not tell."""
+        return False
+
+    def state(self, between: bool) -> State:
+        """Where the data stand, for `restore`; `between` two epochs or within one."""
+        raise NotImplementedError
+
+    def restore(self, state: State) -> None:
+        """Let the next `run` go on from there."""
         raise NotImplementedError
 
     def findings(self) -> list[Finding]:
@@ -64,6 +179,28 @@ class Loaded(Batches):
         self.inputs = None if data is None else data[0].shape[1]
         if loader.n_rows is not None:
             self.rows = min(len(loader) * loader.batch_size, loader.n_rows)
+        self.epoch, self.batch_size = loader.epoch, loader.batch_size
+        if self.rows is not None:
+            self.batch_size = min(self.batch_size, self.rows)
+
+    def describe(self) -> State:
+        loader = self.loader
+        names = ("n_rows", "batch_size", "shuffle", "drop_last", "seed", "on_bad_rows", "class_weight")
+        about = {name: getattr(loader, name) for name in names}
+        if self.data is None:
+            return {"loader": about | {"source": type(loader.source).__name__}}
+        parts = zip(("X", "y", "sample_weight"), self.data, strict=True)
+        return {"loader": about} | {name: checkpoint.fingerprint(part) for name, part in parts}
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.loader.state_dict()["epoch"] > self.epoch)
+
+    def state(self, between: bool) -> State:
+        return dict(self.loader.state_dict())
+
+    def restore(self, state: State) -> None:
+        self.loader.load_state_dict(state)
 
     def findings(self) -> list[Finding]:
         bad = self.loader.bad_rows
@@ -76,23 +213,24 @@ class Loaded(Batches):
         evidence = {"n_rows": bad["rows"], "n_cells": bad["cells"], "action": bad["action"]}
         return [Finding("nonfinite_input", "info", message, columns=columns, evidence=evidence)]
 
-    def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
+    def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
         loader = self.loader
         epoch, seen = loader.begin()
+        self.epoch = epoch
         if self.data is not None:
             order = None if loader.ordered else loader.order(epoch)
             yield from self.steps(
-                model, metrics, begin, self.data, order, seen * loader.batch_size, self.rows, epoch, 0
+                model, measure, begin, steps, self.data, order, seen * loader.batch_size, self.rows, epoch, 0
             )
             return
         for block in loader.blocks(epoch, seen):
             data = model.check_batch(block.x, block.targets, block.weights)
             self.numbers = block.numbers
-            yield from self.steps(model, metrics, begin, data, None, 0, len(block), epoch, seen)
+            yield from self.steps(model, measure, begin, steps, data, None, 0, len(block), epoch, seen)
             seen += -(-len(block) // loader.batch_size)
 
     def steps(
-        self, model: Sequential, metrics: Sequence[Metric], begin: Begin, data: tuple[Any, Any, Any], order: Any,
+        self, model: Sequential, measure: Measure, begin: Begin, steps: Steps, data: tuple[Any, Any, Any], order: Any,
         first: int, last: int | None, epoch: int, before: int,
     ) -> Iterator[Progressed]:  # fmt: skip
         """Steps over rows order[first : last] of checked arrays, which follow `before` batches of the epoch."""
@@ -101,13 +239,11 @@ class Loaded(Batches):
         last = x.shape[0] if last is None else last
         batch_size = min(self.loader.batch_size, last)
         trainer = model.trainer(batch_size)
-        most = batch_size if begin else rows_at_once(model) if metrics else 1 << 16
-        most = max(1, most // batch_size) * batch_size
-        out: Any = np.empty((min(most, last), model.outputs), model.dtype) if metrics else None
         while first < last:
             if begin:
                 begin()
-            count = min(most, last - first)
+            count = min(batch_size if begin else min(measure.room(batch_size), steps() * batch_size), last - first)
+            out = measure.predictions(count)
             try:
                 done = trainer.train(x, y, weights, order, first, count, batch_size, SECONDS, out)
             except NumericalError as error:
@@ -116,8 +252,7 @@ class Loaded(Batches):
                 raise causes.explain(error, model, named, order, at, min(batch_size, last - at), self.numbers) from None
             passed = done[1] + done[5]
             rows: Any = slice(first, first + passed) if order is None else order[first : first + passed]
-            if metrics:
-                update(metrics, y[rows], out[:passed], None if weights is None else weights[rows], done)
+            measure.add(y[rows], None if weights is None else weights[rows], done)
             first += passed
             self.loader.seen(epoch, before + -(-first // batch_size))
             yield done
@@ -127,19 +262,48 @@ class Streamed(Batches):
     """Anything that yields ``(xb, yb)`` or ``(xb, yb, wb)`` each time it is iterated."""
 
     def __init__(self, batches: Any) -> None:
-        self.batches = batches
+        self.batches, self.seen, self.skipped, self.exhausted = batches, 0, 0, True
+        self.waits = not self._has_state()
 
-    def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
-        for batch in self.batches:
+    def _has_state(self) -> bool:
+        return hasattr(self.batches, "state_dict") and hasattr(self.batches, "load_state_dict")
+
+    def describe(self) -> State:
+        return {"batches": type(self.batches).__name__}
+
+    def state(self, between: bool) -> State:
+        own = self.batches.state_dict() if self._has_state() else None
+        return {"seen": 0 if between else self.seen, "own": own}
+
+    @property
+    def unclear(self) -> bool:
+        length = len(self.batches) if hasattr(self.batches, "__len__") else 0
+        return self._has_state() and not self.exhausted and self.seen >= length
+
+    def restore(self, state: State) -> None:
+        self.seen = state["seen"]
+        if state["own"] is not None:
+            self.batches.load_state_dict(state["own"])
+        else:
+            self.skipped = self.seen
+
+    def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
+        skipped, self.skipped = self.skipped, 0
+        if not skipped:
+            self.seen = 0
+        for batch in itertools.islice(self.batches, skipped, None):
             x, y, weights = checked(model, batch)
-            out: Any = np.empty((len(x), model.outputs), model.dtype) if metrics else None
             if begin:
                 begin()
             self.numbers, self.at_hand = getattr(batch[0], "rows", None), ((x, y, weights), None)
-            done = one_step(model, x, y, weights, out, self.numbers)
-            if metrics:
-                update(metrics, y, out, weights, done)
+            self.exhausted = False
+            measure.room(len(x))
+            steps()
+            done = one_step(model, x, y, weights, measure.predictions(len(x)), self.numbers)
+            measure.add(y, weights, done)
+            self.seen += 1
             yield done
+        self.exhausted = True
 
 
 class Limited(Batches):
@@ -147,7 +311,27 @@ class Limited(Batches):
 
     def __init__(self, batches: Batches, steps: int) -> None:
         self.batches, self.most, self.inputs = batches, steps, batches.inputs
+        self.waits, self.batch_size = batches.waits, batches.batch_size
+        self.taken, self.resumed = 0, False
         self.calls: Iterator[Progressed] | None = None
+
+    def describe(self) -> State:
+        return self.batches.describe() | {"steps_per_epoch": self.most}
+
+    @property
+    def ended(self) -> bool:
+        return self.taken >= self.most
+
+    @property
+    def unclear(self) -> bool:
+        return self.batches.unclear
+
+    def state(self, between: bool) -> State:
+        return {"taken": 0 if between else self.taken, "batches": self.batches.state(self.calls is None)}
+
+    def restore(self, state: State) -> None:
+        self.taken, self.resumed = state["taken"], True
+        self.batches.restore(state["batches"])
 
     @property
     def numbers(self) -> Any:
@@ -160,14 +344,16 @@ class Limited(Batches):
     def findings(self) -> list[Finding]:
         return self.batches.findings()
 
-    def run(self, model: Sequential, metrics: Sequence[Metric], begin: Begin) -> Iterator[Progressed]:
-        steps, at_once = 0, begin or (lambda: None)
-        while steps < self.most:
-            fresh = self.calls is None
-            self.calls = self.calls or self.batches.run(model, metrics, at_once)
+    def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
+        at_once = begin or (lambda: None)
+        if self.ended:
+            self.taken = 0
+        while not self.ended:
+            fresh, self.resumed = self.calls is None and not self.resumed, False
+            self.calls = self.calls or self.batches.run(model, measure, at_once, steps)
             done = next(self.calls, None)
             if done is not None:
-                steps += done[0] + done[4]
+                self.taken += done[0] + done[4]
                 yield done
                 continue
             self.calls = None
@@ -175,13 +361,34 @@ class Limited(Batches):
                 raise ArgumentValueError("expected batches for steps_per_epoch; received an iterable that has run out")
 
 
-def update(metrics: Sequence[Metric], y: np.ndarray, out: np.ndarray, weights: Any, done: Progressed) -> None:
-    """Metrics of the rows that steps were taken on; the predictions of batches left out are NaN."""
-    if done[4]:
-        kept = ~np.isnan(out).any(axis=1)
-        y, out, weights = y[kept], out[kept], None if weights is None else weights[kept]
-    for metric in metrics if len(y) else ():
-        metric.update(y, out, weights)
+class Interrupts:
+    """Ctrl-C while a run is kept: it is raised at once where nothing is half done, else when `hear` is called. A second
+    one is raised at once anywhere. In the main thread only, and where nobody else handles it."""
+
+    def __init__(self, waits: bool) -> None:
+        self.waits = waits  # raise while data are waited for, too
+        self.safe, self.pending = True, False
+
+    def __enter__(self) -> None:
+        self.handler = None
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            self.handler = signal.signal(signal.SIGINT, self.handle)
+
+    def __exit__(self, *error: Any) -> None:
+        if self.handler is not None:
+            signal.signal(signal.SIGINT, self.handler)
+
+    def handle(self, number: int, frame: Any) -> None:
+        if self.pending or (self.safe and self.waits):
+            raise KeyboardInterrupt
+        self.pending = True
+
+    def hear(self) -> None:
+        if self.pending:
+            raise KeyboardInterrupt
 
 
 class Training:
@@ -196,8 +403,16 @@ class Training:
         callbacks: Sequence[Callback],
         progress: Progress,
         guard: Guard,
+        base: int = 0,
     ) -> None:
         self.guard = guard
+        self.base = base  # epochs that the model had seen before
+        self.saver: checkpoint.Saver | None = None
+        self.kept_at: tuple[int, int] | None = None  # the last checkpoint, if between two epochs
+        self.epoch, self.batch = epochs.start, 0  # that run next
+        self.within, self.begun = False, False  # an epoch; its first batch is done
+        self.measure = Measure(model)
+        self.interrupts = Interrupts(batches.waits)
         self.model, self.batches, self.validation, self.epochs = model, batches, validation, epochs
         self.callbacks, self.progress = callbacks, progress
         self.one_by_one = any(callback.uses_batches for callback in callbacks)
@@ -205,8 +420,9 @@ class Training:
         self.causes: list[Finding] = []  # of the first step that was refused, when the run went on
         model.stop_training = False
 
-    def run(self) -> History:
-        """All epochs. Ctrl-C ends them between two steps and keeps the model and the history."""
+    def run(self, kept: tuple[Any, State] | None = None) -> History:
+        """All epochs, or those that are left of a run that was `kept`. Ctrl-C ends them between two steps and keeps the
+        model and the history."""
         for callback in self.callbacks:
             callback.model = self.model
             callback.params = {"epochs": self.epochs.stop}
@@ -214,13 +430,18 @@ class Training:
         try:
             self.call("on_train_begin", logs)
             self.model.use_guard(self.guard)
-            for epoch in self.epochs:
-                logs = self.run_epoch(epoch)
-                if self.model.stop_training:
-                    break
+            if kept is not None:
+                logs = self.go_on(*kept)
+            with self.interrupts if self.saver else nullcontext():
+                while self.epoch < self.epochs.stop and not self.model.stop_training:
+                    logs = self.run_epoch(self.epoch)
+                if self.saver and self.model.built and (self.kept_at != self.place or self.saver.failed):
+                    self.keep()
         except KeyboardInterrupt:
             self.history.interrupted = True
             print(f"interrupted in epoch {len(self.history) + 1}; the model keeps its last step", file=sys.stderr)
+            if self.saver and self.interrupts.safe and self.model.built and self.tells_all:
+                self.keep()
         except NumericalError as error:
             self.keep_ledger(self.epochs.start + len(self.history))
             self.history.report = error.report or Report()
@@ -230,6 +451,8 @@ class Training:
             raise
         finally:
             self.progress.close()
+            if self.saver:
+                self.saver.close()
             self.end(logs)
         found = health.findings(self.history.ledger) + self.causes + causes.observed(self.model)
         self.history.report = Report(found + self.batches.findings())
@@ -239,7 +462,75 @@ class Training:
                 f"; history.ledger has all {len(self.history.ledger)} entries" if len(self.history.ledger) > 1 else ""
             )
             warnings.warn(f"{faults[0].message}. {faults[0].remedy}{more}", TrainingWarning, stacklevel=3)
+        if self.saver:
+            self.saver.finish()
         return self.history
+
+    @property
+    def tells_all(self) -> bool:
+        """Whether `state` would: not when an epoch's last step was taken and what ends it was not."""
+        return not self.batches.unclear and not (self.within and self.begun and self.batches.ended)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Of a checkpoint between two epochs."""
+        return self.epoch, self.steps()
+
+    def keep(self) -> None:
+        """Make a checkpoint."""
+        assert self.saver is not None
+        self.kept_at = None if self.within else self.place
+        self.saver.save(self.state(), self.steps())
+
+    def steps(self) -> int:
+        return int(self.model.trainer(1).steps)
+
+    def state(self) -> State:
+        """All that the rest of the run depends on and that the core does not keep."""
+        history = self.history
+        return {
+            "base": self.base, "epoch": self.epoch, "batch": self.batch, "within": self.within, "begun": self.begun,
+            "stopped": self.model.stop_training,
+            "history": {"epochs": history.epochs, "ledger": history.ledger, "lost": history.ledger_lost},
+            "data": self.batches.state(not (self.within and self.begun)),
+            "measure": self.measure.state() if self.within else None,
+            "causes": [asdict(finding) for finding in self.causes],
+            "callbacks": [checkpoint.state_of(callback) for callback in self.callbacks],
+        }  # fmt: skip
+
+    def go_on(self, core: Any, state: State) -> dict[str, float]:
+        """Be where `state` was taken; returns the logs of the last epoch."""
+        if not self.model.built:
+            self.model.build(core.inputs)
+        core.restore(self.model.trainer(self.batches.batch_size))
+        self.model.keep_learning_rate()
+        self.base, self.epoch, self.batch = state["base"], state["epoch"], state["batch"]
+        self.within, self.begun = state["within"], state["begun"]
+        history = self.history
+        history.epochs, history.ledger = state["history"]["epochs"], state["history"]["ledger"]
+        history.ledger_lost = state["history"]["lost"]
+        self.causes = [Finding(**finding) for finding in state["causes"]]
+        self.batches.restore(state["data"])
+        if self.within:
+            self.measure.restore(state["measure"])
+        for callback, kept in zip(self.callbacks, state["callbacks"], strict=True):
+            checkpoint.restore(callback, kept)
+        self.model.stop_training = state["stopped"]
+        return history[-1] if len(history) else {}
+
+    def pause(self) -> None:
+        """Between two steps or two epochs: Ctrl-C is heard, a checkpoint made when it is time."""
+        self.interrupts.safe = True
+        if self.saver:
+            self.interrupts.hear()
+            if self.tells_all and self.saver.due(self.steps()):
+                self.keep()
+
+    def before_steps(self) -> int:
+        """From here to the next `pause` things change; the most steps that may be taken until then."""
+        self.interrupts.safe = False
+        left = self.saver.steps_left(self.steps()) if self.saver and self.model.built else None
+        return 1 << 40 if left is None else left
 
     def keep_ledger(self, epoch: int) -> None:
         """What the guard did, into the history and the progress output; the learning rate it left is the model's."""
@@ -265,11 +556,15 @@ class Training:
         self.model.keep_learning_rate()
 
     def run_epoch(self, epoch: int) -> dict[str, float]:
-        """One epoch and its validation; its values are added to the history."""
+        """One epoch, or what is left of it, and its validation; its values are added to the history."""
         model, begin = self.model, time.perf_counter()
-        self.call("on_epoch_begin", epoch, {})
+        if not self.within:
+            self.interrupts.safe = False
+            self.call("on_epoch_begin", epoch, {})
+            self.begin_epoch()
         self.progress.begin(epoch, self.epochs.stop, self.batches.rows)
         logs = self.train(epoch)
+        self.interrupts.safe = False
         if self.validation is not None:
             self.call("on_test_begin", {})
             found = evaluate(model, self.validation, guarded=self.guard.policy != "off", data="validation")
@@ -279,29 +574,36 @@ class Training:
         self.progress.end(logs)
         self.history.epochs.append(logs)
         self.call("on_epoch_end", epoch, logs)
+        self.epoch, self.within = epoch + 1, False
+        self.pause()
         return logs
+
+    def begin_epoch(self) -> None:
+        self.measure.begin()
+        if self.model.built:
+            self.model.trainer(1).begin_epoch()
+        self.batch, self.within, self.begun = 0, True, False
+        self.interrupts.safe = True
 
     def train(self, epoch: int) -> dict[str, float]:
         """The steps of one epoch: the mean loss and the metrics, of each batch before its update."""
-        model, metrics = self.model, self.model.metrics
-        for metric in metrics:
-            metric.reset()
-        loss, rows, batch = 0.0, 0, 0
-        begin = (lambda: self.call("on_train_batch_begin", batch, {})) if self.one_by_one else None
-        calls = self.batches.run(model, metrics, begin)
-        if model.built:
-            model.trainer(1).begin_epoch()
+        model = self.model
+        begin = (lambda: self.call("on_train_batch_begin", self.batch, {})) if self.one_by_one else None
+        calls = self.batches.run(model, self.measure, begin, self.before_steps)
         while not model.stop_training:
             try:
                 steps, count, mean, norm, _, _ = next(calls)
             except StopIteration:
                 break
+            self.begun = True
             self.keep_ledger(epoch)
-            loss, rows, batch = loss + mean * count, rows + count, batch + steps
-            self.progress.advance(count, {"loss": loss / max(rows, 1)})
+            self.batch += steps
+            self.progress.advance(count, {"loss": model.trainer(1).epoch_loss})
             if self.one_by_one:
-                self.call("on_train_batch_end", batch - 1, {"loss": mean, "grad_norm": norm})
-        return {"loss": loss / max(rows, 1)} | {metric.name: metric.result() for metric in metrics}
+                self.call("on_train_batch_end", self.batch - 1, {"loss": mean, "grad_norm": norm})
+            if not model.stop_training:
+                self.pause()
+        return {"loss": model.trainer(1).epoch_loss if model.built else 0.0} | self.measure.results()
 
     def call(self, name: str, *arguments: Any) -> None:
         for callback in self.callbacks:

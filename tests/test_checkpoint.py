@@ -1,0 +1,608 @@
+"""Checkpoints: a run that was killed and goes on ends with the bits of one that never stopped; what else may happen."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pynn
+from pynn import checkpoint as checkpoint_
+from pynn import training
+
+ROWS = 330
+
+
+class KilledHere(BaseException):
+    """Stands for the end of the process: nothing of pynn catches it."""
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(ROWS, 4)).astype(np.float32)
+    return x, (x[:, 0] * x[:, 1] > 0).astype(np.int64)
+
+
+def make(optimizer=None, metrics=("accuracy", "mae", "r2"), dtype="float32", seed=5, layers=None):
+    layers = layers or [pynn.Dense(10, activation="relu"), pynn.Dropout(0.2), pynn.Dense(2)]
+    model = pynn.Sequential(layers, seed=seed, dtype=dtype)
+    model.compile("softmax_cross_entropy", optimizer or pynn.Adam(learning_rate=0.01), metrics)
+    return model
+
+
+def outcome(model):
+    """All that two runs of the same bits have in common."""
+    history = model.history
+    epochs = [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history]
+    slots = [np.asarray(slot).tobytes() for slot in model.trainer(1).slots]
+    ledger = json.dumps(history.ledger)
+    return model.parameters.tobytes(), slots, model.trainer(1).steps, model.learning_rate, epochs, ledger
+
+
+def run(setup, path=None, die_after=None, epochs=4, resume=False, every=7):
+    """One process's life: `setup` makes everything anew; dies after so many checkpoints were written."""
+    model, x, y, options = setup()
+    if path is None:
+        model.fit(x, y, epochs=epochs, **options)
+        return model
+    saved = 0
+
+    def save(self, state, steps, original=checkpoint_.Saver.save):
+        nonlocal saved
+        original(self, state, steps)
+        saved += 1
+        if saved == die_after:
+            self.finish()
+            raise KilledHere
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint_.Saver, "save", save)
+        settings = pynn.Checkpoint(path, every_steps=every)
+        try:
+            model.fit(x, y, epochs=epochs, checkpoint=settings, resume=resume, **options)
+        except KilledHere:
+            return None
+    return model
+
+
+def check_goes_on(setup, path, epochs=4, every=7, deaths=(1, 2, 3, 5, 8, 11)):
+    """Killed after each of some checkpoints, and once after every one: always the bits of the run without a stop."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pynn.TrainingWarning)
+        whole = run(setup, epochs=epochs)
+        expected = outcome(whole)
+        for deaths_at in [[n] for n in deaths] + [[1] * 40]:
+            path.unlink(missing_ok=True)
+            lives = 0
+            for death in deaths_at:
+                model = run(setup, path, death, epochs, resume=True, every=every)
+                lives += 1
+                if model is not None:
+                    break
+            if model is None:
+                model = run(setup, path, None, epochs, resume=True, every=every)
+            assert outcome(model) == expected
+        assert lives > 3
+    return whole, model
+
+
+def tensor(path, name):
+    """The numbers of a file that a reader of safetensors finds under a name."""
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    entry = json.loads(data[8:end])[name]
+    dtype = {"I64": "<i8", "F64": "<f8", "F32": "<f4"}[entry["dtype"]]
+    begin, stop = entry["data_offsets"]
+    return np.frombuffer(data[end + begin : end + stop], dtype).tolist()
+
+
+def patient():
+    """A callback that waits at the end of each epoch until the writer is done: then the next save finds it idle."""
+
+    def wait(epoch, logs):
+        for thread in threading.enumerate():
+            if thread.name == "pynn-checkpoint":
+                thread.join()
+
+    return pynn.LambdaCallback(on_epoch_end=wait)
+
+
+# ---- the same bits
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arrays(data, tmp_path, dtype, monkeypatch):
+    x, y = data
+    weights = np.linspace(0, 2, ROWS)
+    monkeypatch.setattr(training, "ROWS", 100)
+    options = {"validation_split": 0.2, "sample_weight": weights, "batch_size": 16}
+    check_goes_on(lambda: (make(dtype=dtype), x, y, dict(options)), tmp_path / "run.ckpt")
+
+
+def test_one_call_of_the_core_may_make_any_number_of_steps(data, tmp_path, monkeypatch):
+    """The clock decides how many steps a call makes, and no bit of the history."""
+    x, y = data
+    expected = None
+    for seconds in (0.05, 1e-9):
+        monkeypatch.setattr(training, "SECONDS", seconds)
+        model = make()
+        model.fit(x, y, epochs=2, batch_size=8)
+        expected = expected or outcome(model)
+        assert outcome(model) == expected
+
+
+@pytest.mark.parametrize("optimizer", [pynn.SGD(0.1, momentum=0.9), pynn.RMSprop(pynn.schedules.CosineDecay(0.01, 50))])
+def test_optimizers_and_schedules(data, tmp_path, optimizer):
+    check_goes_on(lambda: (make(optimizer), *data, {}), tmp_path / "run.ckpt", every=5)
+
+
+@pytest.mark.parametrize("policy", ["skip", "rollback"])
+def test_guards(data, tmp_path, policy):
+    """Rows that are no numbers and a learning rate that cannot go well: skips and rollbacks before and after."""
+    x, y = data[0].copy(), data[1]
+    x[17] = np.nan
+    guard = pynn.Guard(policy, snapshot_every=5, window=8, max_rollbacks=50, clip_z=2.0 if policy == "skip" else 0.0)
+    optimizer = pynn.SGD(1e5 if policy == "rollback" else 0.1, momentum=0.9)
+
+    def setup():
+        return make(optimizer), x, y, {"guard": guard, "batch_size": 16}
+
+    whole, _ = check_goes_on(setup, tmp_path / "run.ckpt", every=3)
+    kinds = {event["kind"] for event in whole.history.ledger}
+    assert ("rolled_back" if policy == "rollback" else "skipped") in kinds
+
+
+def test_callbacks(data, tmp_path):
+    """Early stopping stops at the same epoch with the same weights, plateaus too, and a log has each line once."""
+    x, y = data
+
+    def setup():
+        log = tmp_path / "log.csv"
+        callbacks = [
+            pynn.EarlyStopping("loss", patience=2, restore_best_weights=True, min_delta=0.02),
+            pynn.ReduceLROnPlateau("loss", patience=1, min_delta=0.02),
+            pynn.CSVLogger(log),
+        ]
+        return make(), x, y, {"callbacks": callbacks}
+
+    whole, _ = check_goes_on(setup, tmp_path / "run.ckpt", epochs=30)
+    assert 2 < len(whole.history) < 30
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == [str(i) for i in range(len(whole.history))]
+
+
+def test_batches_reported_one_by_one(data, tmp_path):
+    class Counts(pynn.Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_train_batch_end(self, batch, logs):
+            self.seen.append([batch, logs["loss"]])
+
+        def state_dict(self):
+            return {"seen": self.seen}
+
+        def load_state_dict(self, state):
+            self.seen = state["seen"]
+
+    made = []
+
+    def setup():
+        made.append(Counts())
+        return make(), *data, {"callbacks": [made[-1]]}
+
+    check_goes_on(setup, tmp_path / "run.ckpt", epochs=2)
+    assert made[0].seen == made[-1].seen
+    assert len(made[0].seen) == 22
+
+
+class Rows:
+    """A source of rows that lies in no memory."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __len__(self):
+        return len(self.array)
+
+    def read_rows(self, rows):
+        return self.array[rows]
+
+
+def sources(x, y, tmp_path):
+    np.save(tmp_path / "x.npy", x)
+    return {
+        "array": lambda: pynn.DataLoader(x, y, batch_size=16, shuffle=True, seed=9),
+        "memmap": lambda: pynn.DataLoader(np.load(tmp_path / "x.npy", mmap_mode="r"), y, batch_size=16, shuffle=True),
+        "rows": lambda: pynn.DataLoader(Rows(x), y, batch_size=16, shuffle=True, drop_last=True),
+        "ahead": lambda: pynn.DataLoader(Rows(x), y, batch_size=16, shuffle=True, prefetch=2),
+        "batches": lambda: [(x[i : i + 20], y[i : i + 20]) for i in range(0, ROWS, 20)],
+    }
+
+
+@pytest.mark.parametrize("source", ["array", "memmap", "rows", "ahead", "batches"])
+@pytest.mark.parametrize("steps_per_epoch", [None, 13])
+def test_sources(data, tmp_path, source, steps_per_epoch):
+    loader = sources(*data, tmp_path)[source]
+
+    class Batches:
+        def __iter__(self):
+            return iter(loader())
+
+    def setup():
+        return make(), Batches() if source == "batches" else loader(), None, {"steps_per_epoch": steps_per_epoch}
+
+    check_goes_on(setup, tmp_path / "run.ckpt", epochs=3)
+
+
+def test_an_iterable_with_a_state_of_its_own(data, tmp_path):
+    x, y = data
+
+    class Walk:
+        """Batches by a random walk, which only its state can bring back."""
+
+        def __init__(self):
+            self.rng, self.left = np.random.default_rng(1), 15
+
+        def __iter__(self):
+            if not self.left:
+                self.left = 15
+            while self.left:
+                self.left -= 1
+                rows = self.rng.integers(0, ROWS, 16)
+                yield x[rows], y[rows]
+
+        def state_dict(self):
+            return {"rng": self.rng.bit_generator.state, "left": self.left}
+
+        def load_state_dict(self, state):
+            self.rng.bit_generator.state, self.left = state["rng"], state["left"]
+
+    check_goes_on(lambda: (make(), Walk(), None, {}), tmp_path / "run.ckpt", epochs=3)
+
+
+def test_statistics_go_on(data, tmp_path):
+    guard = pynn.Guard(check_every=4)
+
+    def setup():
+        return make(), *data, {"guard": guard}
+
+    whole, model = check_goes_on(setup, tmp_path / "run.ckpt", epochs=2)
+    assert whole.statistics(0) == model.statistics(0) != {}
+
+
+# ---- finished runs, longer runs, other runs
+
+
+def test_a_finished_run_returns_at_once(data, tmp_path):
+    x, y = data
+    path = tmp_path / "run.ckpt"
+    first = make()
+    history = first.fit(x, y, epochs=3, checkpoint=path, resume=True)
+    assert len(history) == 3
+    again = make()
+    steps = []
+    watch = pynn.LambdaCallback(on_epoch_begin=lambda epoch, logs: steps.append(epoch))
+    with pytest.raises(pynn.ArgumentValueError, match=r"callbacks"):
+        again.fit(x, y, epochs=3, checkpoint=path, resume=True, callbacks=[watch])
+    again = make()
+    assert [dict(epoch) for epoch in again.fit(x, y, epochs=3, checkpoint=path, resume=True)] == history.epochs
+    assert outcome(again) == outcome(first)
+    assert again.fit(x, y, epochs=2, checkpoint=path, resume=True).epochs == history.epochs
+
+
+def test_more_epochs_go_on(data, tmp_path):
+    x, y = data
+    path = tmp_path / "run.ckpt"
+    whole = make()
+    whole.fit(x, y, epochs=6)
+    model = make()
+    for epochs in (2, 3, 6):
+        model.fit(x, y, epochs=epochs, checkpoint=path, resume=True)
+    assert outcome(model) == outcome(whole)
+    whole.fit(x, y, epochs=1)
+    model.fit(x, y, epochs=1)
+    assert model.parameters.tobytes() == whole.parameters.tobytes()
+
+
+def test_without_resume_a_run_starts_anew(data, tmp_path):
+    path = tmp_path / "run.ckpt"
+    models = [make(), make()]
+    for model in models:
+        model.fit(*data, epochs=2, checkpoint=path)
+    assert outcome(models[0]) == outcome(models[1])
+
+
+def other(**changes):
+    return lambda x, y: (make(**changes), x, y, {})
+
+
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("layers", other(layers=[pynn.Dense(11, activation="relu"), pynn.Dropout(0.2), pynn.Dense(2)])),
+        ("layers", other(layers=[pynn.Dense(10, activation="relu"), pynn.Dropout(0.3), pynn.Dense(2)])),
+        ("seed", other(seed=6)),
+        ("dtype", other(dtype="float64")),
+        ("optimizer", other(optimizer=pynn.Adam(learning_rate=0.02))),
+        ("optimizer", other(optimizer=pynn.SGD(0.01))),
+        ("metrics", other(metrics=["accuracy"])),
+        ("batch_size", lambda x, y: (make(), x, y, {"batch_size": 16})),
+        ("shuffle", lambda x, y: (make(), x, y, {"shuffle": False})),
+        ("guard", lambda x, y: (make(), x, y, {"guard": "skip"})),
+        ("data.X", lambda x, y: (make(), x * 2, y, {})),
+        ("data.X", lambda x, y: (make(), x.astype(np.float64), y, {})),
+        ("data.y", lambda x, y: (make(), x, 1 - y, {})),
+        ("n_rows", lambda x, y: (make(), x[:-1], y[:-1], {})),
+        ("data.sample_weight", lambda x, y: (make(), x, y, {"sample_weight": np.ones(ROWS)})),
+        ("validation_data", lambda x, y: (make(), x, y, {"validation_data": (x, y)})),
+        ("steps_per_epoch", lambda x, y: (make(), x, y, {"steps_per_epoch": 3})),
+    ],
+)
+def test_another_run_is_refused(data, tmp_path, what, change):
+    path = tmp_path / "run.ckpt"
+    make().fit(*data, epochs=1, checkpoint=path)
+    before = path.read_bytes()
+    model, x, y, options = change(*data)
+    log = tmp_path / "log"
+    with pytest.raises(pynn.ArgumentValueError, match=rf"expected to go on with the run in .*{what}.*received"):
+        model.fit(x, y, epochs=2, checkpoint=path, resume=True, **options)
+    assert path.read_bytes() == before
+    assert not log.exists()
+
+
+def test_arguments(data, tmp_path):
+    for bad, error in [
+        ({"path": 3}, TypeError), ({"every_steps": 0}, ValueError), ({"every_steps": 1.5}, TypeError),
+        ({"every_seconds": -1}, ValueError), ({"every_seconds": "1"}, TypeError), ({"keep": 0}, ValueError),
+    ]:  # fmt: skip
+        with pytest.raises(error, match="expected"):
+            pynn.Checkpoint(**({"path": "x"} | bad))
+    with pytest.raises(pynn.ArgumentValueError, match="resume=True"):
+        make().fit(*data, resume=True)
+    with pytest.raises(TypeError, match="resume"):
+        make().fit(*data, checkpoint=tmp_path / "x", resume="yes")
+    (tmp_path / "folder").mkdir()
+    for place in (tmp_path / "folder", tmp_path / "no" / "x", ""):
+        with pytest.raises((pynn.FileError, pynn.ArgumentValueError), match="expected checkpoint"):
+            make().fit(*data, checkpoint=place)
+    (tmp_path / "other").write_bytes(b"something else")
+    with pytest.raises(pynn.FileFormatError, match="other"):
+        make().fit(*data, checkpoint=tmp_path / "other", resume=True)
+    model = make()
+    model.fit(*data)
+    model.save(tmp_path / "model")
+    with pytest.raises(pynn.FileFormatError, match="checkpoint"):
+        model.fit(*data, checkpoint=tmp_path / "model", resume=True)
+
+
+def test_a_state_that_cannot_be_kept_is_said(data, tmp_path):
+    class Odd(pynn.Callback):
+        def state_dict(self):
+            return {"file": sys.stdout}
+
+    with pytest.raises(pynn.ArgumentTypeError, match="state_dict"):
+        make().fit(*data, checkpoint=tmp_path / "x", callbacks=[Odd()])
+
+
+# ---- the file
+
+
+def test_it_is_a_model(data, tmp_path):
+    path = tmp_path / "run.ckpt"
+    model = make()
+    model.fit(*data, epochs=2, checkpoint=path)
+    loaded = pynn.load(path)
+    assert np.array_equal(loaded.predict(data[0]), model.predict(data[0]))
+    assert loaded.evaluate(*data) == model.evaluate(*data)
+    assert loaded.optimizer == model.optimizer
+
+
+def test_it_is_a_safetensors_file(data, tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    model = make()
+    model.fit(*data, checkpoint=tmp_path / "run.ckpt")
+    tensors = safetensors.load_file(tmp_path / "run.ckpt")
+    assert np.array_equal(tensors["layers.0.kernel"], model.layers[0].kernel)
+    assert tensors["pynn.steps"].tolist() == [model.trainer(1).steps]
+    assert np.array_equal(tensors["pynn.slot.1"], np.asarray(model.trainer(1).slots[1]))
+
+
+def test_keep(data, tmp_path):
+    path = tmp_path / "run.ckpt"
+    settings = pynn.Checkpoint(path, every_steps=5, keep=3)
+    make().fit(*data, epochs=3, checkpoint=settings, callbacks=[patient()])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.ckpt", "run.ckpt.1", "run.ckpt.2"]
+    steps = [tensor(p, "pynn.steps") for p in (path, tmp_path / "run.ckpt.1", tmp_path / "run.ckpt.2")]
+    assert steps[0] == [33]
+    assert steps[0] > steps[1] > steps[2]
+    resumed, older = make(), tmp_path / "run.ckpt.2"
+    assert len(resumed.fit(*data, epochs=3, checkpoint=older, resume=True, callbacks=[patient()])) == 3
+
+
+def test_links_modes_and_names(data, tmp_path):
+    path = tmp_path / "läuft 😀.ckpt"
+    (tmp_path / "link").symlink_to(path)
+    make().fit(*data, checkpoint=tmp_path / "link")
+    path.chmod(0o640)
+    make().fit(*data, checkpoint=tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert len(make().fit(*data, checkpoint=path, resume=True)) == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_every_seconds(data, tmp_path):
+    saves = []
+
+    def save(self, state, steps, original=checkpoint_.Saver.save):
+        saves.append(steps)
+        original(self, state, steps)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint_.Saver, "save", save)
+        patch.setattr(training, "SECONDS", 1e-9)
+        settings = pynn.Checkpoint(tmp_path / "a", every_seconds=0)
+        make().fit(*data, epochs=3, checkpoint=settings, callbacks=[patient()])
+        often = len(saves)
+        make().fit(*data, epochs=3, checkpoint=tmp_path / "b")
+    assert often > 3
+    assert len(saves) == often + 1  # only the last one within a minute
+
+
+# ---- disks that fail
+
+
+def test_a_write_that_fails_is_said_and_training_goes_on(data, tmp_path, monkeypatch):
+    path = tmp_path / "run.ckpt"
+    expected = make()
+    expected.fit(*data, epochs=3)
+    make().fit(*data, epochs=1, checkpoint=path)
+    before = path.read_bytes()
+    model = make()
+    limited = f"""
+import resource, warnings, numpy as np, pynn, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_checkpoint import make
+x = np.load({str(tmp_path / "x.npy")!r}); y = np.load({str(tmp_path / "y.npy")!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+model = make()
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    try:
+        model.fit(x, y, epochs=3, checkpoint=pynn.Checkpoint({str(path)!r}, every_steps=11))
+    except pynn.FileError as error:
+        print("error:", error)
+print("warnings:", len([w for w in caught if "no checkpoint was written" in str(w.message)]))
+print(model.parameters.tobytes().hex())
+"""
+    for name, array in zip("xy", data, strict=True):
+        np.save(tmp_path / f"{name}.npy", array)
+    result = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("error: expected to write"), result.stdout
+    assert "File too large" in lines[0]
+    assert lines[1] in ("warnings: 1", "warnings: 2")
+    assert lines[2] == expected.parameters.tobytes().hex()
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.ckpt", "x.npy", "y.npy"]
+    del model
+
+
+def test_a_slow_disk_does_not_hold_training_up(data, tmp_path, monkeypatch):
+    released, begun = threading.Event(), []
+
+    def write(self, *arguments, original=checkpoint_.Saver._write):
+        begun.append(time.monotonic())
+        released.wait(60)
+        original(self, *arguments)
+
+    monkeypatch.setattr(checkpoint_.Saver, "_write", write)
+    ends = []
+
+    def end(epoch, logs):
+        ends.append(epoch)
+        if epoch == 9:
+            released.set()
+
+    callback = pynn.LambdaCallback(on_epoch_end=end)
+    make().fit(*data, epochs=10, checkpoint=pynn.Checkpoint(tmp_path / "x", every_steps=1), callbacks=[callback])
+    assert ends == list(range(10))
+    assert len(begun) <= 3  # the first one waited until the tenth epoch was over
+    assert (tmp_path / "x").exists()
+
+
+def test_a_numerical_fault_leaves_the_last_good_checkpoint(data, tmp_path):
+    x, y = data
+    path = tmp_path / "run.ckpt"
+
+    class Break(pynn.Callback):
+        def on_epoch_end(self, epoch, logs):
+            if epoch == 2:
+                self.model.parameters[0] = np.nan
+
+    settings = pynn.Checkpoint(path, every_steps=1)
+    with pytest.raises(pynn.NumericalError):
+        make().fit(x, y, epochs=5, checkpoint=settings, callbacks=[Break()])
+    good = pynn.load(path)
+    assert np.isfinite(good.parameters).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        make().fit(x, y, epochs=5, checkpoint=settings, callbacks=[Break()], guard="off")
+    assert np.isfinite(pynn.load(path).parameters).all()
+
+
+# ---- Ctrl-C
+
+
+def interrupt_at(step):
+    """Sends Ctrl-C to this process when a run has made so many steps."""
+
+    class Interrupt(pynn.Callback):
+        def __init__(self):
+            self.count = 0
+
+        def on_train_batch_end(self, batch, logs):
+            self.count += 1
+            if self.count == step:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def state_dict(self):
+            return {"count": self.count}
+
+        def load_state_dict(self, state):
+            self.count = state["count"]
+
+    return Interrupt()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("step", [1, 5, 11, 12, 30])
+def test_ctrl_c_keeps_the_run(data, tmp_path, step):
+    whole = make()
+    whole.fit(*data, epochs=3, callbacks=[interrupt_at(-1)])
+    path = tmp_path / "run.ckpt"
+    model = make()
+    history = model.fit(*data, epochs=3, checkpoint=path, callbacks=[interrupt_at(step)])
+    assert history.interrupted
+    assert model.trainer(1).steps in (step, step + (-step % 11 if step % 11 else 0))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = make()
+    assert not resumed.fit(*data, epochs=3, checkpoint=path, resume=True, callbacks=[interrupt_at(-1)]).interrupted
+    assert outcome(resumed) == outcome(whole)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_while_data_are_waited_for(data, tmp_path):
+    x, y = data
+
+    class Slow:
+        def __init__(self, wait):
+            self.wait = wait
+
+        def __iter__(self):
+            for i in range(0, ROWS, 30):
+                if self.wait and i == 90:
+                    os.kill(os.getpid(), signal.SIGINT)
+                    time.sleep(30)
+                yield x[i : i + 30], y[i : i + 30]
+
+    path = tmp_path / "run.ckpt"
+    model, begin = make(), time.monotonic()
+    assert model.fit(Slow(True), epochs=2, checkpoint=path).interrupted
+    assert time.monotonic() - begin < 20
+    assert model.trainer(1).steps == 3
+    whole, resumed = make(), make()
+    whole.fit(Slow(False), epochs=2)
+    resumed.fit(Slow(False), epochs=2, checkpoint=path, resume=True)
+    assert outcome(resumed) == outcome(whole)
