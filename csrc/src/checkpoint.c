@@ -123,6 +123,7 @@ static const struct row rows[] = {
     {"pynn.guard.losses", PYNN_FLOAT64, itself, 0, window, offsetof(struct pynn_trainer, watch.losses), 0, 0, 0},
     NUMBER("guard.n_losses", watch.n_losses, 0, PYNN_GUARD_WINDOW - 1),
     NUMBER("guard.best", watch.best, 0, 0),
+    NUMBER("guard.recent", watch.recent, 0, 0),
     NUMBER("guard.trivial", watch.trivial, 0, 0),
     NUMBER("guard.window_trivial", watch.window_trivial, 0, 0),
     NUMBER("guard.n_trivial", watch.n_trivial, 0, LARGEST),
