@@ -286,9 +286,9 @@ static pynn_status prepare(struct replay *r, pynn_dtype dtype, pynn_error *error
 
 static void release(struct replay *r) {
   const pynn_context *context = r->t->model->context;
-  const size_t n = (size_t)r->t->model->n_parameters;
-  context_release(context, r->gradient, n, r->kernels ? r->kernels->size : 1);
-  for (int i = 0; i < r->t->optimizer->n_slots; i++) context_release(context, r->slots[i], n, r->kernels->size);
+  const size_t n = (size_t)r->t->model->n_parameters, size = r->kernels ? r->kernels->size : 1;
+  context_release(context, r->gradient, n, size);
+  for (int i = 0; i < r->t->optimizer->n_slots; i++) context_release(context, r->slots[i], n, size);
   context_release(context, r->seen, r->w ? (size_t)r->w->widest : 1, 1);
   pynn_workspace_free(r->w);
   pynn_model_free(r->model);
