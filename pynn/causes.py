@@ -50,8 +50,8 @@ def explain(
             return bad_cells(name, data[name], cells, rows)
     fault = _diverged(model, error) if blame is None else _blamed(model, blame, rows)
     ended = re.search(r"; (after \d+ rollbacks|batch \d+ of a row of them)", str(error))
-    where = f" ({fault.where})" if fault.where else ""
-    error.args = (f"{fault.message}{where}{ended[0] if ended else ''}. {fault.remedy}",)
+    where = f"{fault.where}: " if fault.where else ""
+    error.args = (f"{where}{fault.message}{ended[0] if ended else ''}. {fault.remedy}",)
     error.layer, error.row = fault.layer, fault.rows[0] if fault.rows else None
     own = blame is not None and blame["operation"] in ("parameter", "optimizer_state")  # was there before the step
     at_hand = batch((data["X"], data["y"], data["sample_weight"]), order, first, count, rows)

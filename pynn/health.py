@@ -370,8 +370,8 @@ def bad_prediction(error: NumericalError, first: int, data: str | None = None) -
         spoken.code, "fault", message, remedy, layer=error.layer, rows=rows, columns=columns, evidence=evidence
     )
     error.row, error.report = row, Report([finding])
-    where = f" ({data + ' data, ' if data else ''}{finding.where})" if finding.where or data else ""
-    error.args = (f"{message}{where}. {remedy}",)
+    where = ", ".join(part for part in (data and f"{data} data", finding.where) if part)
+    error.args = (f"{where}: {message}. {remedy}",)
     return error
 
 

@@ -16,7 +16,10 @@ import pynn
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/guard.md", "pynn/datasets/data/README.md"]
+DOCUMENTS = [
+    "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/guard.md",
+    "pynn/datasets/data/README.md",
+]  # fmt: skip
 
 
 def blocks(language):

@@ -501,6 +501,32 @@ def test_healthy_runs_raise_no_alarm():
         assert not said, f"{name}: {said}"
 
 
+# ---- what a run leaves behind, however it ends
+
+
+@pytest.mark.parametrize("policy", ["raise", "skip", "rollback"])
+def test_a_stop_on_a_fault_keeps_the_last_good_checkpoint(policy, tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(320, 4)), rng.normal(size=(320, 1))
+
+    class Spoil(pynn.Callback):
+        def on_epoch_begin(self, epoch, logs):
+            if epoch == 2:
+                self.model.learning_rate = 1e300 if policy == "rollback" else 1e30
+
+    model = pynn.Sequential([pynn.Dense(4, activation="relu"), pynn.Dense(1)], dtype="float64" * (policy == "rollback")
+                            or "float32")  # fmt: skip
+    model.compile("mse", pynn.SGD(0.01))
+    path = tmp_path / "last.safetensors"
+    guard = pynn.Guard(policy=policy, max_rollbacks=2)
+    with pytest.raises(pynn.NumericalError):
+        model.fit(X, y, epochs=5, guard=guard, callbacks=[pynn.ModelCheckpoint(path), Spoil()], verbose=0)
+    assert len(model.history) == 2
+    assert model.history.ledger[-1]["kind"] == "refused"
+    assert pynn.load(path).evaluate(X, y)["loss"] < 10
+    assert np.isfinite(model.parameters).all()
+
+
 # ---- Ctrl-C
 
 
