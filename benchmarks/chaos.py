@@ -26,6 +26,22 @@ VALUES = (float("nan"), float("inf"), float("-inf"), 1e30, 1e38, 1e-40)
 POLICIES = ("raise", "skip", "rollback", "off")
 
 
+def between() -> list[Any]:
+    """Every kind of layer that can be made without arguments and stands between dense ones."""
+    found = []
+    for kind in pynn.layers.Layer.__subclasses__():
+        try:
+            layer = kind()
+            pynn.Sequential([pynn.Dense(4), layer, pynn.Dense(4)]).build(4).predict(np.zeros((1, 4)))
+        except (TypeError, pynn.PynnError):
+            continue
+        found.append(layer)
+    return found
+
+
+BETWEEN = between()
+
+
 class Scenario:
     """A model, data and one number out of place, all by the seed."""
 
@@ -45,14 +61,16 @@ class Scenario:
         self.inputs = int(rng.choice([1, 3, 20, 100]))
         self.outputs = int(rng.choice([1, 2, 10]))
         self.widths = [int(w) for w in rng.choice([1, 2, 16, 100, 1000], size=int(rng.integers(0, 3)))]
-        self.drop = bool(rng.random() < 0.2)
+        self.between = BETWEEN[int(rng.integers(len(BETWEEN)))] if rng.random() < 0.4 else None
         self.loader = bool(rng.random() < 0.5)  # fit sees a shuffled loader: rows must still be the data's
         self.X = rng.normal(size=(self.rows, self.inputs))
         self.y: Any = rng.uniform(0.1, 1, size=(self.rows, self.outputs))
         self.y /= self.y.sum(axis=1, keepdims=True)
         self.weights = rng.uniform(0.5, 2, size=self.rows)
         layers: list[Any] = [pynn.Dense(w, activation=self.activation) for w in self.widths]
-        layers += [pynn.Dropout(0.5)] * (self.drop and bool(layers)) + [pynn.Dense(self.outputs)]
+        if layers and self.between:
+            layers.insert(int(rng.integers(1, len(layers) + 1)), self.between)
+        layers += [pynn.Dense(self.outputs)]
         self.model = pynn.Sequential(layers, seed=seed, dtype=self.dtype)
         self.model.compile(self.loss, pynn.optimizers.get({"name": self.optimizer, "learning_rate": self.rate}))
         self.model.build(self.inputs)
@@ -88,6 +106,7 @@ class Scenario:
         shape = "-".join(map(str, [self.inputs, *self.widths, self.outputs]))
         return (
             f"seed {self.seed}: {shape} {self.activation} {self.loss} {self.optimizer}({self.rate:.3g}) {self.dtype} "
+            f"{self.between or ''} "
             f"{self.rows} rows by {self.batch}, {self.value} in {self.place} {self.cell}, {self.policy}"
         )
 

@@ -235,6 +235,16 @@ OPERATIONS = {
         SCALE,
         ("its input X·W + b",),
     ),
+    "forward": Operation(
+        "exploding_activation", "a value", "what layer {layer} computes is {value}", SCALE, ("its input",)
+    ),
+    "gradient": Operation(
+        "nonfinite_gradient",
+        "a gradient",
+        "a gradient of layer {layer}'s parameters is {value}",
+        SLOWER,
+        ("its input",),
+    ),
     "loss": Operation(
         "diverging_loss",
         "the loss",
