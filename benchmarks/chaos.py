@@ -59,12 +59,13 @@ class Scenario:
         self.batch = int(rng.choice([1, 2, 7, 32, 100, 512]))
         self.rows = self.batch * int(rng.integers(1, 5)) + int(rng.integers(0, self.batch))
         self.inputs = int(rng.choice([1, 3, 20, 100]))
-        self.outputs = int(rng.choice([1, 2, 10]))
+        columns = int(rng.choice([1, 2, 10]))
+        self.outputs = columns * (2 if pynn.losses.get(self.loss).row["pairs"] else 1)
         self.widths = [int(w) for w in rng.choice([1, 2, 16, 100, 1000], size=int(rng.integers(0, 3)))]
         self.between = BETWEEN[int(rng.integers(len(BETWEEN)))] if rng.random() < 0.4 else None
         self.loader = bool(rng.random() < 0.5)  # fit sees a shuffled loader: rows must still be the data's
         self.X = rng.normal(size=(self.rows, self.inputs))
-        self.y: Any = rng.uniform(0.1, 1, size=(self.rows, self.outputs))
+        self.y: Any = rng.uniform(0.1, 1, size=(self.rows, columns))
         self.y /= self.y.sum(axis=1, keepdims=True)
         self.weights = rng.uniform(0.5, 2, size=self.rows)
         layers: list[Any] = [pynn.Dense(w, activation=self.activation) for w in self.widths]
@@ -183,7 +184,7 @@ class Scenario:
             )
         except pynn.LabelError:
             assert self.place == "y"
-            return "refused: y is no probability"
+            return "refused: y is no probability, or no count"
         except pynn.NumericalError as error:
             if self.place == "sample_weight" and not np.isfinite(self.value):
                 assert error.report

@@ -236,7 +236,8 @@ def table(str kind):
             "name": text(row.name), "aliases": tuple((text(row.aliases) or "").split()), "fields": fields,
             "link": text(row.link), "initializer": text(row.initializer),
             "labels": bool(row.flags & PYNN_ROW_LABELS), "probabilities": bool(row.flags & PYNN_ROW_PROBABILITIES),
-            "rowwise": bool(row.flags & PYNN_ROW_ROWWISE),
+            "rowwise": bool(row.flags & PYNN_ROW_ROWWISE), "nonnegative": bool(row.flags & PYNN_ROW_NONNEGATIVE),
+            "pairs": bool(row.flags & PYNN_ROW_PAIRS),
         })
     return rows
 

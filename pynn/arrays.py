@@ -130,15 +130,17 @@ def as_targets(y: Any, rows: int, outputs: int, loss: Any) -> np.ndarray:
     ShapeError, DtypeError
         As `as_matrix`; or the shape does not fit the model's outputs.
     LabelError
-        A label is not an integer in 0 ... outputs-1, or a probability is outside [0, 1]; the row is named.
+        A label is not an integer in 0 ... outputs-1, or a target is outside what the loss takes; the row is
+        named.
     """
     rows_of = getattr(y, "rows", None)  # of a batch: the rows' numbers in the caller's data
     y = as_matrix(y, "y")
     if len(y) != rows:
         raise ShapeError(f"expected y with {rows} rows, one for each row of X; received y with {len(y)} rows")
     takes_labels = loss.row["labels"] and y.shape[1] == 1 and (outputs > 1 or y.dtype.kind in "iu")
-    if not takes_labels and y.shape[1] != outputs:
-        wanted = f"1 column of class labels or {outputs} columns" if loss.row["labels"] else f"{outputs} columns"
+    columns = outputs // 2 if loss.row["pairs"] else outputs
+    if not takes_labels and y.shape[1] != columns:
+        wanted = f"1 column of class labels or {outputs} columns" if loss.row["labels"] else f"{columns} columns"
         hint = "; one column for each class: numpy.eye(n)[y]" if y.shape[1] == 1 and y.dtype.kind in "iub" else ""
         raise ShapeError(
             f"expected y with {wanted}, as the last layer has units={outputs}; received y of shape {y.shape}{hint}"
@@ -146,10 +148,9 @@ def as_targets(y: Any, rows: int, outputs: int, loss: Any) -> np.ndarray:
     if takes_labels:
         return _as_labels(y, outputs, rows_of)
     if loss.row["probabilities"] and y.dtype.kind != "b" and (y.min() < 0 or y.max() > 1):
-        at = row, column = tuple(int(i) for i in np.argwhere((y < 0) | (y > 1))[0])
-        row = row if rows_of is None else int(rows_of[row])
-        message = f"expected y in [0, 1] with the loss {loss.name!r}; received y[{row}, {column}]={y[at]}"
-        raise _located(LabelError(message), row, column, y[at])
+        raise _refused("y in [0, 1]", y, (y < 0) | (y > 1), rows_of, loss)
+    if loss.row["nonnegative"] and y.min() < 0:
+        raise _refused("y >= 0", y, y < 0, rows_of, loss)
     return y
 
 
@@ -166,6 +167,13 @@ def _as_labels(y: np.ndarray, classes: int, rows: Any) -> np.ndarray:
 
         raise bad_labels(y[:, 0], np.flatnonzero(bad), classes, rows)
     return y.astype(np.int64) if y.dtype.kind == "f" else y
+
+
+def _refused(rule: str, y: np.ndarray, bad: np.ndarray, rows_of: Any, loss: Any) -> LabelError:
+    at = row, column = tuple(int(i) for i in np.argwhere(bad)[0])
+    row = row if rows_of is None else int(rows_of[row])
+    message = f"expected {rule} with the loss {loss.name!r}; received y[{row}, {column}]={y[at]}"
+    return _located(LabelError(message), row, column, y[at])
 
 
 def _located(error: Any, row: int, column: int, value: Any) -> Any:

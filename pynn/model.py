@@ -225,10 +225,27 @@ class Sequential:
             metrics = [metrics]
         loss, optimizer = losses.get(loss), optimizers.get(optimizer)
         chosen = [metrics_.get(metric) for metric in metrics or ()]
+        self._check_pairs(loss, chosen)
         if self._core is not None:
             self._core.set_loss(loss.core)
         self.loss, self.optimizer, self.metrics = loss, optimizer, chosen
         self._forget_training()
+
+    def _check_pairs(self, loss: Any, metrics: list[Any]) -> None:
+        """A loss of pairs needs an even number of outputs, and no metric knows what to do with them."""
+        if not loss.row["pairs"]:
+            return
+        units = next((layer.units for layer in reversed(self.layers) if hasattr(layer, "units")), 0)
+        if units % 2:
+            raise ShapeError(
+                f"expected a last layer with an even number of units for the loss {loss.name!r}, one mean and one "
+                f"log-variance for each target; received units={units}"
+            )
+        if metrics:
+            raise ArgumentValueError(
+                f"expected no metrics with the loss {loss.name!r}, whose predictions are means and log-variances; "
+                f"received metrics={[metric.name for metric in metrics]}"
+            )
 
     @property
     def learning_rate(self) -> float:

@@ -21,7 +21,7 @@ Numbers = dict[str, float]
 
 _SPELLINGS = {
     "sgd": "SGD", "rmsprop": "RMSprop", "adamw": "AdamW", "relu": "ReLU", "elu": "ELU", "selu": "SELU", "celu": "CELU",
-    "gelu": "GELU", "silu": "SiLU", "relu6": "ReLU6", "glu": "GLU",
+    "gelu": "GELU", "silu": "SiLU", "relu6": "ReLU6", "glu": "GLU", "nll": "NLL", "kl": "KL",
 }  # fmt: skip
 
 

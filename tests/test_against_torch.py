@@ -9,7 +9,7 @@ from pynn import activations, losses, optimizers
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
-ROWS, INPUTS, HIDDEN, OUTPUTS, STEPS = 16, 6, 8, 3, 20
+ROWS, INPUTS, HIDDEN, OUTPUTS, STEPS = 16, 6, 8, 4, 20
 
 ACTIVATIONS = {
     "linear": lambda z: z,
@@ -35,9 +35,27 @@ LOSSES = {
     "mean_squared_error": F.mse_loss,
     "mean_absolute_error": F.l1_loss,
     "huber": F.huber_loss,
+    "log_cosh": lambda z, t: torch.log(torch.cosh(z - t)).mean(),
+    "quantile": lambda z, t: torch.maximum((t - z) / 2, (z - t) / 2).mean(),
+    "poisson": F.poisson_nll_loss,
+    "gaussian_nll": lambda z, t: F.gaussian_nll_loss(z[:, :2], t, torch.exp(z[:, 2:]), eps=1e-300),
+    "hinge": lambda z, t: torch.relu(1 - torch.where(t > 0, 1, -1) * z).mean(),
+    "squared_hinge": lambda z, t: (torch.relu(1 - torch.where(t > 0, 1, -1) * z) ** 2).mean(),
     "softmax_cross_entropy": F.cross_entropy,
     "sigmoid_cross_entropy": F.binary_cross_entropy_with_logits,
+    "focal": lambda z, t: sigmoid_focal(z, t).mean(),
+    "kl_divergence": lambda z, t: F.kl_div(torch.log_softmax(z, 1), t, reduction="batchmean"),
 }
+
+
+def sigmoid_focal(z, t, gamma=2.0, alpha=0.25):
+    """As torchvision.ops.sigmoid_focal_loss is defined."""
+    p = torch.sigmoid(z)
+    wrong = p * (1 - t) + (1 - p) * t
+    weight = alpha * t + (1 - alpha) * (1 - t)
+    return weight * wrong**gamma * F.binary_cross_entropy_with_logits(z, t, reduction="none")
+
+
 OPTIMIZERS = {
     "sgd": [
         (pynn.SGD(0.05), lambda p: torch.optim.SGD(p, 0.05)),
@@ -78,6 +96,10 @@ def train_both(activation, loss, optimizer, torch_optimizer, clip=None):
         x = rng.normal(size=(ROWS, INPUTS))
         if loss == "softmax_cross_entropy":
             y = rng.integers(0, OUTPUTS, ROWS)
+        elif loss == "kl_divergence":
+            y = rng.dirichlet(np.ones(OUTPUTS), ROWS)
+        elif loss in ("poisson", "gaussian_nll"):
+            y = rng.poisson(2, (ROWS, OUTPUTS // (1 + (loss == "gaussian_nll")))).astype(float)
         elif losses.get(loss).row["probabilities"]:
             y = rng.integers(0, 2, (ROWS, OUTPUTS)).astype(float)
         else:

@@ -6,11 +6,15 @@ import pytest
 import pynn
 from pynn import activations, initializers, losses
 
-ROWS, INPUTS, OUTPUTS = 7, 5, 3
+ROWS, INPUTS, OUTPUTS = 7, 5, 4
 
 
 def targets_for(loss, outputs, rng):
     """Targets that the loss takes, in every form: (rows, outputs) numbers and, where they are, labels."""
+    if loss.row["pairs"]:
+        return [rng.normal(size=(ROWS, outputs // 2))]
+    if loss.row["nonnegative"]:
+        return [rng.poisson(2, size=(ROWS, outputs))]
     if not loss.row["probabilities"]:
         return [rng.normal(size=(ROWS, outputs))]
     forms = [rng.uniform(0.1, 0.9, size=(ROWS, outputs))]

@@ -237,6 +237,8 @@ typedef struct pynn_row {
 #define PYNN_ROW_LABELS 1u        /* loss: targets may be one column of integer class labels */
 #define PYNN_ROW_PROBABILITIES 2u /* loss: targets are numbers in [0, 1] */
 #define PYNN_ROW_ROWWISE 4u       /* activation: acts on a whole row (softmax) */
+#define PYNN_ROW_NONNEGATIVE 8u   /* loss: targets are numbers >= 0 */
+#define PYNN_ROW_PAIRS 16u        /* loss: an even number of outputs, targets have half as many columns */
 
 /* Number of rows; 0 for a number that is no table. Thread-safe. */
 PYNN_API int32_t pynn_table_size(pynn_table table);
@@ -369,7 +371,8 @@ PYNN_API int32_t pynn_model_n_tensors(const pynn_model *model);
 PYNN_API pynn_status pynn_model_tensor(const pynn_model *model, int32_t index, pynn_tensor *out);
 
 /* Chooses the loss (a PYNN_LOSS spec): predictions pass through its link, and a last activation that is this link is
- * computed by the loss from logits. INVALID_ARGUMENT for another table. Not while anything computes with the model. */
+ * computed by the loss from logits. INVALID_ARGUMENT for another table; SHAPE when the
+ * loss takes pairs of outputs and their number is odd. Not while anything computes with the model. */
 PYNN_API pynn_status pynn_model_set_loss(pynn_model *model, const pynn_spec *loss);
 /* The loss, or NULL when none was chosen. */
 PYNN_API const pynn_spec *pynn_model_loss(const pynn_model *model);

@@ -90,9 +90,9 @@ static int what_goes_in(struct replay *r, const struct batch *batch) {
       return 1;
     }
     if (batch->has_weights && r->w->weights[i] == 0)
-      memset(part(r, r->w->targets, i * model->outputs), 0, (size_t)model->outputs * r->kernels->size);
+      memset(part(r, r->w->targets, i * model->targets), 0, (size_t)model->targets * r->kernels->size);
   }
-  if (!batch->has_labels && replay_fault(r, PYNN_OPERATION_TARGET, -1, r->w->targets, r->rows, model->outputs, 1))
+  if (!batch->has_labels && replay_fault(r, PYNN_OPERATION_TARGET, -1, r->w->targets, r->rows, model->targets, 1))
     return 1;
   for (int32_t i = 0; i < model->n_tensors; i++) {
     const pynn_tensor *tensor = &model->tensors[i].view;
@@ -157,7 +157,7 @@ static int loss(struct replay *r, const struct batch *batch) {
   int bad = 0;
   for (int64_t i = 0; i < r->rows; i++) {
     const double weight = batch->has_weights ? r->w->weights[i] : 1;
-    const void *target = batch->has_labels ? NULL : part(r, r->w->targets, i * n);
+    const void *target = batch->has_labels ? NULL : part(r, r->w->targets, i * model->targets);
     const double value =
         model->loss->row_loss((size_t)n, logits + (size_t)(i * n) * r->kernels->size, target, r->w->labels[i],
                               weight / (double)r->rows, part(r, r->w->delta[0], i * n), model->loss_spec.values);
@@ -173,9 +173,9 @@ static int loss(struct replay *r, const struct batch *batch) {
   }
   if (!bad && !isfinite(sum))
     *r->out = (pynn_blame){.operation = PYNN_OPERATION_LOSS, .layer = -1, .tensor_row = -1, .value = sum, .n_cells = 1};
-  return bad || !isfinite(sum)
-             ? replay_operands(r, logits, r->rows * n, batch->has_labels ? NULL : r->w->targets, r->rows * n)
-             : 0;
+  return bad || !isfinite(sum) ? replay_operands(r, logits, r->rows * n, batch->has_labels ? NULL : r->w->targets,
+                                                 r->rows * model->targets)
+                               : 0;
 }
 
 void replay_row_of_gradient(struct replay *r, const struct job *job) {

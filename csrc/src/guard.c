@@ -149,7 +149,8 @@ static int window_is_bad(pynn_trainer *t) {
   v->doublings = v->weight_norm > 0 && norm > 2 * v->weight_norm && worse_than_nothing ? v->doublings + 1 : 0;
   v->weight_norm = norm;
   if (!worse_than_nothing) v->ran_away = 0;
-  const int bad = middle > factor * fmax(v->first_loss, trivial) || v->ran_away ||
+  const double measure = fmax(v->first_loss, trivial); /* not above 0 for the logarithm of a density */
+  const int bad = (measure > 0 && middle > factor * measure) || v->ran_away ||
                   (v->best > 0 && middle > factor * v->best && worse_than_nothing);
   if (!bad && middle < v->best) v->best = middle;
   v->recent = middle;
@@ -233,7 +234,8 @@ void guard_keep(pynn_trainer *t) {
   if (v->options.policy != PYNN_POLICY_ROLLBACK) return;
   const int any = v->snapshots[v->newest].good;
   if (any && v->since++ < v->options.snapshot_every) return;
-  const double usual = v->options.divergence * fmax(v->first_loss, trivial_loss(v));
+  const double measure = fmax(v->first_loss, trivial_loss(v));
+  const double usual = measure > 0 ? v->options.divergence * measure : (double)INFINITY;
   if (any && v->options.divergence > 0 && (v->ran_away || v->bad_windows || !(v->last_loss <= usual))) return;
   if (!any && !trainer_measure(t)) return; /* what the caller started from may be beyond help */
   v->newest = any ? (v->newest + 1) % SNAPSHOTS : v->newest;

@@ -85,7 +85,7 @@ static pynn_status search_targets(const struct search *s) {
     s->fault->row = row;
     if (!isfinite(weight)) return found(PYNN_OPERATION_SAMPLE_WEIGHT, "a sample weight", -1, s->fault, s->error);
     if (s->batch->has_labels || weight == 0) continue; /* a row of weight 0 is not there: its target may be anything */
-    if (!find(model->kernels, real_at(s, s->w->targets, i * model->outputs), 1, model->outputs, model->outputs,
+    if (!find(model->kernels, real_at(s, s->w->targets, i * model->targets), 1, model->targets, model->targets,
               s->fault))
       continue;
     s->fault->row = row;
@@ -207,7 +207,7 @@ static pynn_status search_row_losses(const struct search *s, const void *logits)
   for (int64_t i = 0; i < s->batch->rows; i++) {
     const double weight = s->batch->has_weights ? w->weights[i] : 1;
     if (weight == 0) continue;
-    const void *target = s->batch->has_labels ? NULL : real_at(s, w->targets, i * n);
+    const void *target = s->batch->has_labels ? NULL : real_at(s, w->targets, i * model->targets);
     *s->fault = no_cell(weight * model->loss->row_loss((size_t)n, real_at(s, logits, i * n), target, w->labels[i], 0,
                                                        NULL, model->loss_spec.values));
     if (isfinite(s->fault->value)) continue;

@@ -17,7 +17,8 @@ struct activation {
   double flat;     /* |z| beyond which the function hardly moves: statistics call it saturated; 0: never */
 };
 
-/* The loss of one row of n logits. The target is n numbers, or a class label when `target` is NULL.
+/* The loss of one row of n logits. The target is n numbers (n/2 with PYNN_ROW_PAIRS), or a
+ * class label when `target` is NULL.
  * Returns the loss in double; delta (may be NULL) <- scale * d loss / d logits, all zero when scale is 0. */
 struct loss {
   pynn_row row;

@@ -227,8 +227,11 @@ pynn_status pynn_model_set_loss(pynn_model *model, const pynn_spec *spec) {
   pynn_spec link, linear;
   if (pynn_spec_named(&link, PYNN_ACTIVATION, loss->row.link) || pynn_spec_named(&linear, PYNN_ACTIVATION, "linear"))
     return PYNN_ERROR_UNKNOWN_NAME;
+  const int pairs = (loss->row.flags & PYNN_ROW_PAIRS) != 0;
+  if (pairs && model->outputs % 2) return PYNN_ERROR_SHAPE;
   struct layer *last = &model->layers[model->n_layers - 1];
   model->has_loss = 1;
+  model->targets = pairs ? model->outputs / 2 : model->outputs;
   model->loss_spec = *spec;
   model->loss = loss;
   model->link_spec = link;

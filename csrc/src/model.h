@@ -31,6 +31,7 @@ struct pynn_model {
   pynn_dtype dtype;
   uint64_t seed;
   int64_t inputs, outputs;
+  int64_t targets; /* columns, once there is a loss: the outputs, or half of them */
   int32_t n_layers, n_tensors;
   struct layer *layers;
   struct tensor *tensors;

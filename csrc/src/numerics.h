@@ -340,7 +340,7 @@ static inline real gelu_(real z) {
   real a = size > TAIL_MAX ? TAIL_MAX : size, q = inverse(two_sum(a, TAIL_CENTRE));
   real G = POLYNOMIAL(gelu_tail, (a - TAIL_CENTRE) * q), half = R(0.5) * a, half_square = half * a;
   struct pair e = exp_negative(half_square, -residual(half_square, half, a), &scale);
-  real far = fma_(-G, e.hi * scale, (z > 0 ? z : 0) - G * (e.lo * scale));
+  real far = fma_(-times(G, e), scale, z > 0 ? z : 0);
   return size < R(0.9) ? near : far;
 }
 
@@ -370,20 +370,27 @@ static inline real row_max(size_t n, const real *z) {
   return lane[0];
 }
 
-/* e_i = e^(z_i - max), which is at most 1 (not stored when e is NULL); returns their sum. */
+/* e_i = e^(z_i - max), which is at most 1 (not stored when e is NULL). Returns their sum less 1: of the largest there
+ * is at least one, and what the others add keeps its relative accuracy beside it. */
 static inline double row_exp(size_t n, const real *z, real max, real *e) {
-  double lane[ROW_LANES] = {0}, sum = 0;
+  double lane[ROW_LANES] = {0}, ones[ROW_LANES] = {-1};
   real block[ROW_LANES];
   for (size_t i = 0; i < n; i += ROW_LANES) {
     size_t width = n - i < ROW_LANES ? n - i : ROW_LANES;
     for (size_t l = 0; l < ROW_LANES; l++) block[l] = -REAL_INFINITY;
-    for (size_t l = 0; l < width; l++) block[l] = z[i + l] - max;
-    for (size_t l = 0; l < ROW_LANES; l++) block[l] = exp_(block[l]);
-    for (size_t l = 0; l < ROW_LANES; l++) lane[l] += (double)block[l];
+    for (size_t l = 0; l < width; l++) block[l] = z[i + l];
+    for (size_t l = 0; l < ROW_LANES; l++) {
+      struct pair below = two_sum(block[l], -max);
+      block[l] = exp_less(below.hi, -below.lo);
+    }
+    for (size_t l = 0; l < ROW_LANES; l++) {
+      lane[l] += block[l] == 1 ? 0 : (double)block[l];
+      ones[l] += block[l] == 1 ? 1 : 0;
+    }
     if (e) memcpy(e + i, block, width * sizeof(real));
   }
-  for (size_t l = 0; l < ROW_LANES; l++) sum += lane[l];
-  return sum;
+  for (size_t l = 1; l < ROW_LANES; l++) lane[0] += lane[l], ones[0] += ones[l];
+  return lane[0] + ones[0];
 }
 
 #endif

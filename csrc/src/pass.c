@@ -64,9 +64,9 @@ static void loss_tile(void *argument, int64_t index) {
   for (int64_t i = index * LOSS_ROWS; i < least(rows, (index + 1) * LOSS_ROWS); i++) {
     const double weight = job->batch->has_weights ? w->weights[i] : 1;
     const double loss = model->loss->row_loss(
-        (size_t)n, at(kernels, job->logits, i * n), job->batch->has_labels ? NULL : at(kernels, w->targets, i * n),
-        w->labels[i], weight / (double)rows, job->backward ? at(kernels, w->delta[0], i * n) : NULL,
-        model->loss_spec.values);
+        (size_t)n, at(kernels, job->logits, i * n),
+        job->batch->has_labels ? NULL : at(kernels, w->targets, i * model->targets), w->labels[i],
+        weight / (double)rows, job->backward ? at(kernels, w->delta[0], i * n) : NULL, model->loss_spec.values);
     if (weight != 0) sum += weight * loss; /* a row of weight 0 is not there, whatever it holds */
   }
   w->tile_sum[index] = sum;
@@ -89,7 +89,7 @@ double pass_trivial_loss(pynn_workspace *w, const struct batch *batch, int64_t r
   for (int64_t i = 0; i < rows; i++) {
     const double weight = batch->has_weights ? w->weights[i] : 1;
     if (weight == 0) continue;
-    const void *target = batch->has_labels ? NULL : at(kernels, w->targets, i * model->outputs);
+    const void *target = batch->has_labels ? NULL : at(kernels, w->targets, i * model->targets);
     sum += weight * model->loss->row_loss((size_t)model->outputs, w->delta[0], target, w->labels[i], 0, NULL,
                                           model->loss_spec.values);
   }
@@ -143,7 +143,7 @@ pynn_status pass_check_targets(const pynn_model *model, const pynn_array *x, con
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a loss, from pynn_model_set_loss; received none");
   pynn_status status = array_check(x, "x", -1, model->inputs, error);
   if (!status)
-    status = array_check(targets, "targets", x->rows, takes_labels(model, targets) ? 1 : model->outputs, error);
+    status = array_check(targets, "targets", x->rows, takes_labels(model, targets) ? 1 : model->targets, error);
   if (!status && weights && weights->data) status = array_check(weights, "weights", x->rows, 1, error);
   return status;
 }

@@ -74,7 +74,7 @@ static const struct function {
     {"leaky_relu", leaky, leaky_slope, 0, 0, MONOTONE},
     {"elu", elu, elu_slope, 1, 1, MONOTONE},
     {"selu", selu, selu_slope, 2, 2, MONOTONE},
-    {"gelu", gelu, gelu_slope, 2.5, 8, HAS_MINIMUM},
+    {"gelu", gelu, gelu_slope, 2.5, 9, HAS_MINIMUM},
     {"gelu_tanh", gelu_tanh, gelu_tanh_slope, 1.5, 4, HAS_MINIMUM},
     {"silu", silu, silu_slope, 2, 4, HAS_MINIMUM},
     {"mish", mish, mish_slope, 2.5, 10, HAS_MINIMUM},

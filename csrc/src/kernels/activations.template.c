@@ -182,7 +182,7 @@ ELEMENTWISE(mish, z)
 /* y_i = e^(z_i - max) / sum_j e^(z_j - max);  delta_i <- y_i (delta_i - sum_j delta_j y_j) */
 static void softmax_forward(size_t n, const void *z, void *y_, const double *p) {
   real *y = y_;
-  double inverse = 1 / row_exp(n, z, row_max(n, z), y);
+  double inverse = 1 / (1 + row_exp(n, z, row_max(n, z), y));
   (void)p;
   for (size_t i = 0; i < n; i++) y[i] = (real)((double)y[i] * inverse);
 }
