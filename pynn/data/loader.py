@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from . import sampling as sampling_
 from .batch import batch
 from .buffer import Buffer
 from .prefetch import Ahead
+from .schema import Schema
 from .sources import Indexed, Rows, open_source
+from .tables import learn, open_table, table_source, with_fill
 
 __all__ = ["DataLoader"]
 
@@ -146,6 +148,66 @@ class DataLoader:
         self._iteration: object = None  # the newest iteration; only it moves the position
         self._first = 0  # batches that the next iteration leaves out: they were seen before a resume
 
+    @classmethod
+    def from_table(
+        cls,
+        data: Any,
+        target: str | None = None,
+        *,
+        categories: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        task: str | None = None,
+        delimiter: str | None = None,
+        schema: Schema | None = None,
+        dtype: Any = "float32",
+        **options: Any,
+    ) -> DataLoader:
+        """A loader of the rows of a CSV or Parquet file, which is streamed, or of a data frame.
+
+        Columns of numbers and booleans stay numbers, missing ones are NaN. Columns of text become codes: 1, 2, ... for
+        the values that the data have, in their order, and 0 for all others and for missing ones. Columns of dates,
+        and of text that hardly ever repeats, are refused. Values are learned in one pass over the file; a CSV file
+        is also checked by it, cell by cell. They are in `schema`, which a model keeps that is trained on the loader.
+
+        Parameters
+        ----------
+        data : path, or data frame (pandas, polars, pyarrow)
+            CSV, plain or gzip, in UTF-8 with a header; or Parquet. Both need ``pip install 'pynn-dense[data]'``.
+        target : str, optional
+            The column to predict. Text becomes labels 0, 1, ... in the order of the values.
+        categories : iterable of str
+            Columns whose values are codes, though they look like numbers or hardly repeat.
+        exclude : iterable of str
+            Columns left out.
+        task : "classification" or "regression", optional
+            For "classification", a target of numbers becomes labels too.
+        delimiter : str, optional
+            Between cells of CSV; by default what the header has most of: comma, tab, semicolon or bar.
+        schema : Schema, optional
+            Of the data trained on: columns are taken by their names and coded the same way.
+        dtype : "float32" or "float64"
+            Of X.
+        **options
+            As for `DataLoader`.
+
+        Raises
+        ------
+        FileFormatError
+            With the file and the row: a row of another length, a cell that is no number among numbers, a damaged file.
+        """
+        table = open_table(data, delimiter)
+        if schema is None:
+            schema = learn(table, target, categories, exclude, task)
+        loader = cls(table_source(table, schema, dtype), **options)
+        if loader.impute_values is not None:
+            with_fill(loader.source, loader.impute_values)
+        return loader
+
+    @property
+    def schema(self) -> Schema | None:
+        """What the columns of a table mean; None for other data."""
+        return getattr(self.source, "schema", None)
+
     # ---- what the arguments amount to
 
     def _labels(self, class_weight: Any, sampling: Any) -> np.ndarray | None:
@@ -205,6 +267,10 @@ class DataLoader:
                 "expected on_bad_rows='error' or 'skip' for a stream, whose columns have no mean before its end; "
                 "received on_bad_rows='impute'"
             )
+        known = getattr(self.source, "fill", None)
+        if known is not None and self.on_bad_rows == "impute":
+            self.impute_values = np.asarray(known)
+            return
         sums: Any = 0
         counts: Any = 0
         good = np.ones(self.source.rows, bool)
