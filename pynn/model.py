@@ -15,7 +15,7 @@ from . import callbacks as callbacks_
 from . import checkpoint as checkpoint_
 from . import layers as layers_
 from . import metrics as metrics_
-from .data import DataLoader
+from .data import DataLoader, Schema, is_frame
 from .errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -93,6 +93,8 @@ class Sequential:
     ----------
     history : History or None
         Of the last `fit`.
+    schema : Schema or None
+        What the columns of the tables mean that it was trained on.
     stop_training : bool
         Set it to True, in a callback for instance, and `fit` ends.
 
@@ -122,6 +124,7 @@ class Sequential:
         self.optimizer: Any = None
         self.metrics: list[metrics_.Metric] = []
         self.history: History | None = None
+        self.schema: Schema | None = None
         self.stop_training = False
         self._guard = health.Guard()
         self._core: _core.Model | None = None
@@ -316,6 +319,9 @@ class Sequential:
         epochs: int = 1,
         batch_size: int = 32,
         shuffle: bool = True,
+        target: str | None = None,
+        categories: Iterable[str] = (),
+        exclude: Iterable[str] = (),
         sample_weight: Any = None,
         class_weight: Any = None,
         on_bad_rows: str | None = None,
@@ -333,11 +339,17 @@ class Sequential:
 
         Parameters
         ----------
-        x : array-like of shape (rows, inputs), DataLoader, or iterable of batches
-            A loader brings its own `y`, weights, batch size and shuffling. Any other iterable that can be iterated once
-            an epoch and yields ``(xb, yb)`` or ``(xb, yb, wb)`` will do.
+        x : array-like of shape (rows, inputs), table, DataLoader, or iterable of batches
+            A table is a data frame or the path of a CSV or Parquet file, and needs `target`. Scipy's sparse matrices
+            stay sparse. Paths of ``.npy`` and IDX files and PyTorch's data sets will do too. A loader brings its own
+            `y`, weights, batch size and shuffling. Any other iterable that can be iterated once an epoch and yields
+            ``(xb, yb)`` or ``(xb, yb, wb)`` will do.
         y : array-like
             Class labels (rows,) or (rows, 1), or numbers (rows,), (rows, 1), (rows, outputs).
+        target, categories, exclude
+            Of a table: the column to predict, columns to take as categories, columns to leave out; see
+            `DataLoader.from_table`. Columns are coded as in the first `fit`; `schema` keeps how, for `predict` and
+            `evaluate` on tables with the same columns.
         epochs : int
             How many more; with `initial_epoch` the number to stop before.
         batch_size : int
@@ -353,7 +365,7 @@ class Sequential:
         steps_per_epoch : int, optional
             Steps in an epoch. The next epoch goes on with the batches that follow; data begin anew when they end.
             Needed for data without an end.
-        validation_data : (X, y), (X, y, sample_weight), DataLoader or iterable of batches, optional
+        validation_data : (X, y), (X, y, sample_weight), DataLoader, table or iterable of batches, optional
             Evaluated after each epoch.
         validation_split : float in [0, 1)
             Instead: keep this share of the rows, the last ones, for validation.
@@ -390,7 +402,7 @@ class Sequential:
         callbacks = _callbacks(callbacks)
         guard = health.guard(guard)
         show = progress(verbose)
-        if isinstance(x, DataLoader) or (y is None and _is_batches(x)):
+        if target is None and (isinstance(x, DataLoader) or (y is None and _is_batches(x))):
             for name, given in (("y", y is not None), ("sample_weight", sample_weight is not None),
                                 ("class_weight", class_weight is not None), ("on_bad_rows", on_bad_rows is not None),
                                 ("validation_split", bool(validation_split))):  # fmt: skip
@@ -405,19 +417,25 @@ class Sequential:
                 )
             loader = x
         else:
-            x, y, sample_weight, held = self._split(x, y, sample_weight, validation_split, validation_data)
-            validation_data = held if held is not None else validation_data
-            batch_size = _integer("batch_size", batch_size, 1, 2**62)
-            shuffle = _boolean("shuffle", shuffle)
-            loader = DataLoader(
-                x, y, sample_weight=sample_weight, class_weight=class_weight, batch_size=batch_size, shuffle=shuffle,
-                seed=self.seed, on_bad_rows=on_bad_rows,
-            )  # fmt: skip
+            options: dict[str, Any] = {
+                "sample_weight": sample_weight, "class_weight": class_weight, "on_bad_rows": on_bad_rows,
+                "batch_size": _integer("batch_size", batch_size, 1, 2**62), "shuffle": _boolean("shuffle", shuffle),
+                "seed": self.seed,
+            }  # fmt: skip
+            if target is not None or _is_source(x):
+                if validation_split:
+                    raise ArgumentTypeError(f"expected validation_split with arrays; received it with X={_shown(x)}")
+                loader = self._open(x, y, target, categories, exclude, options)
+            else:
+                x, y, weights, held = self._split(x, y, sample_weight, validation_split, validation_data)
+                validation_data = held if held is not None else validation_data
+                loader = DataLoader(x, y, **(options | {"sample_weight": weights}))
             loader.set_epoch(initial_epoch or self._epoch)
-        batches = self._batches(loader, guard)
-        validation = self._validation(validation_data, batches.inputs, getattr(loader, "class_weight", None))
+        batches, schema = self._batches(loader, guard), getattr(loader, "schema", None) or self.schema
+        validation = self._validation(validation_data, batches.inputs, getattr(loader, "class_weight", None), schema)
         if guard.policy != "off" and isinstance(validation, list):
             require_finite(_named(validation[0]), "validation")
+        self.schema = schema
         if not self.built and batches.inputs is not None:
             self.build(batches.inputs)
         if steps_per_epoch is not None:
@@ -454,6 +472,34 @@ class Sequential:
         }
         return checkpoint_.Saver(checkpoint_.checkpoint(checkpoint), self, checkpoint_.describe(self, chosen, run))
 
+    def _open(
+        self, x: Any, y: Any, target: str | None, categories: Iterable[str], exclude: Iterable[str],
+        options: dict[str, Any],
+    ) -> DataLoader:  # fmt: skip
+        """A loader of a table, or of what else is read where it lies."""
+        if target is None:
+            if y is None and _is_path(x):
+                raise ArgumentTypeError(
+                    f"expected target, the column of {_shown(x)} to predict, or y; received neither"
+                )
+            return DataLoader(x, y, **options)
+        for name, given in (("y", y), ("sample_weight", options.pop("sample_weight"))):
+            if given is not None:
+                raise ArgumentTypeError(f"expected target or {name}; received both")
+        known = self.schema if self.built and self.schema is not None and self.schema.target == target else None
+        return DataLoader.from_table(
+            x, target, categories=categories, exclude=exclude, schema=known, dtype=self.dtype,
+            task="classification" if self.loss.row["labels"] else None, **options,
+        )  # fmt: skip
+
+    def _table(self, x: Any, schema: Schema | None, target: bool = True) -> DataLoader | None:
+        """A loader of a table by the columns known; None for what is no table."""
+        if schema is None or not (_is_path(x) or is_frame(x)):
+            return None
+        schema = schema if target else replace(schema, target=None, classes=None)
+        bad = None if schema.fill is None else "impute"
+        return DataLoader.from_table(x, schema=schema, dtype=self.dtype, batch_size=1024, on_bad_rows=bad)
+
     def _batches(self, loader: Any, guard: health.Guard) -> Batches:
         """What the loop trains on, checked as far as it lies in memory; cells that are not finite are left to a guard
         that passes over them."""
@@ -466,15 +512,18 @@ class Sequential:
             require_finite(_named(data))
         return Loaded(loader, data)
 
-    def _validation(self, data: Any, inputs: int | None, class_weight: Any) -> Any:
+    def _validation(self, data: Any, inputs: int | None, class_weight: Any, schema: Schema | None) -> Any:
         """What is evaluated after each epoch, checked as far as it lies in memory; weighted like the training data."""
         if data is None:
             return None
         if isinstance(data, DataLoader):
             return self._parts(data, inputs)
+        weights = None if class_weight is None else dict(zip(*(part.tolist() for part in class_weight), strict=True))
+        if (table := self._table(data, schema)) is not None:
+            table.weigh_classes(weights)
+            return self._parts(table, inputs)
         if _is_batches(data):
             return Held(self, data)
-        weights = None if class_weight is None else dict(zip(*(part.tolist() for part in class_weight), strict=True))
         return self._arrays(*_triple(data), weights, inputs)
 
     def _arrays(self, x: Any, y: Any, weights: Any, class_weight: Any, inputs: int | None = None) -> Any:
@@ -567,7 +616,7 @@ class Sequential:
 
         Parameters
         ----------
-        x : array-like of shape (rows, inputs)
+        x : array-like of shape (rows, inputs), or a table with the columns trained on
             A row with cells that are not finite may give anything, NaN as a rule.
         raw : bool
             Logits, before the link.
@@ -580,6 +629,8 @@ class Sequential:
             A row of finite cells met a value that is not finite on its way; `report` names row, layer and unit.
         """
         core, guarded = self.core, guard == "raise" or health.guard(guard).policy != "off"
+        if (table := self._table(x, self.schema, target=False)) is not None:
+            return np.concatenate([self.predict(block.x, raw, guard=guard) for block in table.blocks(0)])
         x = arrays.as_matrix(x, "X", core.inputs, empty=True)
         out = np.empty((len(x), core.outputs), self.dtype)
         for first in range(0, len(x), 1 << 16):  # so that Ctrl-C is heard
@@ -595,13 +646,16 @@ class Sequential:
     ) -> dict[str, float]:
         """Loss and metrics over all rows, without dropout: ``{"loss": ..., "accuracy": ...}``.
 
-        Parameters are those of `fit`; `x` may be a `DataLoader` or an iterable of batches too. Memory is bounded
-        however many rows there are.
+        Parameters are those of `fit`; `x` may be a `DataLoader` or an iterable of batches too, or a table with the
+        columns trained on. Memory is bounded however many rows there are.
         Numbers that are not finite, in the data or on their way through the model, raise a `NumericalError` whose
         `report` names them; with ``guard="off"`` they go into the result.
         """
         self.core  # noqa: B018
         guarded = health.guard(guard).policy != "off"
+        if y is None and (table := self._table(x, self.schema)) is not None:
+            table.weigh_classes(class_weight)
+            x = table
         if isinstance(x, DataLoader):
             parts = self._parts(x)
         elif y is None and _is_batches(x):
@@ -641,7 +695,7 @@ class Sequential:
 
     def remembered(self) -> dict[str, Any]:
         """What a file keeps of `compile` beside the loss, as plain values."""
-        return {"optimizer": self.optimizer and self.optimizer.to_dict(),
+        return {"optimizer": self.optimizer and self.optimizer.to_dict(), "schema": self.schema and self.schema.to_dict(),
                 "metrics": [m.name for m in self.metrics if type(m).__module__ == metrics_.__name__]}  # fmt: skip
 
     def export_c(self, path: Any, **options: Any) -> Exported:
@@ -656,6 +710,7 @@ class Sequential:
             "metrics": self.metrics,
             "history": self.history,
             "epoch": self._epoch,
+            "schema": self.schema,
         }
         if self._core is not None:
             state |= {"inputs": self.inputs, "parameters": self.parameters.copy()}
@@ -677,6 +732,7 @@ class Sequential:
             for to, source in zip(trainer.slots, state["slots"], strict=True):
                 np.asarray(to)[...] = source
         self.metrics, self.history, self._epoch = state["metrics"], state["history"], state["epoch"]
+        self.schema = state["schema"]
 
     def __repr__(self) -> str:
         return f"Sequential({list(self.layers)!r}, seed={self.seed}, dtype={self.dtype.name!r})"
@@ -697,10 +753,11 @@ def load(path: Any) -> Sequential:
     model = Sequential([layers_.from_core(layer) for layer in core.layers], seed=core.seed, dtype=core.dtype)
     try:
         known = json.loads(core.metadata("python") or "{}")
+        model.schema = Schema.from_dict(known["schema"]) if known.get("schema") else None
         if core.loss is not None:
             name, numbers = core.loss
             model.compile({"name": name, **numbers}, known.get("optimizer") or "adam", known.get("metrics") or ())
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise FileFormatError(f"expected a model that pynn saved; received {os.fspath(path)!r} ({error})") from None
     model._core = core
     return model
@@ -758,6 +815,20 @@ def _triple(data: Any) -> tuple[Any, Any, Any]:
             f"expected validation_data as (X, y) or (X, y, sample_weight); received {type(data).__name__}"
         )
     return data[0], data[1], data[2] if len(data) == 3 else None
+
+
+def _is_path(x: Any) -> bool:
+    return isinstance(x, (str, os.PathLike))
+
+
+def _is_source(x: Any) -> bool:
+    """Whether a loader should read it where it lies: paths, sparse matrices, data sets."""
+    is_array = hasattr(x, "__array__") or hasattr(x, "to_numpy") or isinstance(x, (list, tuple))
+    return _is_path(x) or (hasattr(x, "__len__") and hasattr(x, "__getitem__") and not is_array) or hasattr(x, "tocsr")
+
+
+def _shown(x: Any) -> str:
+    return repr(os.fspath(x)) if _is_path(x) else type(x).__name__
 
 
 def _is_batches(x: Any) -> bool:

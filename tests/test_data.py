@@ -205,7 +205,7 @@ def test_nothing_is_copied_as_a_whole(tmp_path):
         assert xb.shape == (64, 50)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 8 * rows + 1_000_000  # the order, and batches
+    assert peak < 8 * rows + 16_000_000  # the order, and four blocks at most
 
 
 def test_data_frames():

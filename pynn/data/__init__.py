@@ -3,6 +3,8 @@
 from .batch import Batch
 from .loader import DataLoader
 from .sampling import train_test_split
+from .schema import Schema
 from .sources import Rows, Source
+from .tables import is_frame
 
-__all__ = ["Batch", "DataLoader", "Rows", "Source", "train_test_split"]
+__all__ = ["Batch", "DataLoader", "Rows", "Schema", "Source", "is_frame", "train_test_split"]

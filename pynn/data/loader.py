@@ -39,8 +39,8 @@ class DataLoader:
     X : array, memmap, data frame, scipy.sparse matrix, path, data set, iterable of rows, or `pynn.data.Source`
         Arrays of any numeric dtype, memory order and strides, read-only too; batches keep the dtype. A path is that
         of an ``.npy`` file, which is mapped and not read, or of an IDX file, plain or gzip. A data set has ``len`` and
-        ``X[i]``, as PyTorch's; an iterable gives rows, and begins anew in each epoch. Their items are ``x``, ``(x, y)``
-        or ``(x, y, weight)``. For CSV and Parquet see `from_table`.
+        ``X[i]``, as PyTorch's; an iterable gives rows, and begins anew in each epoch. Their items are ``x`` or
+        tuples ``(x, y)`` or ``(x, y, weight)``. For CSV and Parquet see `from_table`.
     y : the same, optional
         Targets or integer labels.
     sample_weight : array of shape (rows,) or (rows, 1), optional
@@ -351,6 +351,11 @@ class DataLoader:
         error.row, error.column, error.value = row, column, value
         return error
 
+    def weigh_classes(self, class_weight: Any) -> None:
+        """Weights by class from now on: as the argument `class_weight`."""
+        self.class_weight = sampling_.class_weights(class_weight, self._labels(class_weight, None))
+        self._whole = None
+
     # ---- epochs
 
     def __len__(self) -> int:
@@ -444,7 +449,7 @@ class DataLoader:
     def _block_rows(self) -> int:
         """Rows read at a time: whole batches."""
         size = BLOCK_BYTES // self.source.row_bytes if self.source.row_bytes else 1
-        size = max(1, min(size, 1 << 16, self.source.block_rows or 1 << 16))
+        size = max(1, min(size, 1 << 16))
         return max(1, size // self.batch_size) * self.batch_size
 
     def _gathered(self, epoch: int, first: int) -> Iterator[Rows]:

@@ -61,14 +61,11 @@ class Source:
         None.
     row_bytes : int
         About the size of a row in memory; 0: not known. Buffers are sized by it.
-    block_rows : int
-        Most rows that `gather` should be asked for at a time; 0: any number.
     """
 
     rows: int | None = None
     bounds: np.ndarray | None = None
     row_bytes = 0
-    block_rows = 0
 
     def gather(self, rows: np.ndarray) -> Rows:
         """These rows, in this order. It may be called from another thread, by one at a time."""
@@ -92,6 +89,8 @@ class Source:
 
 # ---- parts: one array of rows each
 
+MAPPED_ROWS = 256  # read from a mapped file at a time: each may bring 16 pages along
+
 
 class ArrayPart:
     """Rows of an array of any rank, gathered in C where the array can be seen as a matrix without a copy."""
@@ -105,19 +104,24 @@ class ArrayPart:
         self._matrix = matrix if matrix.ndim == 2 and matrix.size and matrix.dtype.isnative else None
         self._map = mapping(array)
         self.row_bytes = array.itemsize * int(np.prod(array.shape[1:]))
-        self.block_rows = 1024 if self._map is not None else 0
+        self.mapped = self._map is not None
 
     def __len__(self) -> int:
         return len(self.array)
 
     def read_rows(self, rows: np.ndarray) -> np.ndarray:
+        if self._map is None:
+            return self._read(rows)
+        parts = []
+        for first in range(0, len(rows), MAPPED_ROWS):
+            parts.append(self._read(rows[first : first + MAPPED_ROWS]))
+            self._map.madvise(mmap.MADV_DONTNEED)  # pages stay in the system's cache, but leave this process
+        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
         if self._matrix is None:
-            taken = np.take(self.array, rows, axis=0).astype(self._native, copy=False)
-        else:
-            taken = arrays.gather(self._matrix, rows).reshape(len(rows), *self.array.shape[1:])
-        if self._map is not None:  # pages stay in the system's cache but do not count as this process's memory
-            self._map.madvise(mmap.MADV_DONTNEED)
-        return taken
+            return np.take(self.array, rows, axis=0).astype(self._native, copy=False)
+        return arrays.gather(self._matrix, rows).reshape(len(rows), *self.array.shape[1:])
 
 
 def mapping(array: Any) -> mmap.mmap | None:
@@ -135,7 +139,7 @@ def mapping(array: Any) -> mmap.mmap | None:
 class FramePart:
     """Rows of a data frame or series: pandas (`iloc`), or polars and others that take an array of row numbers."""
 
-    row_bytes = block_rows = 0
+    row_bytes = 0
 
     def __init__(self, name: str, frame: Any) -> None:
         self._name = name
@@ -158,8 +162,6 @@ class FramePart:
 
 class SparsePart:
     """Rows of a scipy.sparse matrix, as CSR; they stay sparse."""
-
-    block_rows = 0
 
     def __init__(self, name: str, matrix: Any) -> None:
         self.matrix = arrays.as_csr(matrix, name)
@@ -264,7 +266,6 @@ class Indexed(Source):
         arrays.as_weights(weights, self.rows)  # refuses what is no weight
         self._w = None if weights is None else ArrayPart(np.asarray(weights))
         self.row_bytes = getattr(self.x, "row_bytes", 0)
-        self.block_rows = getattr(self.x, "block_rows", 0)
 
     def gather(self, rows: np.ndarray) -> Rows:
         parts = (("X", self.x), ("y", self.y), ("sample_weight", self._w))
@@ -277,7 +278,7 @@ class Indexed(Source):
     def arrays(self) -> tuple[Any, Any, Any] | None:
         """X, y and weights where all of them are matrices in memory; None for other parts and for mapped files."""
         parts = [p for p in (self.x, self.y, self._w) if p is not None]
-        if not all(isinstance(p, SparsePart) or (isinstance(p, ArrayPart) and not p.block_rows) for p in parts):
+        if not all(isinstance(p, SparsePart) or (isinstance(p, ArrayPart) and not p.mapped) for p in parts):
             return None
         return tuple(None if p is None else getattr(p, "array", None) if isinstance(p, ArrayPart) else p.matrix
                      for p in (self.x, self.y, self._w))  # type: ignore[return-value]  # fmt: skip
@@ -292,8 +293,8 @@ def _taken(name: str, source: Any, rows: np.ndarray) -> Any:
 
 
 def _stack(items: Sequence[Any], numbers: np.ndarray) -> Rows:
-    """Items of a data set, each ``x``, ``(x, y)`` or ``(x, y, weight)``, as rows."""
-    tuples = [item if isinstance(item, (tuple, list)) else (item,) for item in items]
+    """Items of a data set, each ``x`` or a tuple ``(x, y)`` or ``(x, y, weight)``, as rows."""
+    tuples = [item if isinstance(item, tuple) else (item,) for item in items]
     width = len(tuples[0])
     columns = []
     for at in range(width):
