@@ -89,8 +89,6 @@ class Source:
 
 # ---- parts: one array of rows each
 
-MAPPED_ROWS = 256  # read from a mapped file at a time: each may bring 16 pages along
-
 
 class ArrayPart:
     """Rows of an array of any rank, gathered in C where the array can be seen as a matrix without a copy."""
@@ -102,38 +100,71 @@ class ArrayPart:
         if matrix.ndim > 2 and matrix.flags.c_contiguous and matrix.size:
             matrix = matrix.reshape(len(matrix), -1)
         self._matrix = matrix if matrix.ndim == 2 and matrix.size and matrix.dtype.isnative else None
-        self._map = mapping(array)
         self.row_bytes = array.itemsize * int(np.prod(array.shape[1:]))
-        self.mapped = self._map is not None
+        try:
+            self._file: FileRows | None = FileRows(array)
+        except (ValueError, OSError):
+            self._file = None
+        self.mapped = self._file is not None
 
     def __len__(self) -> int:
         return len(self.array)
 
     def read_rows(self, rows: np.ndarray) -> np.ndarray:
-        if self._map is None:
-            return self._read(rows)
-        parts = []
-        for first in range(0, len(rows), MAPPED_ROWS):
-            parts.append(self._read(rows[first : first + MAPPED_ROWS]))
-            self._map.madvise(mmap.MADV_DONTNEED)  # pages stay in the system's cache, but leave this process
-        return np.concatenate(parts) if len(parts) != 1 else parts[0]
-
-    def _read(self, rows: np.ndarray) -> np.ndarray:
+        if self._file is not None:
+            return self._file.read(rows)
         if self._matrix is None:
             return np.take(self.array, rows, axis=0).astype(self._native, copy=False)
         return arrays.gather(self._matrix, rows).reshape(len(rows), *self.array.shape[1:])
 
 
-def mapping(array: Any) -> mmap.mmap | None:
-    """The shared file mapping that an array lies in, if it does; None for private ones, which may hold changes."""
-    if (isinstance(array, np.memmap) and array.mode == "c") or not hasattr(mmap, "MADV_DONTNEED"):
-        return None
-    base = array
-    while base is not None and not isinstance(base, mmap.mmap):
-        if isinstance(base, np.memmap) and base.mode == "c":
-            return None
-        base = getattr(base, "base", None) if not isinstance(base, memoryview) else base.obj
-    return base
+class FileRows:
+    """Rows of a mapped array, read from its file: pages of a mapping stay in this process, what is read does not.
+
+    Raises
+    ------
+    ValueError
+        Rows do not lie one after another in a file that can be read, or the file's name is another's by now.
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        base: Any = array
+        whole: Any = None
+        while isinstance(base, np.ndarray):
+            if isinstance(base, np.memmap) and base.mode != "c":  # a private mapping may hold changes
+                whole = base
+            base = base.base
+        rows_apart = array.ndim < 1 or not len(array) or not array[:1].flags.c_contiguous
+        if (
+            whole is None
+            or whole.filename is None
+            or not isinstance(base, mmap.mmap)
+            or rows_apart
+            or not hasattr(os, "preadv")
+        ):
+            raise ValueError("not to be read from a file")
+        self._dtype, self._shape, self._step = array.dtype, array.shape[1:], array.strides[0]
+        self._bytes = array.itemsize * int(np.prod(self._shape))
+        self._offset = whole.offset + array.ctypes.data - whole.ctypes.data
+        self._file = open(whole.filename, "rb")  # noqa: SIM115
+        ends = np.array([0, len(array) - 1])
+        if self.read(ends).tobytes() != np.ascontiguousarray(array[ends]).tobytes():
+            raise ValueError("another file")
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """These rows; runs of neighbours at once."""
+        out = np.empty((len(rows), *self._shape), self._dtype)
+        memory, file = memoryview(out).cast("B") if out.size else memoryview(b""), self._file.fileno()
+        runs = np.flatnonzero(np.diff(rows, prepend=-2) != 1) if self._step == self._bytes else np.arange(len(rows))
+        for first, last in zip(runs.tolist(), [*runs[1:].tolist(), len(rows)], strict=True):
+            at, end = first * self._bytes, last * self._bytes
+            offset = self._offset + int(rows[first]) * self._step - at
+            while at < end:
+                got = os.preadv(file, [memory[at:end]], offset + at)
+                if not got:
+                    raise FileFormatError(f"expected row {rows[first]} in {self._file.name!r}; received a shorter file")
+                at += got
+        return out.astype(self._dtype.newbyteorder("="), copy=False)
 
 
 class FramePart:
