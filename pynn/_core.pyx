@@ -80,6 +80,7 @@ cdef class View:
     """A Python object's buffer, held as long as this object lives."""
     cdef Py_buffer buffer
     cdef pynn_array array
+    cdef View indices, offsets  # of a sparse matrix
     cdef bint held
 
     def __dealloc__(self):
@@ -125,6 +126,8 @@ cdef extern from *:
 
 cdef View view(object x, str name, bint writable=False):
     """The one way from a Python object to a pynn_array: one dimension is a column; writable means contiguous too."""
+    if not writable and hasattr(x, "indptr"):
+        return sparse_view(x, name)
     cdef View v = View.__new__(View)
     cdef Py_buffer *b = &v.buffer
     cdef int flags = PyBUF_FORMAT | (PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS if writable else PyBUF_STRIDES)
@@ -146,6 +149,23 @@ cdef View view(object x, str name, bint writable=False):
     v.array.rows, v.array.row_stride = b.shape[0], b.strides[0]
     v.array.columns = b.shape[1] if b.ndim == 2 else 1
     v.array.column_stride = b.strides[1] if b.ndim == 2 else b.itemsize
+    return v
+
+
+cdef View sparse_view(object x, str name):
+    """A CSR matrix as scipy.sparse has it."""
+    cdef View v = view(x.data, name)
+    cdef int64_t rows = x.shape[0], columns = x.shape[1]
+    v.indices, v.offsets = view(x.indices, name), view(x.indptr, name)
+    if (v.buffer.ndim != 1 or v.indices.buffer.ndim != 1 or v.offsets.buffer.ndim != 1
+            or v.indices.array.rows != v.array.rows or v.offsets.array.rows != rows + 1
+            or v.indices.array.dtype != v.offsets.array.dtype or x.indptr[rows] > v.array.rows):
+        raise errors.ShapeError(f"expected {name} as a valid CSR matrix; received arrays that do not fit together")
+    for part in (v, v.indices, v.offsets):
+        if (<View>part).array.rows > 1 and (<View>part).array.row_stride != (<View>part).buffer.itemsize:
+            raise errors.ShapeError(f"expected {name} of contiguous arrays; received a CSR matrix with strides")
+    v.array = pynn_csr(v.array.data, v.array.dtype, v.indices.array.data, v.offsets.array.data,
+                       v.offsets.array.dtype, rows, columns)
     return v
 
 

@@ -13,7 +13,10 @@ import numpy as np
 from . import _core
 from .errors import ArgumentTypeError, ArgumentValueError, DtypeError, LabelError, ShapeError
 
-__all__ = ["as_matrix", "as_targets", "as_weights", "find_nonfinite", "gather", "require_finite", "shuffle"]
+__all__ = [
+    "as_csr", "as_inputs", "as_matrix", "as_targets", "as_weights", "find_nonfinite", "gather", "is_sparse",
+    "require_finite", "shuffle",
+]  # fmt: skip
 
 _CHARS = frozenset("efd?bBhHiIlLqQ")  # what the core reads in place
 _SCAN_ROWS = 1 << 20  # numbers looked at at a time
@@ -42,6 +45,16 @@ def gather(x: np.ndarray, order: np.ndarray) -> np.ndarray:
     """
     order = np.ascontiguousarray(order, np.int64)
     return _core.gather(x, order, np.empty((len(order), *x.shape[1:]), x.dtype))
+
+
+def as_inputs(x: Any, columns: int | None = None, empty: bool = False) -> Any:
+    """X as the core reads it: `as_matrix`, or `as_csr` for scipy's sparse matrices, which stay sparse."""
+    return as_csr(x, "X", columns, empty) if is_sparse(x) else as_matrix(x, "X", columns, empty)
+
+
+def is_sparse(x: Any) -> bool:
+    """Whether `x` is a matrix of scipy.sparse."""
+    return hasattr(x, "nnz") and hasattr(x, "tocsr")
 
 
 def as_matrix(x: Any, name: str = "X", columns: int | None = None, empty: bool = False) -> np.ndarray:
@@ -74,7 +87,7 @@ def as_matrix(x: Any, name: str = "X", columns: int | None = None, empty: bool =
 def _as_numeric(x: Any, name: str) -> np.ndarray:
     if hasattr(x, "to_numpy"):
         return _from_frame(x, name)
-    if hasattr(x, "toarray") and hasattr(x, "nnz"):
+    if is_sparse(x):
         raise ArgumentTypeError(
             f"expected {name} as a dense array; received a sparse {type(x).__name__}: {name}.toarray()"
         )
@@ -200,6 +213,11 @@ def as_weights(weights: Any, rows: int) -> np.ndarray | None:
 
 def find_nonfinite(x: np.ndarray) -> np.ndarray:
     """Positions (row, column) of cells that are NaN or infinite, (n, 2); memory is bounded however large `x` is."""
+    if is_sparse(x):
+        sparse: Any = x
+        at = np.flatnonzero(~np.isfinite(sparse.data)) if x.dtype.kind == "f" else np.empty(0, np.int64)
+        rows = np.searchsorted(sparse.indptr, at, side="right") - 1
+        return np.column_stack([rows, sparse.indices[at]]).astype(np.int64)
     if x.dtype.kind != "f":
         return np.empty((0, 2), np.int64)
     step = max(1, _SCAN_ROWS // max(1, x.shape[1]))

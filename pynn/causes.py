@@ -106,9 +106,11 @@ def batch(data: tuple[Any, Any, Any], order: Any, first: int, count: int, rows: 
     """Rows order[first : first+count] of `data`, whose rows have the numbers `rows` for the caller, and outliers."""
     at = np.arange(first, first + count) if order is None else order[first : first + count]
     x, y, weights = data
-    if len(at) < len(x) and x.size <= SCANNED:  # what made the weights run away may have come in an earlier batch
+    if len(at) < x.shape[0] and x.size <= SCANNED and not arrays.is_sparse(x):
+        # what made the weights run away may have come in an earlier batch
         at = np.concatenate([at, np.setdiff1d(_lone_rows(x, y), at)])
-    return Batch(x[at], y[at], None if weights is None else weights[at], at if rows is None else np.asarray(rows)[at])
+    taken = x[at].toarray() if arrays.is_sparse(x) else x[at]
+    return Batch(taken, y[at], None if weights is None else weights[at], at if rows is None else np.asarray(rows)[at])
 
 
 @dataclass(frozen=True)

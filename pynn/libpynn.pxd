@@ -54,8 +54,13 @@ cdef extern from "pynn.h" nogil:
         int64_t columns
         int64_t row_stride
         int64_t column_stride
+        const void *indices
+        const void *offsets
+        pynn_dtype index_dtype
 
     pynn_array pynn_matrix(const void *data, pynn_dtype dtype, int64_t rows, int64_t columns)
+    pynn_array pynn_csr(const void *data, pynn_dtype dtype, const void *indices, const void *offsets,
+                        pynn_dtype index_dtype, int64_t rows, int64_t columns)
 
     # context
     ctypedef struct pynn_allocator:

@@ -543,11 +543,11 @@ class Sequential:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """X, y and weights as the core reads them."""
         self._compiled()
-        x = arrays.as_matrix(x, "X", self.inputs if self.built else inputs)
+        x = arrays.as_inputs(x, self.inputs if self.built else inputs)
         if y is None:
             raise ArgumentTypeError("expected y, the targets; received y=None")
-        y = arrays.as_targets(y, len(x), self.outputs, self.loss)
-        return x, y, arrays.as_weights(weights, len(x))
+        y = arrays.as_targets(y, x.shape[0], self.outputs, self.loss)
+        return x, y, arrays.as_weights(weights, x.shape[0])
 
     def check_batch(
         self, x: Any, y: Any = None, weights: Any = None
@@ -565,19 +565,19 @@ class Sequential:
             raise ArgumentTypeError(f"expected validation_split as a number; received validation_split={share!r}")
         if not 0 <= share < 1:
             raise ArgumentValueError(f"expected validation_split in [0, 1); received validation_split={share!r}")
-        x = arrays.as_matrix(x)
+        x = arrays.as_inputs(x)
         if y is None:
             raise ArgumentTypeError("expected y, the targets; received y=None")
         y = arrays.as_matrix(y, "y")
-        if len(x) != len(y):
-            raise ShapeError(f"expected y with {len(x)} rows, one for each row of X; received y with {len(y)} rows")
-        weights = arrays.as_weights(weights, len(x))
+        if x.shape[0] != len(y):
+            raise ShapeError(f"expected y with {x.shape[0]} rows, one for each row of X; received y with {len(y)} rows")
+        weights = arrays.as_weights(weights, x.shape[0])
         if not share:
             return x, y, weights, None
         if validation is not None:
             raise ArgumentValueError("expected validation_data or validation_split; received both")
-        n = len(x) - int(len(x) * share)
-        if n == len(x):
+        n = x.shape[0] - int(x.shape[0] * share)
+        if n == x.shape[0]:
             raise ArgumentValueError(
                 f"expected validation_split to hold out at least one of {n} rows; received validation_split={share!r}"
             )
@@ -631,9 +631,9 @@ class Sequential:
         core, guarded = self.core, guard == "raise" or health.guard(guard).policy != "off"
         if (table := self._table(x, self.schema, target=False)) is not None:
             return np.concatenate([self.predict(block.x, raw, guard=guard) for block in table.blocks(0)])
-        x = arrays.as_matrix(x, "X", core.inputs, empty=True)
-        out = np.empty((len(x), core.outputs), self.dtype)
-        for first in range(0, len(x), 1 << 16):  # so that Ctrl-C is heard
+        x = arrays.as_inputs(x, core.inputs, empty=True)
+        out = np.empty((x.shape[0], core.outputs), self.dtype)
+        for first in range(0, x.shape[0], 1 << 16):  # so that Ctrl-C is heard
             part = slice(first, first + (1 << 16))
             try:
                 core.predict(x[part], out[part], raw, guarded)
@@ -823,8 +823,8 @@ def _is_path(x: Any) -> bool:
 
 def _is_source(x: Any) -> bool:
     """Whether a loader should read it where it lies: paths, sparse matrices, data sets."""
-    is_array = hasattr(x, "__array__") or hasattr(x, "to_numpy") or isinstance(x, (list, tuple))
-    return _is_path(x) or (hasattr(x, "__len__") and hasattr(x, "__getitem__") and not is_array) or hasattr(x, "tocsr")
+    is_array = hasattr(x, "__array__") or hasattr(x, "to_numpy") or isinstance(x, (list, tuple)) or arrays.is_sparse(x)
+    return _is_path(x) or (hasattr(x, "__len__") and hasattr(x, "__getitem__") and not is_array)
 
 
 def _shown(x: Any) -> str:

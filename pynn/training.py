@@ -680,14 +680,16 @@ def one_step(
 ) -> Progressed:
     """One step on all rows of checked arrays; `rows` are their numbers in the caller's data."""
     try:
-        return model.trainer(len(x)).train(x, y, weights, None, 0, len(x), len(x), 0, out)
+        return model.trainer(x.shape[0]).train(x, y, weights, None, 0, x.shape[0], x.shape[0], 0, out)
     except NumericalError as error:
-        raise causes.explain(error, model, {"X": x, "y": y, "sample_weight": weights}, None, 0, len(x), rows) from None
+        raise causes.explain(
+            error, model, {"X": x, "y": y, "sample_weight": weights}, None, 0, x.shape[0], rows
+        ) from None
 
 
 def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, rows: Any) -> StepResult:
     """One step on checked arrays; a refused one is a result, with a warning."""
-    trainer = model.trainer(len(x))
+    trainer = model.trainer(x.shape[0])
     try:
         applied, _, loss, norm, _, _ = one_step(model, x, y, weights, None, rows)
     except NumericalError as error:
@@ -712,7 +714,7 @@ def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | 
 def require_finite(data: dict[str, np.ndarray], of: str = "training") -> None:
     """Refuse data with cells that are NaN or infinite before any step; memory-mapped data are left to the steps."""
     for name, x in data.items():
-        if x.base is not None and type(x.base).__name__ in ("mmap", "memmap"):
+        if getattr(x, "base", None) is not None and type(x.base).__name__ in ("mmap", "memmap"):
             continue
         cells = arrays.find_nonfinite(x)
         if len(cells):

@@ -297,18 +297,26 @@ def test_what_is_dropped_in_the_middle_leaves_no_thread(table):
         assert len(list(loader)) == -(-ROWS // 4)
 
 
-def test_reading_ahead_overlaps_with_the_callers_work():
-    class Slow:
+def test_the_next_block_is_read_while_the_caller_works():
+    read = []
+
+    class Counting:
         def __iter__(self):
-            for i in range(40):
-                time.sleep(0.005)
+            for i in range(400):
+                read.append(i)
                 yield np.full(2, i, np.float32), 0
 
-    loader = pynn.DataLoader(Slow(), batch_size=4, buffer=4, prefetch=2)
-    loader.source.PIECE = 4
-    for _ in loader:
-        time.sleep(0.03)
-    assert loader.waited < 0.12  # the first four rows; without the thread it were 0.2 s and more
+    loader = pynn.DataLoader(Counting(), batch_size=8, buffer=8, prefetch=2)
+    loader.source.PIECE = 8
+    batches = iter(loader)
+    next(batches)
+    for _ in range(2000):  # three blocks: one handed over, two ahead
+        if len(read) >= 24:
+            break
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert 24 <= len(read) <= 32
+    assert sum(len(xb) for xb, _ in batches) == 392
 
 
 def test_the_interpreter_ends_in_the_middle_of_an_iteration(python):
@@ -518,3 +526,93 @@ model.fit(loader, callbacks=[Watch()])
 print((most - before) >> 20)
 """
     assert int(python(code)) < 100
+
+
+# ---- sparse matrices
+
+
+@pytest.fixture
+def sparse():
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    x = scipy_sparse.random(400, 300, 0.05, "csr", dtype=np.float32, random_state=0)
+    return x, (np.asarray(x.sum(axis=1)).ravel() > x.sum() / 400).astype(int)
+
+
+def fitted(x, y, **options):
+    model = pynn.Sequential([pynn.Dense(24, activation="relu"), pynn.Dense(2)], seed=0)
+    model.compile("softmax_cross_entropy", metrics=["accuracy"])
+    history = model.fit(x, y, epochs=3, validation_split=0.25, **options)
+    return model, [epoch | {"seconds": 0} for epoch in history]
+
+
+def test_sparse_rows_train_to_the_bits_of_dense_ones(sparse):
+    x, y = sparse
+    model, history = fitted(x.toarray(), y)
+    for form in (x, x.tocsc(), x.tocoo(), type(x)(x, copy=True).astype(np.float64), x.asformat("lil")):
+        other, same = fitted(form, y)
+        assert other.parameters.tobytes() == model.parameters.tobytes()
+        assert same == history
+        np.testing.assert_array_equal(other.predict(form), model.predict(x.toarray()))
+    assert model.evaluate(x, y) == model.evaluate(x.toarray(), y)
+    by_hand = pynn.Sequential([pynn.Dense(24, activation="relu"), pynn.Dense(2)], seed=0)
+    by_hand.compile("softmax_cross_entropy", metrics=["accuracy"])
+    loader = pynn.DataLoader(x[:300], y[:300], batch_size=32, shuffle=True)
+    for _ in range(3):
+        for xb, yb in loader:
+            assert xb.nnz <= x.nnz
+            by_hand.train_step(xb, yb)
+    assert by_hand.parameters.tobytes() == model.parameters.tobytes()
+
+
+def test_a_bad_cell_of_a_sparse_matrix_is_named(sparse):
+    x, y = sparse
+    x.data[100] = np.nan
+    row = int(np.searchsorted(x.indptr, 100, side="right")) - 1
+    with pytest.raises(pynn.NonfiniteDataError) as caught:
+        fitted(x, y)
+    assert (caught.value.row, caught.value.column) == (row, x.indices[100])
+    history = fitted(x, y, on_bad_rows="skip")[0].history
+    assert history.report.findings[0].evidence["n_rows"] == 1
+    with pytest.raises(ValueError, match="on_bad_rows='error' or 'skip' for a sparse X"):
+        fitted(x, y, on_bad_rows="impute")
+    model = pynn.Sequential([pynn.Dense(2)])
+    model.compile("softmax_cross_entropy")
+    with pytest.warns(pynn.TrainingWarning):
+        step = model.train_step(x, y)
+    assert (step.findings[0].rows, step.findings[0].columns) == ([row], [x.indices[100]])
+
+
+def test_sparse_rows_are_refused_where_they_would_fill_up(sparse):
+    x, y = sparse
+    model = pynn.Sequential([pynn.Dropout(0.5), pynn.Dense(2)])
+    model.compile("softmax_cross_entropy")
+    with pytest.raises(pynn.UnsupportedError, match="a dense layer first; received a sparse x and layer 0, dropout"):
+        model.fit(x, y)
+    model = pynn.Sequential([pynn.Dense(2)])
+    model.compile("softmax_cross_entropy")
+    with pytest.raises(ValueError, match="expected X with 300 columns"):
+        model.build(300).predict(x[:, :10])
+    with pytest.raises(TypeError, match="expected y as a dense array; received a sparse"):
+        model.fit(x, x[:, :1])
+    with pytest.raises(TypeError, match="expected X of numbers"):
+        model.fit(x.astype(complex), y)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_a_sparse_matrix_is_never_filled(python):
+    code = """
+import numpy as np, pynn, scipy.sparse, resource
+rng = np.random.default_rng(0)
+rows, columns, each = 20_000, 50_000, 50
+indices = np.sort(rng.integers(0, columns // each, (rows, each)) + np.arange(each) * (columns // each), axis=1)
+x = scipy.sparse.csr_array((rng.random(rows * each, np.float32), indices.ravel(), np.arange(rows + 1) * each),
+                           shape=(rows, columns))  # 4 GB if it were dense
+model = pynn.Sequential([pynn.Dense(8, activation="relu"), pynn.Dense(2)], seed=0)
+model.compile("softmax_cross_entropy")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+model.fit(x, np.arange(rows) % 2, epochs=1, batch_size=64)
+model.evaluate(x, np.arange(rows) % 2)
+model.predict(x)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before >> 10)
+"""
+    assert int(python(code)) < 250  # the batches' input and deltas, 64 and 128 rows wide; five vectors of parameters

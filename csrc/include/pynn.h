@@ -115,10 +115,21 @@ typedef struct pynn_array {
   int64_t columns;
   int64_t row_stride;
   int64_t column_stride;
+  const void *indices; /* NULL, or pynn_csr */
+  const void *offsets;
+  pynn_dtype index_dtype;
 } pynn_array;
 
 /* A view of a C-contiguous matrix. */
 PYNN_API pynn_array pynn_matrix(const void *data, pynn_dtype dtype, int64_t rows, int64_t columns);
+
+/* A view of a sparse matrix, row by row (CSR): row i holds data[offsets[i] ... offsets[i+1]-1] in the columns
+ * indices[...], which increase; everything else is 0. Indices and offsets (rows + 1) are PYNN_INT32 or PYNN_INT64.
+ * Accepted as `x` of training, prediction and evaluation where the first layer is dense: products then take time and
+ * memory for what is not 0, and give the bits of the library's own dense ones. Rows are checked as they are used:
+ * INVALID_ARGUMENT for offsets or indices out of order or range. */
+PYNN_API pynn_array pynn_csr(const void *data, pynn_dtype dtype, const void *indices, const void *offsets,
+                             pynn_dtype index_dtype, int64_t rows, int64_t columns);
 
 /* ---------------------------------------------------------------- context */
 

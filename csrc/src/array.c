@@ -1,6 +1,8 @@
 /* Views of the caller's matrices: element sizes, gathering rows. */
 #include "array.h"
 
+#include "sparse.h"
+
 #include <string.h>
 
 static const size_t sizes[] = {
@@ -12,7 +14,24 @@ size_t pynn_dtype_size(pynn_dtype dtype) { return (unsigned)dtype < sizeof sizes
 
 pynn_array pynn_matrix(const void *data, pynn_dtype dtype, int64_t rows, int64_t columns) {
   int64_t size = (int64_t)pynn_dtype_size(dtype);
-  return (pynn_array){data, dtype, rows, columns, columns * size, size};
+  return (pynn_array){.data = data,
+                      .dtype = dtype,
+                      .rows = rows,
+                      .columns = columns,
+                      .row_stride = columns * size,
+                      .column_stride = size};
+}
+
+pynn_array pynn_csr(const void *data, pynn_dtype dtype, const void *indices, const void *offsets,
+                    pynn_dtype index_dtype, int64_t rows, int64_t columns) {
+  return (pynn_array){.data = data,
+                      .dtype = dtype,
+                      .rows = rows,
+                      .columns = columns,
+                      .column_stride = (int64_t)pynn_dtype_size(dtype),
+                      .indices = indices,
+                      .offsets = offsets,
+                      .index_dtype = index_dtype};
 }
 
 const char *array_row(const pynn_array *x, int64_t row) { return (const char *)x->data + row * x->row_stride; }
@@ -26,15 +45,24 @@ pynn_status array_check(const pynn_array *x, const char *name, int64_t rows, int
   if (x->columns != columns)
     return fail(error, PYNN_ERROR_SHAPE, "expected %lld columns in %s; received %lld", (long long)columns, name,
                 (long long)x->columns);
+  if (x->indices && (!x->offsets || (x->index_dtype != PYNN_INT32 && x->index_dtype != PYNN_INT64)))
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a view from pynn_csr in %s; received another", name);
+  if (x->indices && x->column_stride != (int64_t)pynn_dtype_size(x->dtype))
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected contiguous data in %s; received another stride", name);
   if (x->rows && !x->data) return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected data in %s; received NULL", name);
   return PYNN_OK;
+}
+
+pynn_status array_check_dense(const pynn_array *x, const char *name, pynn_error *error) {
+  if (!x->indices) return PYNN_OK;
+  return fail(error, PYNN_ERROR_UNSUPPORTED, "expected a dense %s; received a sparse one", name);
 }
 
 static pynn_dtype dtype_of(const struct kernels *kernels) { return kernels->size == 4 ? PYNN_FLOAT32 : PYNN_FLOAT64; }
 
 const void *array_in_place(const struct kernels *kernels, const pynn_array *x, int64_t first, int64_t *ld) {
   const int64_t size = (int64_t)kernels->size;
-  if (x->dtype != dtype_of(kernels) || x->column_stride != size || x->row_stride < x->columns * size ||
+  if (x->indices || x->dtype != dtype_of(kernels) || x->column_stride != size || x->row_stride < x->columns * size ||
       x->row_stride % size || (uintptr_t)x->data % (uintptr_t)size)
     return NULL;
   *ld = x->row_stride / size;
@@ -43,6 +71,10 @@ const void *array_in_place(const struct kernels *kernels, const pynn_array *x, i
 
 void array_gather(const struct kernels *kernels, const pynn_array *x, const int64_t *order, int64_t first,
                   int64_t count, void *out) {
+  if (x->indices) {
+    sparse_gather(kernels, &(struct sparse){x, order, first}, count, out);
+    return;
+  }
   size_t columns = (size_t)x->columns, bytes = columns * kernels->size;
   int dense = x->dtype == dtype_of(kernels) && x->column_stride == (int64_t)kernels->size;
   for (int64_t i = 0; i < count; i++) {
@@ -64,6 +96,7 @@ int array_label(const struct kernels *doubles, const pynn_array *x, int64_t row,
 
 pynn_status pynn_gather(const pynn_array *x, const int64_t *order, int64_t count, void *out, pynn_error *error) {
   pynn_status status = array_check(x, "x", -1, x->columns, error);
+  if (!status) status = array_check_dense(x, "x", error);
   if (status) return status;
   size_t size = pynn_dtype_size(x->dtype), bytes = (size_t)x->columns * size;
   for (int64_t i = 0; i < count; i++) {

@@ -139,12 +139,12 @@ static int whole_backward(struct replay *r, struct job *job) {
 static int forward(struct replay *r) {
   const pynn_model *model = r->model;
   struct job job = {.w = r->w, .rows = r->rows, .training = 1, .step = (uint64_t)r->t->steps};
-  r->w->inputs[0] = (struct values){r->w->input, model->inputs};
+  r->w->inputs[0] = (struct values){r->w->input, model->inputs, NULL};
   for (int32_t i = 0; i < model->n_layers; i++) {
     pass_enter(&job, i, r->t->dropout_key);
     const struct layer_kind *kind = job.layer->kind;
     if (kind->replay_forward ? kind->replay_forward(r, &job) : whole_forward(r, &job)) return 1;
-    r->w->inputs[i + 1] = (struct values){r->w->y[i], job.layer->units};
+    r->w->inputs[i + 1] = (struct values){r->w->y[i], job.layer->units, NULL};
   }
   return 0;
 }

@@ -158,8 +158,11 @@ static pynn_status search_deltas(const struct search *s) {
 }
 
 static pynn_status search_inputs(const struct search *s) {
+  const struct batch *batch = s->batch;
   const int64_t inputs = s->w->model->inputs;
-  return search_rows(s, PYNN_OPERATION_INPUT, "an input", -1, s->batch->x, inputs, s->batch->ldx);
+  if (batch->x) return search_rows(s, PYNN_OPERATION_INPUT, "an input", -1, batch->x, inputs, batch->ldx);
+  sparse_gather(s->w->model->kernels, &batch->sparse, batch->rows, s->w->input);
+  return search_rows(s, PYNN_OPERATION_INPUT, "an input", -1, s->w->input, inputs, inputs);
 }
 
 static pynn_status search_step(const struct search *s, double loss, const void *gradient) {

@@ -82,6 +82,11 @@ struct kernels {
   void (*gemm_panels)(size_t m, size_t n, size_t k, const void *panels, const void *b, size_t ldb, void *c, size_t ldc);
   /* Rows of A (m x k) into panels of gemm_columns rows, transposed: panels hold round_up(m, gemm_columns) * k reals. */
   void (*pack_panels)(size_t m, size_t k, const void *a, size_t lda, void *panels);
+  /* y (n) += sum_k values[k] rows[columns[k]], and rows[columns[k]] += values[k] y: rows are n reals, ld apart. */
+  void (*sparse_times)(size_t n, size_t count, const void *values, const size_t *columns, const void *rows, size_t ld,
+                       void *y);
+  void (*sparse_outer)(size_t n, size_t count, const void *values, const size_t *columns, const void *y, void *rows,
+                       size_t ld);
 
   /* z[r] += bias (NULL: not) for each row; returns the largest |z|, NaN-proof. */
   double (*add_bias)(size_t rows, size_t columns, void *z, size_t ldz, const void *bias);

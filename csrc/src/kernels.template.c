@@ -15,6 +15,7 @@
 #include "kernels/gemm.template.c"
 #include "kernels/losses.template.c"
 #include "kernels/optimizers.template.c"
+#include "kernels/sparse.template.c"
 #include "kernels/vectors.template.c"
 
 #define PASTE_(a, b) a##b
@@ -38,6 +39,8 @@ const struct kernels PASTE(TABLE_PREFIX, TARGET) = {
     .gemm = gemm,
     .gemm_panels = gemm_panels,
     .pack_panels = pack_panels,
+    .sparse_times = sparse_times,
+    .sparse_outer = sparse_outer,
     .add_bias = add_bias,
     .largest = largest,
     .sum_squares = sum_squares,

@@ -39,7 +39,8 @@ struct job {
   int training;
   const void *x; /* the layer's input, rows of ldx reals */
   int64_t ldx;
-  uint64_t key, step; /* of the layer's random draws in this step */
+  const struct sparse *sparse; /* instead of x; NULL: not */
+  uint64_t key, step;          /* of the layer's random draws in this step */
 
   /* backward only */
   void *delta; /* dL/dY, rows x units; may be written over */
@@ -80,6 +81,7 @@ struct layer_kind {
 
 enum {
   LAYER_ONLY_TRAINS = 1, /* predictions pass by the layer */
+  LAYER_SPARSE = 4,      /* takes sparse rows, as the first layer */
   LAYER_PRODUCT = 2      /* of rows x inputs and inputs x units: may go to the BLAS */
 };
 

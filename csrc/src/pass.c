@@ -26,6 +26,7 @@ void pass_enter(struct job *job, int32_t index, uint64_t dropout_key) {
   job->layer = &job->w->model->layers[index];
   job->x = job->w->inputs[index].at;
   job->ldx = job->w->inputs[index].ld;
+  job->sparse = job->w->inputs[index].sparse;
   job->key = dropout_key + (uint64_t)index;
 }
 
@@ -34,13 +35,13 @@ void pass_enter(struct job *job, int32_t index, uint64_t dropout_key) {
 const void *pass_forward(pynn_workspace *w, const struct batch *batch, int training, uint64_t dropout_key,
                          uint64_t step) {
   struct job job = {.w = w, .rows = batch->rows, .training = training, .step = step};
-  w->inputs[0] = (struct values){batch->x, batch->ldx};
+  w->inputs[0] = (struct values){batch->x, batch->ldx, batch->x ? NULL : &batch->sparse};
   for (int32_t i = 0; i < w->model->n_layers; i++) {
     pass_enter(&job, i, dropout_key);
     w->inputs[i + 1] = w->inputs[i];
     if (!training && (job.layer->kind->flags & LAYER_ONLY_TRAINS)) continue;
     job.layer->kind->forward(&job);
-    w->inputs[i + 1] = (struct values){w->y[i], job.layer->units};
+    w->inputs[i + 1] = (struct values){w->y[i], job.layer->units, NULL};
   }
   return w->inputs[w->model->n_layers].at;
 }
@@ -137,11 +138,24 @@ static int takes_labels(const pynn_model *model, const pynn_array *targets) {
   return (model->loss->row.flags & PYNN_ROW_LABELS) && targets->columns == 1 && array_is_integer(targets);
 }
 
+pynn_status pass_check_inputs(const pynn_model *model, const pynn_array *x, pynn_error *error) {
+  pynn_status status = array_check(x, "x", -1, model->inputs, error);
+  const struct layer_kind *first = model->layers[0].kind;
+  if (status || !x->indices || (first->flags & LAYER_SPARSE)) return status;
+  status = fail(error, PYNN_ERROR_UNSUPPORTED,
+                "expected a dense x, or a dense layer first; received a sparse x and layer 0, %s, which would fill it",
+                first->row.name);
+  if (error) error->layer = 0;
+  return status;
+}
+
 pynn_status pass_check_targets(const pynn_model *model, const pynn_array *x, const pynn_array *targets,
                                const pynn_array *weights, pynn_error *error) {
   if (!model->has_loss)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a loss, from pynn_model_set_loss; received none");
-  pynn_status status = array_check(x, "x", -1, model->inputs, error);
+  pynn_status status = pass_check_inputs(model, x, error);
+  if (!status) status = array_check_dense(targets, "targets", error);
+  if (!status && weights && weights->data) status = array_check_dense(weights, "weights", error);
   if (!status)
     status = array_check(targets, "targets", x->rows, takes_labels(model, targets) ? 1 : model->targets, error);
   if (!status && weights && weights->data) status = array_check(weights, "weights", x->rows, 1, error);

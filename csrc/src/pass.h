@@ -4,6 +4,7 @@
 
 #include "model.h"
 #include "parallel.h"
+#include "sparse.h"
 #include "tiles.h"
 
 /* What one layer's values were, taken while they were computed. */
@@ -17,10 +18,11 @@ struct layer_observed {
   unsigned char *alive; /* units; set while a unit was seen to be */
 };
 
-/* Rows of ld reals: what a layer is given. */
+/* Rows of ld reals: what a layer is given. Or sparse rows, which the first layer may be. */
 struct values {
   const void *at;
   int64_t ld;
+  const struct sparse *sparse;
 };
 
 struct pynn_workspace {
@@ -54,11 +56,12 @@ pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t
 /* Takes the memory that statistics need, or gives it back. */
 pynn_status workspace_observe(pynn_workspace *workspace, int wanted);
 
-/* The batch and its targets for one pass. `x` has rows of `ldx` reals. */
+/* The batch and its targets for one pass. `x` has rows of `ldx` reals; NULL: they are those of `sparse`. */
 struct batch {
   int64_t rows;
   const void *x;
   int64_t ldx;
+  struct sparse sparse;
   int has_labels;
   int has_weights;
 };
@@ -93,7 +96,8 @@ void pass_predictions(const pynn_workspace *workspace, int64_t rows, const void 
 /* Targets and weights of rows order[first ...] into the workspace; LABEL names the row in `error`. */
 pynn_status pass_targets(pynn_workspace *workspace, const pynn_array *targets, const pynn_array *weights,
                          const int64_t *order, int64_t first, struct batch *batch, pynn_error *error);
-/* Shapes and dtypes of targets and weights against the model and its loss. */
+/* Shape and dtype of x against the model; and of targets and weights against its loss. */
+pynn_status pass_check_inputs(const pynn_model *model, const pynn_array *x, pynn_error *error);
 pynn_status pass_check_targets(const pynn_model *model, const pynn_array *x, const pynn_array *targets,
                                const pynn_array *weights, pynn_error *error);
 

@@ -51,7 +51,11 @@ static pynn_status run(const struct call *call, pynn_workspace *w, double *loss)
     if (call->targets) status = pass_targets(w, call->targets, call->weights, NULL, first, &batch, call->error);
     if (status) break;
     batch.x = array_in_place(model->kernels, call->x, first, &batch.ldx);
-    if (!batch.x) {
+    if (call->x->indices) {
+      batch.sparse = (struct sparse){call->x, NULL, first};
+      status = sparse_check(&batch.sparse, rows, call->error);
+      if (status) break;
+    } else if (!batch.x) {
       array_gather(model->kernels, call->x, NULL, first, rows, w->input);
       batch.x = w->input;
     }
@@ -73,7 +77,7 @@ pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, con
                          pynn_error *error) {
   if (!model || !workspace || workspace->model != model || !x || !out)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a model, its workspace, x and out; received NULL");
-  pynn_status status = array_check(x, "x", -1, model->inputs, error);
+  pynn_status status = pass_check_inputs(model, x, error);
   const struct call call = {.model = model, .x = x, .raw = raw, .out = out, .error = error};
   double none = 0;
   return status ? status : run(&call, workspace, &none);

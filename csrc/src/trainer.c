@@ -336,6 +336,10 @@ static void gather_tile(void *argument, int64_t index) {
 static struct batch take_rows(const pynn_trainer *t, const pynn_array *x, const int64_t *order, int64_t first,
                               int64_t rows) {
   struct batch batch = {.rows = rows, .ldx = t->model->inputs};
+  if (x->indices) {
+    batch.sparse = (struct sparse){x, order, first};
+    return batch;
+  }
   if (!order && (batch.x = array_in_place(t->model->kernels, x, first, &batch.ldx))) return batch;
   struct gather job = {t, x, order, first, rows};
   parallel_for(t->model->context, (rows + GATHER_ROWS - 1) / GATHER_ROWS, 40.0 * (double)(rows * x->columns),
@@ -367,7 +371,8 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
   struct watch *watch = &t->watch;
   const int watched = watch->options.policy != PYNN_POLICY_OFF;
   struct batch batch = take_rows(t, &data->x, order, first, rows);
-  pynn_status status = pass_targets(t->w, &data->targets, &data->weights, order, first, &batch, error);
+  pynn_status status = batch.x ? PYNN_OK : sparse_check(&batch.sparse, rows, error);
+  if (!status) status = pass_targets(t->w, &data->targets, &data->weights, order, first, &batch, error);
   if (status) return status;
   t->learning_rate = pynn_trainer_learning_rate(t);
   guard_keep(t);

@@ -90,7 +90,8 @@ static void test_arrays(const pynn_context *context) {
       else memcpy(at, &u, size); /* little-endian */
     }
     pynn_array plain = pynn_matrix(base, PYNN_FLOAT64, N, IN);
-    pynn_array odd = {storage + 1, dtype, N, IN, stride * IN, stride};
+    pynn_array odd = pynn_matrix(storage + 1, dtype, N, IN);
+    odd.row_stride = stride * IN, odd.column_stride = stride;
     CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &plain, 0, expected, NULL));
     CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &odd, 0, out, NULL));
     for (int i = 0; i < N; i++) CHECK_CLOSE(out[i], expected[i], 0);

@@ -265,7 +265,8 @@ static void test_predict(pynn_context *context) {
     CHECK(!memcmp(one, all + i * 3, sizeof one));
     CHECK_CLOSE(one[0] + one[1] + one[2], 1, 1e-6);
   }
-  pynn_array fortran = {columns, PYNN_FLOAT32, N, IN, sizeof(float), N * sizeof(float)};
+  pynn_array fortran = pynn_matrix(columns, PYNN_FLOAT32, N, IN);
+  fortran.row_stride = sizeof(float), fortran.column_stride = N * sizeof(float);
   CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &fortran, 0, again, NULL));
   CHECK(!memcmp(all, again, sizeof all));
   pynn_array none = pynn_matrix(in, PYNN_FLOAT32, 0, IN);

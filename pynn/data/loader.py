@@ -12,11 +12,12 @@ import numpy as np
 from .. import arrays
 from ..errors import ArgumentTypeError, ArgumentValueError, NonfiniteDataError
 from . import sampling as sampling_
+from .bad import Tally, bad_cells, fill, means
 from .batch import batch
 from .buffer import Buffer
 from .prefetch import Ahead
 from .schema import Schema
-from .sources import Indexed, Rows, open_source
+from .sources import Indexed, Rows, SparsePart, open_source
 from .tables import learn, open_table, table_source, with_fill
 
 __all__ = ["DataLoader"]
@@ -256,50 +257,34 @@ class DataLoader:
         """Whether an epoch has each row of the data once."""
         return self._kept is None and (self.sampling is None or isinstance(self.sampling, sampling_.Shuffle))
 
+    @property
+    def sparse(self) -> bool:
+        """Whether X is a sparse matrix."""
+        return isinstance(self.source, Indexed) and isinstance(self.source.x, SparsePart)
+
     # ---- bad rows
 
     def _survey(self) -> None:
         """One pass, where a choice needs to know all rows before the first is handed out."""
         if self.on_bad_rows in (None, "error") or (not self.by_number and self.on_bad_rows == "skip"):
             return
-        if self.source.rows is None:
+        if self.on_bad_rows == "impute" and (self.source.rows is None or self.sparse):
+            what = "a sparse X" if self.sparse else "a stream, whose columns have no mean before its end"
             raise ArgumentValueError(
-                "expected on_bad_rows='error' or 'skip' for a stream, whose columns have no mean before its end; "
-                "received on_bad_rows='impute'"
+                f"expected on_bad_rows='error' or 'skip' for {what}; received on_bad_rows='impute'"
             )
         known = getattr(self.source, "fill", None)
         if known is not None and self.on_bad_rows == "impute":
             self.impute_values = np.asarray(known)
             return
-        sums: Any = 0
-        counts: Any = 0
-        good = np.ones(self.source.rows, bool)
-        tally = _Tally(str(self.on_bad_rows))
-        for rows in self._in_order():
-            bad = _bad_cells(rows.x)
-            tally.count(bad)
-            if self.on_bad_rows == "skip":
-                good[rows.numbers] = ~(bad.any(1) | _bad_cells(rows.targets).any(1))
-                continue
-            x = np.asarray(rows.x, np.float64).reshape(len(rows), -1)
-            x = np.where(bad, 0, x)
-            sums = x.sum(0) + sums
-            counts = (~bad).sum(0) + counts
-        self.bad_rows = tally.result()
-        if self.on_bad_rows == "skip":
-            self._kept = np.flatnonzero(good)
-            self.bad_rows["rows"] = int((~good).sum())
+        tally = Tally(str(self.on_bad_rows))
+        if self.on_bad_rows == "impute":
+            self.impute_values = means(self._in_order(), tally)
+        else:
+            self._kept = np.flatnonzero(np.concatenate([tally.count(rows) for rows in self._in_order()]))
             if not len(self._kept):
-                raise NonfiniteDataError(
-                    f"expected rows of finite numbers; received {len(good)} rows, all to be skipped"
-                )
-            return
-        if not np.all(counts):
-            raise NonfiniteDataError(
-                f"expected columns with a finite cell, to impute from; received none in column {int(np.argmin(counts))}"
-            )
-        with np.errstate(over="ignore"):
-            self.impute_values = sums / counts
+                raise NonfiniteDataError(f"expected rows of finite numbers; received {tally.rows}, all of them bad")
+        self.bad_rows = tally.result()
 
     def _in_order(self) -> Iterator[Rows]:
         """All rows once, in the source's order."""
@@ -311,19 +296,16 @@ class DataLoader:
         for first in range(0, rows, step):
             yield self.source.gather(np.arange(first, min(first + step, rows)))
 
-    def _finish(self, rows: Rows, tally: _Tally) -> Rows:
+    def _finish(self, rows: Rows, tally: Tally) -> Rows:
         """What is done to rows on their way: bad cells, class weights."""
         if self.on_bad_rows in ("error", "impute"):
-            bad = _bad_cells(rows.x)
-            if bad.any() and self.on_bad_rows == "error":
+            bad = bad_cells(rows.x)
+            if len(bad) and self.on_bad_rows == "error":
                 raise self._bad("X", rows, bad)
-            if bad.any():
-                x = np.array(rows.x, copy=True).reshape(len(rows), -1)
-                x = x if x.dtype.kind == "f" else x.astype(np.float64)
-                np.copyto(x, np.asarray(self.impute_values).astype(x.dtype), where=bad)
-                rows.x = x.reshape(np.shape(rows.x))
-            bad = _bad_cells(rows.targets)
-            if bad.any():
+            if len(bad):
+                rows.x = fill(rows.x, bad, np.asarray(self.impute_values))
+            bad = bad_cells(rows.targets)
+            if len(bad):
                 raise self._bad("y", rows, bad)
         return rows if self.class_weight is None else self._weigh(rows)
 
@@ -338,9 +320,10 @@ class DataLoader:
         return Rows(rows.numbers, rows.x, rows.targets, weights)
 
     def _bad(self, name: str, rows: Rows, bad: np.ndarray) -> NonfiniteDataError:
-        at, column = (int(i) for i in np.argwhere(bad)[0])
-        cells = np.asarray(rows.x if name == "X" else rows.targets).reshape(len(rows), -1)
-        row, value = int(rows.numbers[at]), float(cells[at, column])
+        at, column = (int(i) for i in bad[0])
+        cells = rows.x if name == "X" else rows.targets
+        cells = cells if arrays.is_sparse(cells) else np.asarray(cells).reshape(len(rows), -1)
+        row, value = int(rows.numbers[at]), float(cells[at, column])  # type: ignore[index]
         label = getattr(self.source, "columns", None)
         where = f", column {label[column]!r}" if label and name == "X" else f", column {column}"
         file = f" of {self.source.name}" if hasattr(self.source, "name") else ""
@@ -426,7 +409,7 @@ class DataLoader:
 
     def blocks(self, epoch: int, first: int = 0) -> Iterator[Rows]:
         """The rows of an epoch from batch `first` on, in blocks of whole batches, as `fit` reads them."""
-        tally = _Tally(self.on_bad_rows or "")
+        tally = Tally(self.on_bad_rows or "")
         read = self._gathered(epoch, first) if self.by_number else self._streamed(epoch, first, tally)
         finished = (self._finish(rows, tally) for rows in read)
         ahead = Ahead(finished, self.prefetch) if self.prefetch else None
@@ -486,7 +469,7 @@ class DataLoader:
         places = arrays.shuffle(sampling_.derive(self.seed, 16 + number), epoch, self.buffer)
         return places[places < rows]
 
-    def _streamed(self, epoch: int, first: int, tally: _Tally) -> Iterator[Rows]:
+    def _streamed(self, epoch: int, first: int, tally: Tally) -> Iterator[Rows]:
         """Buffers of an epoch from the one on that holds batch `first`, shuffled where that is asked for."""
         done = first * self.batch_size
         spans = itertools.dropwhile(lambda span: span[1][1] <= done, enumerate(self._spans(epoch)))
@@ -505,7 +488,7 @@ class DataLoader:
             if len(rows) < end - start:
                 return
 
-    def _pieces(self, epoch: int, start: int, tally: _Tally) -> Iterator[Rows]:
+    def _pieces(self, epoch: int, start: int, tally: Tally) -> Iterator[Rows]:
         """Rows in the order of the epoch's chunks, from the start-th on; bad ones left out where that is asked for."""
         bounds, skips = self.source.bounds, self.on_bad_rows == "skip"
         for chunk in self._chunks(epoch):
@@ -514,18 +497,14 @@ class DataLoader:
                 start -= int(bounds[chunk + 1] - bounds[chunk])  # type: ignore[index]
                 continue
             for rows in self.source.chunk(int(chunk)):
-                rows = self._good(rows, tally) if skips else rows
+                if skips:
+                    good = tally.count(rows)
+                    rows = rows if good.all() else rows[good]
                 if start >= len(rows):
                     start -= len(rows)
                     continue
                 yield rows[start:] if start else rows
                 start = 0
-
-    def _good(self, rows: Rows, tally: _Tally) -> Rows:
-        bad, bad_targets = _bad_cells(rows.x), _bad_cells(rows.targets)
-        tally.count(bad, bad_targets)
-        good = ~(bad.any(1) | bad_targets.any(1))
-        return rows if good.all() else rows[good]
 
     # ---- state
 
@@ -586,39 +565,6 @@ def _as_batch(rows: Rows, copy: bool) -> Any:
     if rows.targets is None and rows.weights is None:
         return x
     return (x, own(rows.targets)) if rows.weights is None else (x, own(rows.targets), own(rows.weights))
-
-
-class _Tally:
-    """Counts of bad cells."""
-
-    def __init__(self, action: str) -> None:
-        self.action, self.rows, self.cells, self.columns = action, 0, 0, np.zeros(0, np.int64)
-
-    def count(self, bad: np.ndarray, also: np.ndarray | None = None) -> None:
-        rows = bad.any(1) if also is None else bad.any(1) | also.any(1)
-        if not rows.any():
-            return
-        self.rows += int(rows.sum())
-        self.cells += int(bad.sum())
-        self.columns = bad.sum(0) + (self.columns if len(self.columns) else 0)
-
-    def result(self) -> dict[str, Any]:
-        columns = {int(i): int(self.columns[i]) for i in np.flatnonzero(self.columns)}
-        return {"action": self.action, "rows": self.rows, "cells": self.cells, "columns": columns}
-
-
-def _bad_cells(part: Any) -> np.ndarray:
-    """Which cells of some rows are missing or infinite, (rows, columns)."""
-    if part is None:
-        return np.zeros((1, 1), bool)
-    if hasattr(part, "nnz"):
-        bad = ~np.isfinite(part.data)
-        rows = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
-        found = np.zeros((part.shape[0], 1), bool)
-        found[rows[bad]] = True
-        return found
-    cells = np.asarray(part).reshape(len(part), -1)
-    return ~np.isfinite(cells) if cells.dtype.kind == "f" else np.zeros((len(part), 1), bool)
 
 
 def _integer(name: str, value: Any, minimum: int, maximum: int) -> int:

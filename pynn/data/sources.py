@@ -154,7 +154,7 @@ class FileRows:
     def read(self, rows: np.ndarray) -> np.ndarray:
         """These rows; runs of neighbours at once."""
         out = np.empty((len(rows), *self._shape), self._dtype)
-        memory, file = memoryview(out).cast("B") if out.size else memoryview(b""), self._file.fileno()
+        memory, file = memoryview(out.data).cast("B") if out.size else memoryview(b""), self._file.fileno()
         runs = np.flatnonzero(np.diff(rows, prepend=-2) != 1) if self._step == self._bytes else np.arange(len(rows))
         for first, last in zip(runs.tolist(), [*runs[1:].tolist(), len(rows)], strict=True):
             at, end = first * self._bytes, last * self._bytes

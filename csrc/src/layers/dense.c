@@ -9,6 +9,8 @@
 #include "../blas.h"
 #include "../layer.h"
 
+#include <string.h>
+
 enum { KERNEL, BIAS };    /* tensors */
 enum { UNITS, USE_BIAS }; /* numbers */
 
@@ -52,15 +54,30 @@ static struct needs needs(const struct layer *layer, int64_t rows) {
   const int64_t wide = most(layer->units, layer->inputs);
   const int64_t blas_tiles = divide_up(rows, BLAS_ROWS) * divide_up(wide, BLAS_COLUMNS);
   const int64_t own_tiles = divide_up(rows, ROW_TILE) * STRIPS;
-  return (struct needs){.values = layer->units,
-                        .tiles = most(most(blas_tiles, divide_up(layer->inputs, BLAS_ROWS)), own_tiles) + 1};
+  const int64_t sparse_tiles = divide_up(rows, LOSS_ROWS) * divide_up(layer->units, COLUMN_TILE);
+  return (struct needs){
+      .values = layer->units,
+      .tiles = most(most(blas_tiles, divide_up(layer->inputs, BLAS_ROWS)), most(own_tiles, sparse_tiles)) + 1};
 }
 
 static double work_of(const struct job *job) {
+  if (job->sparse) return 2.0 * (double)sparse_count(job->sparse, job->rows) * (double)job->layer->units;
   return 2.0 * (double)job->rows * (double)job->layer->units * (double)job->layer->inputs;
 }
 
 /* ---- forward */
+
+/* What follows the product, over a tile of Z. */
+static void finish_tile(const struct job *job, int64_t index, const struct tile *t) {
+  const struct layer *layer = job->layer;
+  const struct kernels *kernels = job_kernels(job);
+  void *z = at(kernels, job->w->z[job->index], t->row * layer->units + t->column);
+  const void *bias = layer->tensor[BIAS] < 0 ? NULL : at(kernels, layer_tensor(job, BIAS), t->column);
+  job->w->tile_max[index] = kernels->add_bias((size_t)t->rows, (size_t)t->columns, z, (size_t)layer->units, bias);
+  if (rowwise(layer)) return;
+  job_activate(job, t);
+  if (job->w->observes) job_observe(job, index, t);
+}
 
 static void forward_tile(void *argument, int64_t index) {
   const struct job *job = argument;
@@ -77,11 +94,25 @@ static void forward_tile(void *argument, int64_t index) {
   else
     kernels->gemm((size_t)t.rows, (size_t)t.columns, (size_t)layer->inputs, x, (size_t)job->ldx, 1, kernel,
                   (size_t)layer->units, 0, out, (size_t)layer->units);
-  const void *bias = layer->tensor[BIAS] < 0 ? NULL : at(kernels, layer_tensor(job, BIAS), t.column);
-  job->w->tile_max[index] = kernels->add_bias((size_t)t.rows, (size_t)t.columns, out, (size_t)layer->units, bias);
-  if (rowwise(layer)) return;
-  job_activate(job, &t);
-  if (job->w->observes) job_observe(job, index, &t);
+  finish_tile(job, index, &t);
+}
+
+/* The same of sparse rows: the cells of each in turn. */
+static void sparse_forward_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct layer *layer = job->layer;
+  const struct kernels *kernels = job_kernels(job);
+  const struct tile t = tile_at(&job->tiling, index);
+  const void *kernel = at(kernels, layer_tensor(job, KERNEL), t.column);
+  struct taken taken;
+  for (int64_t i = t.row; i < t.row + t.rows; i++) {
+    void *out = at(kernels, job->w->z[job->index], i * layer->units + t.column);
+    struct cells cells = sparse_row(job->sparse, i);
+    memset(out, 0, (size_t)t.columns * kernels->size);
+    while (sparse_take(kernels, job->sparse, &cells, 0, &taken), taken.n)
+      kernels->sparse_times((size_t)t.columns, taken.n, taken.values, taken.columns, kernel, (size_t)layer->units, out);
+  }
+  finish_tile(job, index, &t);
 }
 
 static void rowwise_tile(void *argument, int64_t index) {
@@ -94,9 +125,10 @@ static void rowwise_tile(void *argument, int64_t index) {
 static void forward(struct job *job) {
   const struct layer *layer = job->layer;
   const pynn_context *context = job->w->model->context;
-  job->blas = job->w->keeps && blas_takes(context, job->rows, layer->units, layer->inputs);
-  job->tiling = forward_tiling(job_kernels(job), job->blas, job->rows, layer->units, layer->inputs);
-  parallel_for(context, tiles_in(&job->tiling), work_of(job), forward_tile, job);
+  job->blas = !job->sparse && job->w->keeps && blas_takes(context, job->rows, layer->units, layer->inputs);
+  job->tiling = job->sparse ? tiling_of(job->rows, layer->units, LOSS_ROWS, COLUMN_TILE)
+                            : forward_tiling(job_kernels(job), job->blas, job->rows, layer->units, layer->inputs);
+  parallel_for(context, tiles_in(&job->tiling), work_of(job), job->sparse ? sparse_forward_tile : forward_tile, job);
   job->w->sums[job->index].activation_max = job_largest(job, tiles_in(&job->tiling));
   if (rowwise(layer)) {
     job->tiling = tiling_of(job->rows, layer->units, LOSS_ROWS, layer->units);
@@ -106,6 +138,20 @@ static void forward(struct job *job) {
 }
 
 /* ---- backward */
+
+/* A strip of dW from sparse rows: the cells of each that are in it. */
+static void sparse_strip(const struct job *job, const struct tile *t, void *out) {
+  const struct kernels *kernels = job_kernels(job);
+  const int64_t units = job->layer->units;
+  struct taken taken;
+  memset(out, 0, (size_t)(t->rows * units) * kernels->size);
+  for (int64_t i = 0; i < job->rows; i++) {
+    struct cells cells = sparse_between(job->sparse, i, t->row, t->row + t->rows);
+    while (sparse_take(kernels, job->sparse, &cells, t->row, &taken), taken.n)
+      kernels->sparse_outer((size_t)units, taken.n, taken.values, taken.columns, at(kernels, job->delta, i * units),
+                            out, (size_t)units);
+  }
+}
 
 /* A strip of dW with its sum of squares, or, behind the last strip, db. */
 static void gradient_tile(void *argument, int64_t index) {
@@ -120,9 +166,10 @@ static void gradient_tile(void *argument, int64_t index) {
     return;
   }
   const struct tile t = tile_at(&job->tiling, index);
-  const void *x = at(kernels, job->x, t.row);
+  const void *x = job->sparse ? NULL : at(kernels, job->x, t.row);
   void *out = at(kernels, job->gradient, layer->tensor[KERNEL] + t.row * layer->units);
-  if (job->blas)
+  if (job->sparse) sparse_strip(job, &t, out);
+  else if (job->blas)
     blas_gemm(model->context, model->dtype, 1, 0, t.rows, layer->units, job->rows, x, job->ldx, job->delta,
               layer->units, out, layer->units);
   else
@@ -134,7 +181,7 @@ static void gradient_tile(void *argument, int64_t index) {
 static void gradient(struct job *job) {
   const struct layer *layer = job->layer;
   const pynn_context *context = job->w->model->context;
-  job->blas = blas_takes(context, layer->inputs, layer->units, job->rows);
+  job->blas = !job->sparse && blas_takes(context, layer->inputs, layer->units, job->rows);
   job->tiling = gradient_tiling(job_kernels(job), job->blas, job->rows, layer->units, layer->inputs);
   const int64_t tiles = job->tiling.down + (layer->tensor[BIAS] >= 0);
   parallel_for(context, tiles, work_of(job), gradient_tile, job);
@@ -235,7 +282,7 @@ const struct layer_kind layer_dense = {
             .n_fields = 2,
             .fields = {[UNITS] = {"units", 1, 1, (double)MAX_WIDTH, PYNN_FIELD_INTEGER},
                        [USE_BIAS] = {"use_bias", 1, 0, 1, PYNN_FIELD_BOOLEAN}}},
-    .flags = LAYER_PRODUCT,
+    .flags = LAYER_PRODUCT | LAYER_SPARSE,
     .specs = 1 << SPEC_ACTIVATION | 1 << SPEC_KERNEL_INITIALIZER | 1 << SPEC_BIAS_INITIALIZER,
     .shape = shape,
     .needs = needs,
