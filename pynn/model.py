@@ -488,7 +488,7 @@ class Sequential:
                 raise ArgumentTypeError(f"expected target or {name}; received both")
         known = self.schema if self.built and self.schema is not None and self.schema.target == target else None
         return DataLoader.from_table(
-            x, target, categories=categories, exclude=exclude, schema=known, dtype=self.dtype,
+            x, target, categories=categories, exclude=exclude, schema=known, dtype="float64",
             task="classification" if self.loss.row["labels"] else None, **options,
         )  # fmt: skip
 
@@ -498,7 +498,7 @@ class Sequential:
             return None
         schema = schema if target else replace(schema, target=None, classes=None)
         bad = None if schema.fill is None else "impute"
-        return DataLoader.from_table(x, schema=schema, dtype=self.dtype, batch_size=1024, on_bad_rows=bad)
+        return DataLoader.from_table(x, schema=schema, dtype="float64", batch_size=1024, on_bad_rows=bad)
 
     def _batches(self, loader: Any, guard: health.Guard) -> Batches:
         """What the loop trains on, checked as far as it lies in memory; cells that are not finite are left to a guard

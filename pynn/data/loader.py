@@ -547,9 +547,8 @@ class DataLoader:
             "shuffle": self.shuffle,
             "drop_last": self.drop_last,
             "seed": self.seed,
+            "sampling": None if self.sampling is None else self.sampling.identity,
         }
-        if self.sampling is not None and not isinstance(self.sampling, sampling_.Shuffle):
-            plain["sampling"] = type(self.sampling).__name__.lower()
         return plain if self.by_number else plain | {"buffer": self.buffer}
 
 

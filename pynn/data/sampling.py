@@ -5,6 +5,7 @@ Every draw is a function of (seed, epoch, sizes): nothing is remembered, so any 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,9 +43,10 @@ def uniform(seed: int, epoch: int, n: int) -> np.ndarray:
 
 
 class Sampler:
-    """An order of row numbers for each epoch. `rows` is how many there are in one."""
+    """An order of row numbers for each epoch. `rows` is how many there are in one; `identity` goes into states."""
 
     rows: int
+    identity: str | None = None
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """int64 row numbers; a function of (seed, epoch) alone."""
@@ -65,7 +67,7 @@ class Weighted(Sampler):
     """n draws with replacement, row i with probability weights[i] / sum(weights)."""
 
     def __init__(self, weights: np.ndarray) -> None:
-        self.rows = len(weights)
+        self.rows, self.identity = len(weights), f"weighted {zlib.crc32(np.ascontiguousarray(weights)):08x}"
         self._ends = np.cumsum(weights.astype(np.float64))
         self._last = int(np.flatnonzero(weights)[-1])
 
@@ -81,7 +83,10 @@ class _ByClass(Sampler):
         _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         self._members = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
         self.each = self.choose(counts)
-        self.rows = self.each * len(counts)
+        self.rows, self.identity = (
+            self.each * len(counts),
+            f"{type(self).__name__} {zlib.crc32(codes.astype('<i8')):08x}",
+        )
 
     def choose(self, counts: np.ndarray) -> int:
         """Rows of each class in an epoch."""

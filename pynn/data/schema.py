@@ -14,6 +14,7 @@ from ..errors import ArgumentTypeError, ArgumentValueError, DtypeError, LabelErr
 __all__ = ["Cells", "Column", "Schema", "kind_of_texts"]
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "-nan", "?")
+FLAGS = frozenset(("true", "True", "TRUE", "false", "False", "FALSE"))
 MOST_TEXTS = 10_000
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T]\d.*)?$|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}( .*)?$")
 
@@ -30,7 +31,7 @@ class Cells:
     def of(cls, values: Iterable[Any]) -> Cells:
         """Values as a list has them, as texts; None and NaN are missing."""
         known: dict[Any, int] = {}
-        texts = ("" if v is None or v != v or type(v).__name__ == "NAType" else _text(v) for v in values)
+        texts = ("" if v is None or v != v or type(v).__name__ == "NAType" else text_of(v) for v in values)
         codes = [-1 if text in MISSING else known.setdefault(text, len(known)) for text in texts]
         return cls(codes=np.array(codes, np.int64), texts=list(known))
 
@@ -55,7 +56,7 @@ class Cells:
         return np.array([*codes, missing], np.int64)[self.codes]
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """A category's value as a file would have it."""
     return value if isinstance(value, str) else str(_plain(value))
 
@@ -164,6 +165,8 @@ def kind_of_texts(name: str, cells: Cells, where: str) -> str:
     total = int(counts.sum())
     if total and sum(n for text, n in zip(cells.texts, counts, strict=True) if _DATE.match(text)) >= 0.9 * total:
         raise dates(name, where, cells.texts[0])
+    if FLAGS.issuperset(cells.texts):
+        return "number"
     numbers = sum(int(n) for text, n in zip(cells.texts, counts, strict=True) if is_number(text))
     return "number" if numbers >= 0.9 * total else "category"
 

@@ -9,6 +9,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class CsvTable(Table):
             raise ShapeError(f"expected a header with the columns' names; received an empty first line{self.where}")
         self.delimiter = delimiter or max(",\t;|", key=text.count)
         self.columns = next(csv.reader([text.rstrip("\r\n")], delimiter=self.delimiter))
-        self._first = next(blocks, (0, b""))[1]
+        self._first, self._stamp = next(blocks, (0, b""))[1], _stamp(path)
         self.rows, self.bounds, self._offsets = None, None, [len(header)]
         if not self._first:
             raise ShapeError(f"expected at least one row below the header{self.where}; received none")
@@ -131,15 +132,25 @@ class CsvTable(Table):
                     offset += end
                 left = block[end:]
                 if not more:
+                    if block.count(b'"') % 2:
+                        raise FileFormatError(f"expected quotation marks in pairs; received one without{self.where}")
                     return
 
     def kinds(self, names: list[str]) -> dict[str, str]:
         table = self._parse(self._first, dict.fromkeys(names, "category"), 0)
         return {name: schema_.kind_of_texts(name, table[name], self.where) for name in names}
 
+    @cached_property
+    def _flags(self) -> set[str]:
+        """Columns of True and False, which are read as 1 and 0."""
+        table = self._parse(self._first, dict.fromkeys(self.columns, "category"), 0)
+        return {name for name, cells in table.items() if cells.texts and schema_.FLAGS.issuperset(cells.texts)}
+
     def read(self, kinds: dict[str, str], chunk: int | None = None) -> Iterator[tuple[int, dict[str, Cells]]]:
         if chunk is not None and not self._gzip:
             assert self.bounds is not None
+            if _stamp(self.path) != self._stamp:
+                raise FileFormatError(f"expected the file read at first; received one that changed since{self.where}")
             with self._open() as file:
                 file.seek(self._offsets[chunk])
                 block = file.read(self._offsets[chunk + 1] - self._offsets[chunk])
@@ -161,7 +172,9 @@ class CsvTable(Table):
     def _parse(self, block: bytes, kinds: dict[str, str], first: int) -> dict[str, Cells]:
         """The cells of a block of whole rows, the first of which has this number."""
         pa, pacsv = _arrow("pyarrow"), _arrow("pyarrow.csv")
-        types = {"number": pa.float64(), "category": pa.dictionary(pa.int32(), pa.string())}
+        types = {"number": pa.float64(), "flag": pa.bool_(), "category": pa.dictionary(pa.int32(), pa.string())}
+        flags = self._flags if "number" in kinds.values() else set()
+        read = {name: "flag" if kind == "number" and name in flags else kind for name, kind in kinds.items()}
         ragged = []
 
         def note(row: Any) -> str:
@@ -175,7 +188,7 @@ class CsvTable(Table):
                 pacsv.ParseOptions(
                     delimiter=self.delimiter, newlines_in_values=b'"' in block, invalid_row_handler=note),
                 pacsv.ConvertOptions(
-                    column_types={name: types[kind] for name, kind in kinds.items()}, include_columns=list(kinds),
+                    column_types={name: types[kind] for name, kind in read.items()}, include_columns=list(kinds),
                     null_values=list(MISSING), strings_can_be_null=True,
                 ),
             )  # fmt: skip
@@ -205,6 +218,12 @@ class CsvTable(Table):
                     f"{first + row} (line {first + row + 2}). Correct it, or take the column as categories: "
                     f"categories=[{name!r}]"), first + row)  # fmt: skip
         return FileFormatError(f"expected a CSV file; received {str(self.path)!r}, near row {first}: {error}")
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when a file does."""
+    stat = os.stat(path)
+    return stat.st_size, stat.st_mtime_ns
 
 
 def is_arrow_number(text: str) -> bool:
@@ -299,17 +318,10 @@ def _cells(column: Any, kind: str) -> Cells:
         column = column.unify_dictionaries().combine_chunks()
         column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
     if not pa.types.is_dictionary(column.type):
-        column = (
-            column.cast(pa.string()).dictionary_encode() if not _is_text(column.type) else column.dictionary_encode()
-        )
-    texts = column.dictionary.to_pylist()
+        column = column.dictionary_encode()
+    texts = [schema_.text_of(value) for value in column.dictionary.to_pylist()]
     codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return Cells(codes=codes, texts=[str(text) for text in texts])
-
-
-def _is_text(kind: Any) -> bool:
-    types = _arrow("pyarrow").types
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+    return Cells(codes=codes, texts=texts)
 
 
 # ---- data frames

@@ -1,0 +1,316 @@
+"""From a file to a score: what columns become, what is refused and where, real tables end to end."""
+
+import gzip
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+import pynn
+from pynn import DataLoader
+from pynn.data import Schema
+
+pandas = pytest.importorskip("pandas")
+pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+def rows_of(loader):
+    """X, y and row numbers of an epoch."""
+    batches = list(loader)
+    return tuple(np.concatenate(parts) for parts in zip(*((x, y, x.rows) for x, y in batches), strict=True))
+
+
+def write(path, text, encoding="utf-8"):
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.fixture
+def mixed():
+    """Numbers, texts, numbers that are categories, booleans; holes in all of them; a name that needs quoting."""
+    rng = np.random.default_rng(0)
+    n = 500
+    frame = pandas.DataFrame(
+        {
+            "größe": rng.normal(40, 10, n).round(2),
+            'a "b", c': rng.choice(["low, or\nlower", "high", "ünder"], n),
+            "class": rng.integers(1, 4, n),
+            "paid": rng.random(n) < 0.5,
+            "label": rng.choice(["yes", "no"], n),
+        }
+    )
+    frame.loc[rng.random(n) < 0.1, "größe"] = np.nan
+    frame.loc[rng.random(n) < 0.1, 'a "b", c'] = None
+    return frame
+
+
+def forms(frame, tmp_path):
+    """The same table in every form that is read."""
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.assign(paid=frame["paid"].astype(int)).to_csv(tmp_path / "t.csv.gz", index=False)
+    frame.to_csv(tmp_path / "t.txt", index=False, sep=";")
+    frame.to_parquet(tmp_path / "t.parquet", row_group_size=70)
+    yield from (tmp_path / name for name in ("t.csv", "t.csv.gz", "t.txt", "t.parquet"))
+    yield from (frame, pyarrow.Table.from_pandas(frame))
+    polars = pytest.importorskip("polars")
+    yield polars.from_pandas(frame)
+
+
+def test_every_form_of_a_table_gives_the_same_rows_and_schema(mixed, tmp_path):
+    found = [DataLoader.from_table(form, "label", categories=["class"]) for form in forms(mixed, tmp_path)]
+    schema = found[0].schema
+    assert [c.values for c in schema.columns] == [None, ("high", "low, or\nlower", "ünder"), ("1", "2", "3"), None]
+    assert schema.classes == ("no", "yes")
+    assert schema.categories == {1: 4, 2: 4}
+    x, y, numbers = rows_of(found[0])
+    assert numbers.tolist() == list(range(500))
+    np.testing.assert_array_equal(x[:, 0], mixed["größe"].to_numpy(np.float32))
+    text = mixed['a "b", c']
+    assert x[:, 1].tolist() == [0 if pandas.isna(v) else schema.columns[1].values.index(v) + 1 for v in text]
+    np.testing.assert_array_equal(x[:, 2], mixed["class"])
+    np.testing.assert_array_equal(x[:, 3], mixed["paid"])
+    np.testing.assert_array_equal(y, (mixed["label"] == "yes").astype(int))
+    for loader in found[1:]:
+        assert loader.schema == schema
+        for mine, theirs in zip(rows_of(loader), (x, y, numbers), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_schema_survives_json_and_codes_what_it_never_saw_as_0(mixed, tmp_path):
+    schema = DataLoader.from_table(mixed, "label", categories=["class"]).schema
+    assert Schema.from_dict(json.loads(json.dumps(schema.to_dict()))) == schema
+    new = mixed.head(3).assign(**{"class": [9, 2, 1], 'a "b", c': ["???", "high", None], "more": 1.0})
+    new[list(new.columns[::-1])].to_csv(tmp_path / "new.csv", index=False)
+    x = rows_of(DataLoader.from_table(tmp_path / "new.csv", schema=schema))[0]
+    np.testing.assert_array_equal(x[:, 1:3], [[0, 0], [1, 2], [0, 1]])
+    with pytest.raises(ValueError, match=r"expected the columns 'größe', as in the data trained on.*without"):
+        DataLoader.from_table(mixed.drop(columns="größe"), schema=schema)
+    with pytest.raises(pynn.LabelError, match=r"one of the 2 classes 'no', 'yes' in column 'label'.*'maybe' in row 1"):
+        DataLoader.from_table(new.assign(label=["no", "maybe", "yes"]), schema=schema)
+
+
+def test_the_state_keeps_the_vocabulary(mixed, tmp_path):
+    mixed.to_parquet(tmp_path / "t.parquet")
+    loader = DataLoader.from_table(tmp_path / "t.parquet", "label")
+    next(iter(loader))
+    state = json.loads(json.dumps(loader.state_dict()))
+    other = DataLoader.from_table(tmp_path / "t.parquet", "label")
+    other.load_state_dict(state)
+    assert other.state_dict() == state
+    assert other.schema == loader.schema
+
+
+def test_columns_can_be_left_out_and_the_target_be_numbers(mixed, tmp_path):
+    path = next(forms(mixed, tmp_path))
+    loader = DataLoader.from_table(path, "class", exclude=['a "b", c', "label"])
+    assert loader.schema.names == ["größe", "paid"]
+    assert loader.schema.classes is None
+    np.testing.assert_array_equal(rows_of(loader)[1], mixed["class"])
+    coded = DataLoader.from_table(path, "class", exclude=['a "b", c', "label"], task="classification")
+    assert coded.schema.classes == (1, 2, 3)
+    np.testing.assert_array_equal(rows_of(coded)[1], mixed["class"] - 1)
+    for arguments in ({"exclude": ["nothing"]}, {"categories": ["nothing"]}, {"target": "nothing"}):
+        with pytest.raises(ValueError, match=r"expected one of the columns 'größe'.*received 'nothing'"):
+            DataLoader.from_table(path, **arguments)
+
+
+# ---- files that break
+
+
+def numbers_csv(rows, wrong=None):
+    lines = [f"{i},{i / 4},{i % 2}" for i in range(rows)]
+    if wrong is not None:
+        lines[wrong[0]] = wrong[1]
+    return "a,b,y\n" + "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"empty"),
+        ("\n\n", r"expected a header"),
+        ("a,b,y\n", r"at least one row below the header.*received none"),
+        ("a,b,y", r"at least one row below the header.*received none"),
+        ("a,a,y\n1,2,3\n", r"columns of different names.*'a' more than once"),
+        ("y\n1\n", r"at least one column beside the target"),
+        (numbers_csv(2000, (1500, "1,2")), r"3 cells in each row.*2 in row 1500 \(line 1502\): '1,2'"),
+        (numbers_csv(2000, (1500, "1,2,3,4")), r"3 cells in each row.*4 in row 1500"),
+        (numbers_csv(2000, (1500, "1,oops,0")), r"number in column 'b'.*'oops' in row 1500 \(line 1502\)"),
+        ("a,when,y\n1,2024-01-31,0\n2,2024-02-01,1\n", r"dates in column 'when'.*'2024-01-31'.*exclude=\['when'\]"),
+        ("a,when,y\n1,31.1.2024,0\n2,1/2/2024 10:00,1\n", r"dates in column 'when'"),
+        (
+            "a,id,y\n" + "".join(f"1,name{i},0\n" for i in range(50)),
+            r"'id'.*with 50 texts in 50 rows.*exclude=\['id'\]",
+        ),
+        ("a,b,y\n" + "x" * 10 + '"' + "1,2,3\n" * 20, r"expected|received"),
+        ('a,b,y\n1,2,"unclosed\n', r"expected|received"),
+    ],
+)
+def test_a_csv_file_that_breaks_is_refused_with_file_and_row(text, message, tmp_path):
+    path = write(tmp_path / "broken.csv", text)
+    with pytest.raises(pynn.PynnError, match=message) as caught:
+        list(DataLoader.from_table(path, "y"))
+    assert "broken.csv" in str(caught.value)
+
+
+def test_a_wrong_cell_in_the_millionth_row_is_named(tmp_path):
+    path = write(tmp_path / "long.csv", numbers_csv(1_000_010, (1_000_000, "1,two,0")))
+    with pytest.raises(pynn.FileFormatError, match=r"column 'b' of .*long\.csv.*'two' in row 1000000") as caught:
+        DataLoader.from_table(path, "y")
+    assert caught.value.row == 1_000_000
+
+
+def test_a_file_that_changes_while_it_is_read_says_so(tmp_path):
+    path = write(tmp_path / "t.csv", numbers_csv(300_000))
+    loader = DataLoader.from_table(path, "y")
+    write(path, numbers_csv(300_000, (200_000, "1,two,0")))
+    with pytest.raises(pynn.FileFormatError, match=r"one that changed since of .*t\.csv"):
+        list(loader)
+
+
+def test_gzip_files_cut_short_are_refused(tmp_path):
+    whole = gzip.compress(numbers_csv(50_000).encode())
+    for part in (len(whole) // 2, len(whole) - 4):
+        (tmp_path / "t.csv.gz").write_bytes(whole[:part])
+        with pytest.raises(pynn.FileFormatError, match=r"intact gzip file.*t\.csv\.gz.*cut short after \d+ bytes"):
+            DataLoader.from_table(tmp_path / "t.csv.gz", "y")
+
+
+def test_parquet_files_that_break(tmp_path):
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pyarrow.table({"a": [1.0, 2.0], "when": pyarrow.array([1, 2], pyarrow.date32())}), path)
+    with pytest.raises(pynn.DtypeError, match=r"dates in column 'when' of .*t\.parquet"):
+        DataLoader.from_table(path, "a")
+    parquet.write_table(pyarrow.table({"a": [1.0, 2.0], "l": [[1], [2]]}), path)
+    with pytest.raises(pynn.DtypeError, match=r"column 'l' of .*t\.parquet.* of list"):
+        DataLoader.from_table(path, "a")
+    parquet.write_table(pyarrow.table({"a": pyarrow.array([], pyarrow.float64()), "b": [][:0]}), path)
+    with pytest.raises(pynn.ShapeError, match=r"at least one row of .*t\.parquet"):
+        DataLoader.from_table(path, "a")
+    parquet.write_table(pyarrow.table({"a": np.arange(1e5), "b": np.random.default_rng(0).random(10**5)}), path)
+    content = bytearray(path.read_bytes())
+    path.write_bytes(content[:-100])
+    with pytest.raises(pynn.FileFormatError, match=r"Parquet file.*t\.parquet"):
+        list(DataLoader.from_table(path, "a"))
+    content[300_000:300_400] = bytes(400)
+    path.write_bytes(content)
+    try:
+        list(DataLoader.from_table(path, "a"))
+    except pynn.FileFormatError as error:
+        assert "t.parquet" in str(error)  # noqa: PT017
+
+
+def test_odd_tables_that_are_fine(tmp_path):
+    one = write(tmp_path / "one.csv", "a,b,y\n1,2,0\n")
+    x, y, _ = rows_of(DataLoader.from_table(one, "y"))
+    assert (x.tolist(), y.tolist()) == ([[1, 2]], [0])
+    bom = write(tmp_path / "bom.csv", "a,b,y\r\n1,2,0\r\n3,4,1", "utf-8-sig")
+    loader = DataLoader.from_table(bom, "y")
+    assert loader.schema.names == ["a", "b"]
+    assert rows_of(loader)[0].tolist() == [[1, 2], [3, 4]]
+    huge = write(tmp_path / "huge.csv", f"a,b,y\n{2**63},{10**30},0\n-5, 7 ,1\n")
+    np.testing.assert_array_equal(
+        rows_of(DataLoader.from_table(huge, "y", dtype="float64"))[0], [[2**63, 1e30], [-5, 7]]
+    )
+    far = write(tmp_path / "far.csv", "a,b,y\n1e300,1,0\ninf,2,1\n")  # float32 ends at 3e38
+    with pytest.raises(pynn.NonfiniteDataError, match=r"received inf in row 0, column 'a' of .*far\.csv"):
+        list(DataLoader.from_table(far, "y", on_bad_rows="error"))
+    holes = tmp_path / "holes.parquet"
+    table = {"a": [1, None, 3], "b": [True, None, False], "c": ["x", None, "y"], "y": [0, 1, 0]}
+    parquet.write_table(pyarrow.table(table), holes)
+    x, _, _ = rows_of(DataLoader.from_table(holes, "y"))
+    np.testing.assert_array_equal(x, [[1, 1, 1], [np.nan, np.nan, 0], [3, 0, 2]])
+    numbers = DataLoader.from_table(holes, "y", exclude="c", on_bad_rows="impute")
+    np.testing.assert_array_equal(rows_of(numbers)[0], [[1, 1], [2, 0.5], [3, 0]])
+    assert numbers.bad_rows == {"action": "impute", "rows": 1, "cells": 2, "columns": {0: 1, 1: 1}}
+
+
+def test_files_that_are_no_tables(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no"):
+        DataLoader.from_table(tmp_path / "none.csv", "y")
+    (tmp_path / "binary").write_bytes(bytes(range(128, 256)) * 40)
+    with pytest.raises(pynn.FileFormatError, match="UTF-8"):
+        DataLoader.from_table(tmp_path / "binary", "y")
+    with pytest.raises(TypeError, match="expected a table, as a data frame or the path"):
+        DataLoader.from_table(np.zeros((3, 2)), "y")
+    with pytest.raises(ValueError, match="expected task as 'classification'"):
+        DataLoader.from_table(pandas.DataFrame({"a": [1], "y": [2]}), "y", task="clustering")
+
+
+# ---- the front door
+
+
+def small_model(units=2, loss="softmax_cross_entropy", rate=0.01):
+    model = pynn.Sequential([pynn.Dense(16, activation="relu"), pynn.Dense(units)], seed=0)
+    model.compile(loss, optimizer=pynn.Adam(learning_rate=rate), metrics=["accuracy"] if units > 1 else ["r2"])
+    return model
+
+
+def test_a_model_remembers_the_columns_it_was_trained_on(mixed, tmp_path):
+    frame = mixed.assign(größe=mixed["größe"] / 40)
+    train, test = pynn.train_test_split(frame, test_size=0.3)
+    train.to_csv(tmp_path / "train.csv", index=False)
+    test.to_csv(tmp_path / "test.csv", index=False)
+    test.to_parquet(tmp_path / "test.parquet")
+    model = small_model()
+    history = model.fit(
+        tmp_path / "train.csv", target="label", on_bad_rows="impute", validation_data=str(tmp_path / "test.csv")
+    )
+    (finding,) = history.report.findings
+    assert (finding.code, finding.severity, finding.columns) == ("nonfinite_input", "info", [0])
+    assert finding.evidence["n_rows"] == int(train["größe"].isna().sum())
+    assert history[-1]["val_loss"] == model.evaluate(tmp_path / "test.csv")["loss"]
+    assert model.evaluate(test) == model.evaluate(tmp_path / "test.parquet") == model.evaluate(tmp_path / "test.csv")
+    expected = model.predict(test)
+    model.save(tmp_path / "m.safetensors")
+    for other in (model, pynn.load(tmp_path / "m.safetensors"), pickle.loads(pickle.dumps(model))):
+        assert other.schema == model.schema
+        assert other.schema.classes == ("no", "yes")
+        for data in (test, test.drop(columns="label"), tmp_path / "test.csv", tmp_path / "test.parquet"):
+            np.testing.assert_array_equal(other.predict(data), expected)
+    model.fit(train.assign(label="yes"), target="label", on_bad_rows="impute")
+    assert model.schema.classes == ("no", "yes")  # further training keeps the codes
+    with pytest.raises(TypeError, match=r"expected target, the column of .*train\.csv"):
+        model.fit(tmp_path / "train.csv")
+    with pytest.raises(TypeError, match="expected target or y"):
+        model.fit(train, np.zeros(len(train)), target="label")
+
+
+def test_missing_cells_are_refused_unless_something_is_done(mixed, tmp_path):
+    path = next(forms(mixed, tmp_path))
+    with pytest.raises(pynn.NonfiniteDataError):
+        small_model().fit(path, target="label")
+    for choice in ("skip", "impute"):
+        assert small_model().fit(path, target="label", on_bad_rows=choice).report.findings
+
+
+def titanic(n=891, seed=0):
+    """A table like the Titanic's passengers: who survives depends on sex, class, age and fare; a fifth has no age."""
+    rng = np.random.default_rng(seed)
+    pclass = rng.choice([1, 2, 3], n, p=[0.24, 0.21, 0.55])
+    sex = rng.choice(["male", "female"], n, p=[0.65, 0.35])
+    age = np.clip(rng.normal(38 - 4 * pclass, 13), 0.5, 80).round()
+    fare = np.exp(rng.normal(5 - pclass, 0.5)).round(4)
+    port = rng.choice(["S", "C", "Q"], n, p=[0.72, 0.19, 0.09])
+    logit = 2.8 * (sex == "female") - 1.1 * (pclass - 2) - 0.03 * (age - 30) + 0.5 * (port == "C") - 1.1
+    survived = rng.random(n) < 1 / (1 + np.exp(-1.3 * logit))
+    frame = pandas.DataFrame(
+        {
+            "PassengerId": np.arange(1, n + 1),
+            "Survived": survived.astype(int),
+            "Pclass": pclass,
+            "Name": [f'Doe, {i} "Jo"' for i in range(n)],
+            "Sex": sex,
+            "Age": age,
+            "SibSp": rng.poisson(0.5, n),
+            "Fare": fare,
+            "Cabin": [f"{rng.choice(list('ABC'))}{i}" for i in range(n)],
+            "Embarked": port,
+        }
+    )
+    frame.loc[rng.random(n) < 0.2, "Age"] = np.nan
+    frame.loc[rng.random(n) < 0.77, "Cabin"] = None
+    frame.loc[rng.random(n) < 0.003, "Embarked"] = None
+    return frame
