@@ -695,8 +695,11 @@ class Sequential:
 
     def remembered(self) -> dict[str, Any]:
         """What a file keeps of `compile` beside the loss, as plain values."""
-        return {"optimizer": self.optimizer and self.optimizer.to_dict(), "schema": self.schema and self.schema.to_dict(),
-                "metrics": [m.name for m in self.metrics if type(m).__module__ == metrics_.__name__]}  # fmt: skip
+        return {
+            "optimizer": self.optimizer and self.optimizer.to_dict(),
+            "metrics": [m.name for m in self.metrics if type(m).__module__ == metrics_.__name__],
+            "schema": self.schema and self.schema.to_dict(),
+        }
 
     def export_c(self, path: Any, **options: Any) -> Exported:
         """Write the model as one self-contained C99 header: see `pynn.export.export_c` for its options."""

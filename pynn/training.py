@@ -297,9 +297,9 @@ class Streamed(Batches):
                 begin()
             self.numbers, self.at_hand = getattr(batch[0], "rows", None), ((x, y, weights), None)
             self.exhausted = False
-            measure.room(len(x))
+            measure.room(x.shape[0])
             steps()
-            done = one_step(model, x, y, weights, measure.predictions(len(x)), self.numbers)
+            done = one_step(model, x, y, weights, measure.predictions(x.shape[0]), self.numbers)
             measure.add(y, weights, done)
             self.seen += 1
             yield done
