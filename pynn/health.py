@@ -381,7 +381,7 @@ def bad_prediction(error: NumericalError, first: int, data: str | None = None) -
     )
     error.row, error.report = row, Report([finding])
     where = ", ".join(part for part in (data and f"{data} data", finding.where) if part)
-    error.args = (f"{where}: {message}. {remedy}",)
+    error.args = (f"{where}{': ' if where else ''}{message}. {remedy}",)
     return error
 
 
