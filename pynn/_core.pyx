@@ -223,7 +223,8 @@ cdef Vector vector(object owner, void *data, int64_t n, pynn_dtype dtype):
 # ---------------------------------------------------------------- names
 
 TABLES = {"activation": PYNN_ACTIVATION, "loss": PYNN_LOSS, "optimizer": PYNN_OPTIMIZER,
-          "initializer": PYNN_INITIALIZER, "layer": PYNN_LAYER, "schedule": PYNN_SCHEDULE}
+          "initializer": PYNN_INITIALIZER, "layer": PYNN_LAYER, "schedule": PYNN_SCHEDULE,
+          "regularizer": PYNN_REGULARIZER, "constraint": PYNN_CONSTRAINT}
 
 
 cdef str text(const char *s):
@@ -783,6 +784,47 @@ cdef class Trainer:
         with self.model.exclusive:
             check(pynn_trainer_set_schedule(self.c, &s, &error), &error)
 
+    def set_average(self, average):
+        """Averages parameters from now on: (decay, start, every), None: no longer."""
+        cdef pynn_average a
+        cdef pynn_error error
+        pynn_average_init(&a)
+        if average is not None:
+            a.decay, a.start, a.every = average
+        error.status = PYNN_OK
+        with self.model.exclusive:
+            check(pynn_trainer_set_average(self.c, NULL if average is None else &a, &error), &error)
+
+    @property
+    def average(self):
+        """The average of the parameters in float64, None: there is none. Not after another `set_average`."""
+        cdef double *values = pynn_trainer_average(self.c)
+        if values == NULL:
+            return None
+        return vector(self, values, pynn_model_n_parameters(self.model.c), PYNN_FLOAT64)
+
+    @property
+    def n_averaged(self):
+        """Parameters taken into the average."""
+        return pynn_trainer_n_averaged(self.c)
+
+    @n_averaged.setter
+    def n_averaged(self, int64_t value):
+        with self.model.exclusive:
+            check(pynn_trainer_set_n_averaged(self.c, value))
+
+    def use_average(self):
+        """Parameters <- average."""
+        with self.model.exclusive:
+            check(pynn_trainer_use_average(self.c))
+
+    def set_mixup(self, double alpha):
+        """Rows of batches are mixed from now on; 0: not."""
+        cdef pynn_error error
+        error.status = PYNN_OK
+        with self.model.exclusive:
+            check(pynn_trainer_set_mixup(self.c, alpha, &error), &error)
+
     @property
     def rate_factor(self):
         """What rollbacks have left of a schedule."""
@@ -933,6 +975,14 @@ def gather(x, order, out):
         status = pynn_gather(&vx.array, <const int64_t *>vo.array.data, vo.array.rows, vout.buffer.buf, &error)
     check(status, &error)
     return out
+
+
+def mixup_draw(uint64_t seed, int64_t step, double alpha, int64_t rows):
+    """(share, shift) of a step of mixup: see pynn.h."""
+    cdef double share
+    cdef int64_t shift
+    pynn_mixup_draw(seed, step, alpha, rows, &share, &shift)
+    return share, shift
 
 
 def shuffle(uint64_t seed, uint64_t epoch, out):

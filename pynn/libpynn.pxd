@@ -104,6 +104,8 @@ cdef extern from "pynn.h" nogil:
         PYNN_INITIALIZER
         PYNN_LAYER
         PYNN_SCHEDULE
+        PYNN_REGULARIZER
+        PYNN_CONSTRAINT
 
     enum: PYNN_MAX_FIELDS
     enum: PYNN_FIELD_OPEN_MINIMUM
@@ -280,6 +282,20 @@ cdef extern from "pynn.h" nogil:
     pynn_status pynn_trainer_set_learning_rate(pynn_trainer *trainer, double learning_rate)
     double pynn_trainer_learning_rate(const pynn_trainer *trainer)
     pynn_status pynn_trainer_set_schedule(pynn_trainer *trainer, const pynn_schedule *schedule, pynn_error *error)
+    ctypedef struct pynn_average:
+        size_t struct_size
+        double decay
+        int64_t start
+        int64_t every
+
+    void pynn_average_init(pynn_average *average)
+    pynn_status pynn_trainer_set_average(pynn_trainer *trainer, const pynn_average *average, pynn_error *error)
+    double *pynn_trainer_average(pynn_trainer *trainer)
+    int64_t pynn_trainer_n_averaged(const pynn_trainer *trainer)
+    pynn_status pynn_trainer_set_n_averaged(pynn_trainer *trainer, int64_t n)
+    pynn_status pynn_trainer_use_average(pynn_trainer *trainer)
+    pynn_status pynn_trainer_set_mixup(pynn_trainer *trainer, double alpha, pynn_error *error)
+    void pynn_mixup_draw(uint64_t seed, int64_t step, double alpha, int64_t rows, double *share, int64_t *shift)
     double pynn_trainer_rate_factor(const pynn_trainer *trainer)
     pynn_status pynn_trainer_set_rate_factor(pynn_trainer *trainer, double factor)
     int64_t pynn_trainer_steps(const pynn_trainer *trainer)

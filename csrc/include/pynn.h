@@ -213,7 +213,9 @@ typedef enum pynn_table {
   PYNN_OPTIMIZER = 2,
   PYNN_INITIALIZER = 3,
   PYNN_LAYER = 4,
-  PYNN_SCHEDULE = 5
+  PYNN_SCHEDULE = 5,
+  PYNN_REGULARIZER = 6,
+  PYNN_CONSTRAINT = 7
 } pynn_table;
 
 #define PYNN_MAX_FIELDS 8
@@ -535,6 +537,35 @@ PYNN_API pynn_status pynn_trainer_set_steps(pynn_trainer *trainer, int64_t steps
 PYNN_API void *pynn_trainer_gradient(pynn_trainer *trainer);
 PYNN_API int32_t pynn_trainer_n_slots(const pynn_trainer *trainer);
 PYNN_API void *pynn_trainer_slot(pynn_trainer *trainer, int32_t index);
+
+/* The average of the parameters over a run: after the steps start, start + every, ... it takes the new parameters in,
+ * with weight 1 - decay (an exponential moving average), or all alike when decay is 0 (stochastic weight averaging). The
+ * first ones are taken as they are. */
+typedef struct pynn_average {
+  size_t struct_size;
+  double decay;  /* in [0, 1); 0.999 */
+  int64_t start; /* steps applied before the first; 0 */
+  int64_t every; /* 1 */
+} pynn_average;
+PYNN_API void pynn_average_init(pynn_average *average);
+/* Averages from now on, starting anew; NULL ends it. Takes n_parameters doubles, twice more under ROLLBACK, which
+ * restores the average too. INVALID_ARGUMENT, OUT_OF_MEMORY: what was goes on. */
+PYNN_API pynn_status pynn_trainer_set_average(pynn_trainer *trainer, const pynn_average *average, pynn_error *error);
+/* The average, n_parameters doubles, NULL when there is none; the caller may read and, between steps, write it. */
+PYNN_API double *pynn_trainer_average(pynn_trainer *trainer);
+/* Parameters taken in so far. */
+PYNN_API int64_t pynn_trainer_n_averaged(const pynn_trainer *trainer);
+PYNN_API pynn_status pynn_trainer_set_n_averaged(pynn_trainer *trainer, int64_t n);
+/* Parameters <- average. INVALID_ARGUMENT when nothing was averaged. */
+PYNN_API pynn_status pynn_trainer_use_average(pynn_trainer *trainer);
+
+/* Mixup from now on: rows of a batch of step t (applied ones before it) are mixed, row i <- share x row i +
+ * (1 - share) x row ((i + shift) mod rows), and targets and weights alike; labels become probabilities. share is drawn
+ * from Beta(alpha, alpha) and shift from 1 ... rows-1 by (seed, t) alone. alpha 0: none. INVALID_ARGUMENT; UNSUPPORTED
+ * for a loss that takes labels but no probabilities. */
+PYNN_API pynn_status pynn_trainer_set_mixup(pynn_trainer *trainer, double alpha, pynn_error *error);
+/* What is drawn for step `step` of a trainer with this seed. Thread-safe. */
+PYNN_API void pynn_mixup_draw(uint64_t seed, int64_t step, double alpha, int64_t rows, double *share, int64_t *shift);
 
 /* What a step saw in one layer. Taken from the values while they are computed, not by extra passes. */
 typedef struct pynn_layer_health {

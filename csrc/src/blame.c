@@ -6,6 +6,7 @@
 #include "blame.h"
 
 #include "array.h"
+#include "mixup.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -216,7 +217,7 @@ static int update(struct replay *r) {
   const struct optimizer *optimizer = &r->kernels->optimizers[t->spec.row];
   const size_t n = (size_t)model->n_parameters;
   const double most = r->kernels->largest(n, r->gradient), before = largest_finite(r, model->parameters, (int64_t)n);
-  double norm = 0, c[8];
+  double norm = 0;
   struct update_health health = {0};
   for (size_t i = 0; i < n && most > 0; i++) {
     const double share = number(r->kernels, r->gradient, (int64_t)i) / most;
@@ -232,9 +233,9 @@ static int update(struct replay *r) {
                            .largest_left = most};
     return 1;
   }
-  optimizer->coefficients(t->spec.values, t->learning_rate, t->steps + 1, c);
-  optimizer->update(n, model->parameters, r->gradient,
-                    t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1, r->slots, c, &health);
+  const struct update u =
+      update_prepare(t, r->kernels, t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1);
+  update_apply(&u, n, model->parameters, r->gradient, r->slots, &health);
   for (int32_t i = 0; i < model->n_tensors; i++)
     for (int s = -1; s < optimizer->n_slots; s++) {
       const pynn_tensor *tensor = &model->tensors[i].view;
@@ -247,6 +248,14 @@ static int update(struct replay *r) {
       r->out->largest_right = before;
       return 1;
     }
+  return 0;
+}
+
+/* The batch as the step saw it. */
+static int mix(struct replay *r, struct batch *batch) {
+  batch->x = r->w->input;
+  batch->ldx = r->model->inputs;
+  if (r->t->mixup > 0) mixup_batch(r->w, batch, r->t->mixup, r->t->mixup_key, (uint64_t)r->t->steps);
   return 0;
 }
 
@@ -304,7 +313,7 @@ static pynn_status replay(const pynn_trainer *t, const pynn_data *data, const in
     const struct guard guard = compute_begin(t->model->context, 0);
     array_gather(r.kernels, &data->x, order, first, rows, r.w->input);
     status = pass_targets(r.w, &data->targets, &data->weights, order, first, &batch, error);
-    if (!status) (void)(what_goes_in(&r, &batch) || forward(&r) || loss(&r, &batch) || backward(&r) || update(&r));
+    if (!status) (void)(what_goes_in(&r, &batch) || mix(&r, &batch) || forward(&r) || loss(&r, &batch) || backward(&r) || update(&r));
     compute_end(t->model->context, guard);
   }
   release(&r);

@@ -54,6 +54,11 @@ static void *itself(pynn_trainer *t, int index) {
 }
 static void *slot(pynn_trainer *t, int index) { return t->slots[index]; }
 static void *snapshot(pynn_trainer *t, int index) { return t->watch.snapshots[index].values; }
+static void *snapshot_average(pynn_trainer *t, int index) { return t->watch.snapshots[index].average; }
+static void *average(pynn_trainer *t, int index) {
+  (void)index;
+  return t->average.values;
+}
 static void *statistics(pynn_trainer *t, int index) {
   (void)index;
   return t->statistics;
@@ -102,6 +107,8 @@ static const struct row rows[] = {
     NUMBER("epoch.rows", epoch_rows, 0, LARGEST),
     NUMBER("learning_rate", learning_rate, 0, 0),
     NUMBER("rate_factor", rate_factor, 0, 0),
+    NUMBER("average.n", average.n, 0, LARGEST),
+    VECTOR("average", PYNN_FLOAT64, average, 0, parameters),
     VECTOR("slot.0", REAL, slot, 0, parameters),
     VECTOR("slot.1", REAL, slot, 1, parameters),
     VECTOR("slot.2", REAL, slot, 2, parameters),
@@ -109,9 +116,13 @@ static const struct row rows[] = {
     NUMBER("snapshot.0.good", watch.snapshots[0].good, 0, 1),
     NUMBER("snapshot.0.steps", watch.snapshots[0].steps, 0, LARGEST),
     VECTOR("snapshot.0.values", REAL, snapshot, 0, state),
+    NUMBER("snapshot.0.n_averaged", watch.snapshots[0].n_averaged, 0, LARGEST),
+    VECTOR("snapshot.0.average", PYNN_FLOAT64, snapshot_average, 0, parameters),
     NUMBER("snapshot.1.good", watch.snapshots[1].good, 0, 1),
     NUMBER("snapshot.1.steps", watch.snapshots[1].steps, 0, LARGEST),
     VECTOR("snapshot.1.values", REAL, snapshot, 1, state),
+    NUMBER("snapshot.1.n_averaged", watch.snapshots[1].n_averaged, 0, LARGEST),
+    VECTOR("snapshot.1.average", PYNN_FLOAT64, snapshot_average, 1, parameters),
     NUMBER("snapshot.newest", watch.newest, 0, SNAPSHOTS - 1),
     NUMBER("snapshot.since", watch.since, 0, LARGEST),
 
@@ -191,9 +202,11 @@ static int64_t row_count(const struct row *row, const pynn_trainer *t) {
   return row->base((pynn_trainer *)t, row->index) ? row->count(t) : 0;
 }
 
+static int of_snapshot(const struct row *row) { return row->base == snapshot || row->base == snapshot_average; }
+
 /* Whether a row's numbers are kept: those of a snapshot that is not good mean nothing. */
 static int row_wanted(const struct row *row, const pynn_trainer *t) {
-  return row->base != snapshot || t->watch.snapshots[row->index].good;
+  return !of_snapshot(row) || t->watch.snapshots[row->index].good;
 }
 
 /* Copies a row's numbers out of the trainer, one after the other into `packed`, or back. */
@@ -214,6 +227,23 @@ static void put_optimizer(struct json_writer *writer, const pynn_trainer *t) {
 }
 
 static void put_clip_norm(struct json_writer *writer, const pynn_trainer *t) { json_put_number(writer, t->clip_norm); }
+
+static void put_mixup(struct json_writer *writer, const pynn_trainer *t) { json_put_number(writer, t->mixup); }
+
+static void put_list(struct json_writer *writer, const double *numbers, int32_t n) {
+  json_put(writer, "[");
+  for (int32_t i = 0; i < n; i++) {
+    if (i) json_put(writer, ",");
+    json_put_number(writer, numbers[i]);
+  }
+  json_put(writer, "]");
+}
+
+static void put_average(struct json_writer *writer, const pynn_trainer *t) {
+  const pynn_average *a = &t->average.options;
+  const double numbers[] = {t->average.values != NULL, a->decay, (double)a->start, (double)a->every};
+  put_list(writer, numbers, t->average.values ? 4 : 0);
+}
 
 static void put_key(struct json_writer *writer, const pynn_trainer *t) { json_put_unsigned(writer, t->dropout_key); }
 
@@ -275,8 +305,12 @@ static const struct {
   const char *key, *name;
   void (*put)(struct json_writer *, const pynn_trainer *);
 } settings[] = {
-    {"pynn.clip_norm", "clip_norm", put_clip_norm}, {"pynn.guard", "guard", put_guard},
-    {"pynn.key", "seed of dropout", put_key},       {"pynn.optimizer", "optimizer", put_optimizer},
+    {"pynn.average", "average of parameters", put_average},
+    {"pynn.clip_norm", "clip_norm", put_clip_norm},
+    {"pynn.guard", "guard", put_guard},
+    {"pynn.key", "seed of dropout", put_key},
+    {"pynn.mixup", "mixup", put_mixup},
+    {"pynn.optimizer", "optimizer", put_optimizer},
     {"pynn.schedule", "schedule", put_schedule},
 };
 #define N_SETTINGS ((int32_t)(sizeof settings / sizeof *settings))
@@ -591,7 +625,7 @@ static pynn_status check_row(const struct row *row, const pynn_vector *vector, c
   if (!vector)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
                 "expected a checkpoint of this version with a vector '%s'; received none", row->name);
-  if (vector->dtype != dtype || (vector->count != room && (vector->count != 0 || row->base != snapshot)))
+  if (vector->dtype != dtype || (vector->count != room && (vector->count != 0 || !of_snapshot(row))))
     return fail(error, PYNN_ERROR_FILE_FORMAT, "expected %" PRId64 " numbers as '%s'; received %" PRId64 "%s", room,
                 row->name, vector->count, vector->dtype == dtype ? "" : " of another dtype");
   for (int64_t i = 0; i < vector->count; i++) {

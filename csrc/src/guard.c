@@ -218,13 +218,18 @@ void guard_applied(struct watch *v, double norm) {
 
 /* ---- good states */
 
-static void copy_state(pynn_trainer *t, const struct snapshot *snapshot, int restore) {
+static void copy_state(pynn_trainer *t, struct snapshot *snapshot, int restore) {
   const size_t bytes = (size_t)t->model->n_parameters * t->model->kernels->size;
   char *kept = snapshot->values;
   for (int i = -1; i < t->optimizer->n_slots; i++, kept += bytes) {
     void *live = i < 0 ? t->model->parameters : t->slots[i];
     memcpy(restore ? live : kept, restore ? kept : live, bytes);
   }
+  if (!snapshot->average) return;
+  double *from = restore ? snapshot->average : t->average.values;
+  memcpy(restore ? t->average.values : snapshot->average, from, (size_t)t->model->n_parameters * sizeof *from);
+  if (restore) t->average.n = snapshot->n_averaged;
+  else snapshot->n_averaged = t->average.n;
 }
 
 int guard_suspects(const struct watch *v) { return v->ran_away || v->bad_steps || v->bad_windows || v->doublings; }

@@ -48,6 +48,20 @@ struct optimizer {
   double (*bound)(const double *c, double w_max, double g_max, const double *slot_max);
 };
 
+/* A penalty on the n numbers w of a tensor, for the loss; g (may be NULL) gets its gradient added. */
+struct regularizer {
+  pynn_row row;
+  double (*penalty)(size_t n, const void *w, void *g, const double *p);
+};
+
+/* What is done to columns of a tensor after an update: rows x columns (at most CONSTRAINED) of a matrix with rows of ld
+ * reals. No finite number becomes one that is not, and none grows beyond 1 or the row's numbers but where it was. */
+enum { CONSTRAINED = 64 };
+struct constraint {
+  pynn_row row;
+  void (*apply)(size_t rows, size_t columns, void *w, size_t ld, const double *p);
+};
+
 /* What statistics count and sum, over numbers y. */
 #define TINY 1e-19 /* its square is lost in float32 */
 struct observed {
@@ -73,6 +87,10 @@ struct kernels {
   int32_t n_losses;
   const struct optimizer *optimizers;
   int32_t n_optimizers;
+  const struct regularizer *regularizers; /* row 0: none */
+  int32_t n_regularizers;
+  const struct constraint *constraints; /* row 0: none */
+  int32_t n_constraints;
 
   /* C (m x n) = A B, or += when accumulate. A: element strides a_row, a_column. B: rows contiguous.
    * Every element of C is one chain of fused multiply-adds in the order of k: no tiling changes a bit. */
@@ -103,6 +121,9 @@ struct kernels {
   /* n elements of any dtype at a byte stride into reals. */
   void (*from_array)(size_t n, const void *source, int64_t stride, pynn_dtype dtype, void *out);
   void (*from_double)(size_t n, const double *source, void *out);
+  void (*scale)(size_t n, void *x, double factor);                               /* x <- factor x */
+  void (*blend)(size_t n, const void *w, double *average, double share);         /* average += share (w - average) */
+  void (*mix)(size_t n, const void *a, const void *b, double share, void *out);  /* share a + (1 - share) b */
 };
 
 extern const struct kernels pynn_kernels_f32_baseline, pynn_kernels_f64_baseline;

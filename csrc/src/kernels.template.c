@@ -18,6 +18,8 @@
 #include "kernels/sparse.template.c"
 #include "kernels/vectors.template.c"
 
+#include "kernels/training.template.c"
+
 #define PASTE_(a, b) a##b
 #define PASTE(a, b) PASTE_(a, b)
 #define TEXT_(a) #a
@@ -36,6 +38,10 @@ const struct kernels PASTE(TABLE_PREFIX, TARGET) = {
     .n_losses = COUNT(losses),
     .optimizers = optimizers,
     .n_optimizers = COUNT(optimizers),
+    .regularizers = regularizers,
+    .n_regularizers = COUNT(regularizers),
+    .constraints = constraints,
+    .n_constraints = COUNT(constraints),
     .gemm = gemm,
     .gemm_panels = gemm_panels,
     .pack_panels = pack_panels,
@@ -50,4 +56,7 @@ const struct kernels PASTE(TABLE_PREFIX, TARGET) = {
     .dropout = dropout,
     .from_array = from_array,
     .from_double = from_double,
+    .scale = scale,
+    .blend = blend,
+    .mix = mix,
 };

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Streams derived from one seed. */
-enum { STREAM_INITIALIZER = 1, STREAM_SHUFFLE = 2, STREAM_DROPOUT = 3 };
+enum { STREAM_INITIALIZER = 1, STREAM_SHUFFLE = 2, STREAM_DROPOUT = 3, STREAM_MIXUP = 4 };
 
 struct philox {
   uint32_t word[4];

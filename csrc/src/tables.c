@@ -19,6 +19,8 @@ int32_t pynn_table_size(pynn_table table) {
     case PYNN_INITIALIZER: return pynn_n_initializers;
     case PYNN_LAYER: return n_layer_kinds;
     case PYNN_SCHEDULE: return pynn_n_schedules;
+    case PYNN_REGULARIZER: return kernels->n_regularizers;
+    case PYNN_CONSTRAINT: return kernels->n_constraints;
   }
   return 0;
 }
@@ -32,6 +34,8 @@ const pynn_row *pynn_table_row(pynn_table table, int32_t index) {
     case PYNN_INITIALIZER: return &pynn_initializers[index].row;
     case PYNN_LAYER: return &layer_kinds[index]->row;
     case PYNN_SCHEDULE: return &pynn_schedules[index].row;
+    case PYNN_REGULARIZER: return &kernels->regularizers[index].row;
+    case PYNN_CONSTRAINT: return &kernels->constraints[index].row;
   }
   return NULL;
 }

@@ -7,6 +7,7 @@
 
 #include "array.h"
 #include "health.h"
+#include "mixup.h"
 #include "rng.h"
 #include "schedules.h"
 #include "tables.h"
@@ -53,22 +54,24 @@ static int take(const pynn_context *context, void *pointer, size_t count, size_t
   return memory != NULL;
 }
 
-/* Takes the memory that a guard's policy and statistics need, then gives back what they do not; without enough of it,
- * what the guard in use does not. */
-static pynn_status guard_memory(pynn_trainer *t, const pynn_guard *guard) {
+pynn_status guard_memory(pynn_trainer *t, const pynn_guard *guard) {
   const pynn_context *context = t->model->context;
   const size_t n = (size_t)t->model->n_parameters, size = t->model->kernels->size, chunks = (size_t)t->chunks;
   const size_t state = n * (size_t)(1 + t->optimizer->n_slots), n_layers = (size_t)t->model->n_layers;
   int enough = 1;
   for (int i = 0; i < SNAPSHOTS && guard->policy == PYNN_POLICY_ROLLBACK; i++)
-    enough &= take(context, &t->watch.snapshots[i].values, state, size);
+    enough &= take(context, &t->watch.snapshots[i].values, state, size) &&
+              (!t->average.values || take(context, &t->watch.snapshots[i].average, n, sizeof(double)));
   if (guard->check_every > 0)
     enough &= workspace_observe(t->w, 1) == PYNN_OK && take(context, &t->before, n, size) &&
               take(context, &t->chunk_changed, chunks, sizeof *t->chunk_changed) &&
               take(context, &t->statistics, n_layers, sizeof *t->statistics);
   if (!enough) guard = &t->watch.options;
-  for (int i = 0; i < SNAPSHOTS && guard->policy != PYNN_POLICY_ROLLBACK; i++)
-    give_back(context, &t->watch.snapshots[i].values, state, size);
+  for (int i = 0; i < SNAPSHOTS; i++) {
+    if (guard->policy != PYNN_POLICY_ROLLBACK) give_back(context, &t->watch.snapshots[i].values, state, size);
+    if (guard->policy != PYNN_POLICY_ROLLBACK || !t->average.values)
+      give_back(context, &t->watch.snapshots[i].average, n, sizeof(double));
+  }
   if (!guard->check_every) {
     workspace_observe(t->w, 0);
     give_back(context, &t->before, n, size);
@@ -107,6 +110,9 @@ pynn_status pynn_trainer_new(pynn_trainer **out, pynn_model *model, const pynn_t
   t->clip_norm = options->clip_norm;
   t->learning_rate = options->optimizer.values[0];
   t->rate_factor = 1;
+  t->weight_decay = pynn_spec_get(&options->optimizer, "weight_decay");
+  if (t->weight_decay != t->weight_decay) t->weight_decay = 0; /* the row has none */
+  t->mixup_key = stream_key(options->seed, STREAM_MIXUP, 0);
   t->dropout_key = stream_key(options->seed, STREAM_DROPOUT, 0);
   t->chunks = (model->n_parameters + CHUNK - 1) / CHUNK;
   status = workspace_new(&t->w, model, options->batch_size, 1);
@@ -141,6 +147,7 @@ void pynn_trainer_free(pynn_trainer *t) {
   const size_t n = (size_t)t->model->n_parameters, size = t->model->kernels->size;
   const pynn_guard nothing = {.policy = PYNN_POLICY_OFF};
   if (t->w) guard_memory(t, &nothing);
+  context_release(context, t->average.values, n, sizeof(double));
   pynn_workspace_free(t->w);
   context_release(context, t->gradient, n, size);
   for (int i = 0; i < t->optimizer->n_slots; i++) context_release(context, t->slots[i], n, size);
@@ -242,11 +249,18 @@ static double gradient_norm(const pynn_trainer *t) {
   return largest * sqrt(squares);
 }
 
-struct update {
-  pynn_trainer *t;
-  double scale;
-  double c[8];
-};
+struct update update_prepare(const pynn_trainer *t, const struct kernels *kernels, double scale) {
+  struct update u = {.t = t, .optimizer = &kernels->optimizers[t->spec.row], .kernels = kernels, .scale = scale};
+  u.keep = 1 - t->learning_rate * t->weight_decay;
+  u.optimizer->coefficients(t->spec.values, t->learning_rate, t->steps + 1, u.c);
+  return u;
+}
+
+void update_apply(const struct update *u, size_t n, void *w, const void *g, void *const *slots,
+                  struct update_health *health) {
+  if (u->keep != 1) u->kernels->scale(n, w, u->keep);
+  u->optimizer->update(n, w, g, u->scale, slots, u->c, health);
+}
 
 static void update_chunk(void *argument, int64_t index) {
   const struct update *u = argument;
@@ -257,8 +271,8 @@ static void update_chunk(void *argument, int64_t index) {
   const size_t n = (size_t)(left < CHUNK ? left : CHUNK);
   for (int i = 0; i < t->optimizer->n_slots; i++) slots[i] = (char *)t->slots[i] + from;
   if (t->w->observes) memcpy((char *)t->before + from, (const char *)t->model->parameters + from, n * size);
-  t->optimizer->update(n, (char *)t->model->parameters + from, (const char *)t->gradient + from, u->scale, slots, u->c,
-                       &t->chunk_health[index]);
+  update_apply(u, n, (char *)t->model->parameters + from, (const char *)t->gradient + from, slots,
+               &t->chunk_health[index]);
 }
 
 /* Whether the update of every chunk is finite, tried on copies. */
@@ -278,7 +292,7 @@ static int update_survives(const struct update *u) {
       slots[i] = (char *)t->trial + (size_t)(i + 1) * CHUNK * size;
       memcpy(slots[i], (const char *)t->slots[i] + from, n * size);
     }
-    t->optimizer->update(n, t->trial, (const char *)t->gradient + from, u->scale, slots, u->c, &health);
+    update_apply(u, n, t->trial, (const char *)t->gradient + from, slots, &health);
     survives = health.parameter_max <= maximum;
     for (int i = 0; i < t->optimizer->n_slots; i++) survives &= health.slot_max[i] <= maximum;
   }
@@ -288,13 +302,13 @@ static int update_survives(const struct update *u) {
 /* Parameters and state move by one step, or stay as they are. */
 static pynn_status update(pynn_trainer *t, double norm, double scale, struct fault *fault, pynn_error *error) {
   const struct kernels *kernels = t->model->kernels;
-  struct update u = {.t = t, .scale = scale};
-  t->optimizer->coefficients(t->spec.values, t->learning_rate, t->steps + 1, u.c);
+  struct update u = update_prepare(t, kernels, scale);
   if (t->watch.options.policy != PYNN_POLICY_OFF) {
     double g_max = 0;
     for (int32_t i = 0; i < t->model->n_layers; i++) g_max = larger(g_max, t->w->sums[i].gradient_max);
     /* Changes below an ulp of the largest number cannot overflow a finite parameter. */
-    const double bound = t->optimizer->bound(u.c, t->largest.parameter_max, g_max * u.scale, t->largest.slot_max);
+    const double w_max = t->largest.parameter_max * fmax(1, fabs(u.keep));
+    const double bound = t->optimizer->bound(u.c, w_max, g_max * u.scale, t->largest.slot_max);
     if (!(bound <= kernels->maximum * 0x1p-54) && !update_survives(&u)) {
       *fault = (struct fault){PYNN_OPERATION_UPDATE, -1, -1, -1, norm, 0};
       return fail(error, PYNN_ERROR_NUMERIC,
@@ -311,6 +325,7 @@ static pynn_status update(pynn_trainer *t, double norm, double scale, struct fau
       t->largest.slot_max[j] = larger(t->largest.slot_max[j], t->chunk_health[i].slot_max[j]);
   }
   t->steps++;
+  if (t->average.values) average_step(t);
   return PYNN_OK;
 }
 
@@ -366,6 +381,17 @@ static pynn_status judge(pynn_trainer *t, const struct batch *batch, double loss
               mean, t->learning_rate, t->watch.first_loss);
 }
 
+/* A refused step again, on rows that are not mixed: a bad cell is found where it lies in the caller's data. */
+static pynn_status judge_unmixed(pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first,
+                                 int64_t rows, double loss, struct fault *fault, pynn_error *error) {
+  const int of_the_data = fault->operation == PYNN_OPERATION_INPUT || fault->operation == PYNN_OPERATION_TARGET ||
+                          fault->operation == PYNN_OPERATION_SAMPLE_WEIGHT;
+  if (!of_the_data) return PYNN_ERROR_NUMERIC;
+  struct batch batch = take_rows(t, &data->x, order, first, rows);
+  pass_targets(t->w, &data->targets, &data->weights, order, first, &batch, NULL);
+  return health_check(t->w, &batch, loss, t->gradient, order, first, fault, error);
+}
+
 static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first, int64_t rows,
                              void *predictions, pynn_step *result, struct fault *fault, pynn_error *error) {
   struct watch *watch = &t->watch;
@@ -375,6 +401,7 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
   if (!status) status = pass_targets(t->w, &data->targets, &data->weights, order, first, &batch, error);
   if (status) return status;
   t->learning_rate = pynn_trainer_learning_rate(t);
+  if (t->mixup > 0) mixup_batch(t->w, &batch, t->mixup, t->mixup_key, (uint64_t)t->steps);
   guard_keep(t);
   t->w->observes = t->before && t->steps % watch->options.check_every == 0;
   const void *logits = pass_forward(t->w, &batch, 1, t->dropout_key, (uint64_t)t->steps);
@@ -383,6 +410,7 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
   pass_backward(t->w, &batch, t->gradient, t->dropout_key, (uint64_t)t->steps);
   const double norm = gradient_norm(t);
   if (watched) status = judge(t, &batch, loss, norm, order, first, fault, error);
+  if (status && t->mixup > 0) status = judge_unmixed(t, data, order, first, rows, loss, fault, error);
   if (status) return status;
   double scale = t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1;
   const double unusual = guard_clip(watch, norm * scale);

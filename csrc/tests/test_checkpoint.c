@@ -215,6 +215,13 @@ static void test_nothing_is_forgotten(void) {
       SPARED(scheduled),
       SPARED(schedule), /* settings */
       SPARED(dropout_key),
+      SPARED(scheduled),
+      SPARED(schedule),
+      SPARED(weight_decay),
+      SPARED(mixup),
+      SPARED(mixup_key),
+      SPARED(average.options),
+      SPARED(average.values),
       SPARED(watch.options), /* settings */
       SPARED(w),
       SPARED(gradient), /* scratch of one step */
@@ -229,6 +236,8 @@ static void test_nothing_is_forgotten(void) {
       SPARED(slots),
       SPARED(watch.snapshots[0].values), /* pointers */
       SPARED(watch.snapshots[1].values),
+      SPARED(watch.snapshots[0].average),
+      SPARED(watch.snapshots[1].average),
   };
   size_t run = 0;
   for (size_t at = 0; at < sizeof(struct pynn_trainer); at++) {

@@ -2,7 +2,8 @@
  *
  * To add one: write name_coefficients, name_update, name_bound and add a row to the table. Rules: the algebra is
  * PyTorch's; what does not depend on the element is computed once, in double; epsilon stands beside the root and is at
- * least EPSILON_FLOOR. As no smaller root exists but that of an underflown square, a finite gradient then gives a
+ * least EPSILON_FLOOR. Decoupled weight decay, w <- (1 - learning_rate weight_decay) w, is done to w by the trainer before
+ * the update, for every row that has the field. As no smaller root exists but that of an underflown square, a finite gradient then gives a
  * finite step. A bound is a sum of magnitudes (so that nothing hides a NaN), with room for rounding. */
 #define ROUNDING (1 + 16 * (double)REAL_EPSILON)
 
@@ -111,36 +112,30 @@ static double adagrad_bound(const double *c, double w, double g, const double *s
 }
 
 /* ---- adam:  m <- m + (1 - beta_1) (g - m),  v <- beta_2 v + (1 - beta_2) g^2,
- *      w <- (1 - learning_rate weight_decay) w - learning_rate/(1 - beta_1^t) m / (sqrt(v/(1 - beta_2^t)) + epsilon);
- *      weight_decay is adamw's */
-enum { ADAM_RATE, ADAM_NEW_1, ADAM_BETA_2, ADAM_NEW_2, ADAM_ROOT_SCALE, ADAM_EPSILON, ADAM_KEEP };
+ *      w <- w - learning_rate/(1 - beta_1^t) m / (sqrt(v/(1 - beta_2^t)) + epsilon) */
+enum { ADAM_RATE, ADAM_NEW_1, ADAM_BETA_2, ADAM_NEW_2, ADAM_ROOT_SCALE, ADAM_EPSILON };
 
-static void adamw_coefficients(const double *p, double learning_rate, int64_t step, double *c) {
-  double beta_1 = p[1], beta_2 = p[2], epsilon = p[3], weight_decay = p[4];
+static void adam_coefficients(const double *p, double learning_rate, int64_t step, double *c) {
+  double beta_1 = p[1], beta_2 = p[2], epsilon = p[3];
   c[ADAM_RATE] = learning_rate / bias_correction(beta_1, step);
   c[ADAM_NEW_1] = 1 - beta_1;
   c[ADAM_BETA_2] = beta_2;
   c[ADAM_NEW_2] = 1 - beta_2;
   c[ADAM_ROOT_SCALE] = 1 / sqrt(bias_correction(beta_2, step));
   c[ADAM_EPSILON] = floored(epsilon);
-  c[ADAM_KEEP] = 1 - learning_rate * weight_decay;
-}
-static void adam_coefficients(const double *p, double learning_rate, int64_t step, double *c) {
-  const double without_decay[] = {p[0], p[1], p[2], p[3], 0};
-  adamw_coefficients(without_decay, learning_rate, step, c);
 }
 static void adam_update(size_t n, void *w_, const void *g_, double scale, void *const *slots, const double *c,
                         struct update_health *health) {
   real *restrict w = w_, *restrict m = slots[0], *restrict v = slots[1];
   const real *restrict g = g_, s = (real)scale, rate = (real)c[ADAM_RATE], epsilon = (real)c[ADAM_EPSILON];
   const real new_1 = (real)c[ADAM_NEW_1], beta_2 = (real)c[ADAM_BETA_2], new_2 = (real)c[ADAM_NEW_2];
-  const real root_scale = (real)c[ADAM_ROOT_SCALE], keep = (real)c[ADAM_KEEP];
+  const real root_scale = (real)c[ADAM_ROOT_SCALE];
   real_int w_most = 0, m_most = 0, v_most = 0;
   for (size_t i = 0; i < n; i++) {
     real gradient = g[i] * s;
     m[i] = fma_(new_1, gradient - m[i], m[i]);
     v[i] = fma_(beta_2, v[i], new_2 * gradient * gradient);
-    w[i] = fma_(-rate, m[i] / fma_(sqrt_(v[i]), root_scale, epsilon), keep * w[i]);
+    w[i] = fma_(-rate, m[i] / fma_(sqrt_(v[i]), root_scale, epsilon), w[i]);
     w_most = greater(w_most, w[i]);
     m_most = greater(m_most, m[i]);
     v_most = greater(v_most, v[i]);
@@ -149,8 +144,7 @@ static void adam_update(size_t n, void *w_, const void *g_, double scale, void *
 }
 static double adam_bound(const double *c, double w, double g, const double *slots) {
   double m = g + slots[0], v = c[ADAM_BETA_2] * slots[1] + c[ADAM_NEW_2] * g * g, direction = m / c[ADAM_EPSILON];
-  return ROUNDING *
-         (m + (v + 1) * c[ADAM_ROOT_SCALE] + direction + fabs(c[ADAM_KEEP]) * (1 + w) + c[ADAM_RATE] * (1 + direction));
+  return ROUNDING * (m + (v + 1) * c[ADAM_ROOT_SCALE] + direction + w + c[ADAM_RATE] * (1 + direction));
 }
 
 #define NUMBER(name, value, maximum) {name, value, 0, maximum, 0}
@@ -159,12 +153,13 @@ static double adam_bound(const double *c, double w, double g, const double *slot
 #define SWITCH(name) {name, 0, 0, 1, PYNN_FIELD_BOOLEAN}
 #define ADAM_FIELDS \
   POSITIVE("learning_rate", 0.001), DECAY("beta_1", 0.9), DECAY("beta_2", 0.999), POSITIVE("epsilon", 1e-7)
+#define WEIGHT_DECAY NUMBER("weight_decay", 0, DBL_MAX)
 
 static const struct optimizer optimizers[] = {
     {{.name = "sgd",
       .aliases = "",
-      .n_fields = 3,
-      .fields = {POSITIVE("learning_rate", 0.01), DECAY("momentum", 0), SWITCH("nesterov")}},
+      .n_fields = 4,
+      .fields = {POSITIVE("learning_rate", 0.01), DECAY("momentum", 0), SWITCH("nesterov"), WEIGHT_DECAY}},
      1,
      -1,
      sgd_coefficients,
@@ -172,8 +167,9 @@ static const struct optimizer optimizers[] = {
      sgd_bound},
     {{.name = "rmsprop",
       .aliases = "",
-      .n_fields = 4,
-      .fields = {POSITIVE("learning_rate", 0.001), DECAY("rho", 0.9), DECAY("momentum", 0), POSITIVE("epsilon", 1e-7)}},
+      .n_fields = 5,
+      .fields = {POSITIVE("learning_rate", 0.001), DECAY("rho", 0.9), DECAY("momentum", 0), POSITIVE("epsilon", 1e-7),
+                 WEIGHT_DECAY}},
      2,
      -1,
      rmsprop_coefficients,
@@ -181,15 +177,15 @@ static const struct optimizer optimizers[] = {
      rmsprop_bound},
     {{.name = "adagrad",
       .aliases = "",
-      .n_fields = 3,
+      .n_fields = 4,
       .fields = {POSITIVE("learning_rate", 0.001), NUMBER("initial_accumulator_value", 0.1, (double)FLT_MAX),
-                 POSITIVE("epsilon", 1e-7)}},
+                 POSITIVE("epsilon", 1e-7), WEIGHT_DECAY}},
      1,
      1,
      adagrad_coefficients,
      adagrad_update,
      adagrad_bound},
-    {{.name = "adam", .aliases = "", .n_fields = 4, .fields = {ADAM_FIELDS}},
+    {{.name = "adam", .aliases = "", .n_fields = 5, .fields = {ADAM_FIELDS, WEIGHT_DECAY}},
      2,
      -1,
      adam_coefficients,
@@ -198,7 +194,7 @@ static const struct optimizer optimizers[] = {
     {{.name = "adamw", .aliases = "", .n_fields = 5, .fields = {ADAM_FIELDS, NUMBER("weight_decay", 0.004, DBL_MAX)}},
      2,
      -1,
-     adamw_coefficients,
+     adam_coefficients,
      adam_update,
      adam_bound},
 };
