@@ -5,7 +5,7 @@ import importlib as _importlib
 # Public name -> module that has it. Modules are imported when a name is first used, so that `import pynn` is quick.
 _HOME = {
     "callbacks": [
-        "CSVLogger", "Callback", "EarlyStopping", "JSONLogger", "LambdaCallback", "LearningRateScheduler",
+        "EMA", "SWA", "CSVLogger", "Callback", "EarlyStopping", "JSONLogger", "LambdaCallback", "LearningRateScheduler",
         "ModelCheckpoint", "ReduceLROnPlateau", "TensorBoard",
     ],
     "checkpoint": ["Checkpoint"],
@@ -23,8 +23,9 @@ _HOME = {
     "model": ["Sequential", "load"],
     "runtime": ["get_num_threads", "set_num_threads"],
 }  # fmt: skip
-_MODULES = ["activations", "arrays", "blas", "callbacks", "data", "datasets", "errors", "initializers", "layers",
-            "losses", "metrics", "optimizers", "plots", "runtime", "schedules"]  # fmt: skip
+_MODULES = ["activations", "arrays", "blas", "callbacks", "constraints", "data", "datasets", "errors",
+            "initializers", "layers", "losses", "metrics", "optimizers", "plots", "regularizers", "runtime",
+            "schedules"]  # fmt: skip
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
 

@@ -11,6 +11,9 @@ from . import (
     callbacks as callbacks,
 )
 from . import (
+    constraints as constraints,
+)
+from . import (
     data as data,
 )
 from . import (
@@ -38,10 +41,19 @@ from . import (
     plots as plots,
 )
 from . import (
+    regularizers as regularizers,
+)
+from . import (
     runtime as runtime,
 )
 from . import (
     schedules as schedules,
+)
+from .callbacks import (
+    EMA as EMA,
+)
+from .callbacks import (
+    SWA as SWA,
 )
 from .callbacks import (
     Callback as Callback,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .model import Sequential
 
 __all__ = [
-    "CSVLogger", "Callback", "EarlyStopping", "JSONLogger", "LambdaCallback", "LearningRateScheduler",
+    "EMA", "SWA", "CSVLogger", "Callback", "EarlyStopping", "JSONLogger", "LambdaCallback", "LearningRateScheduler",
     "ModelCheckpoint", "ReduceLROnPlateau", "TensorBoard",
 ]  # fmt: skip
 
@@ -349,6 +349,108 @@ class ReduceLROnPlateau(Monitor):
 
     def load_state_dict(self, state: State) -> None:
         self.best, self._waited, self._cooling = state["best"], state["waited"], state["cooling"]
+
+
+class Average(Callback):
+    """A callback that averages the parameters over the steps of a run; the compiled core does it."""
+
+    def __init__(self, decay: float, start: int, every: int, validate: bool, swap: bool) -> None:
+        require(start >= 0 and every >= 1, "start >= 0 and every >= 1", start=start, every=every)
+        self.average, self.validate, self.swap = (float(decay), int(start), int(every)), validate, swap
+        self.parameters: np.ndarray | None = None
+        self._own: np.ndarray | None = None
+
+    def on_train_begin(self, logs: Logs) -> None:
+        self.parameters = self._own = None
+        self.model.use_average(self.average)
+
+    def on_test_begin(self, logs: Logs) -> None:
+        trainer = self.model.trainer(1)
+        if self.validate and trainer.n_averaged:
+            self._own = self.model.parameters.copy()
+            trainer.use_average()
+
+    def on_test_end(self, logs: Logs) -> None:
+        if self._own is not None:
+            self.model.parameters[...] = self._own
+            self._own = None
+
+    def on_train_end(self, logs: Logs) -> None:
+        self.on_test_end(logs)  # a validation that failed did not come to its end
+        trainer = self.model.trainer(1) if self.model.built else None
+        if trainer is not None and trainer.n_averaged:
+            self.parameters = np.array(trainer.average)
+            if self.swap:
+                trainer.use_average()
+        self.model.use_average(None)
+
+
+class EMA(Average):
+    """An exponential moving average of the parameters: a <- decay a + (1 - decay) w after each step, from a = w.
+
+    Averaged, not the last, parameters are validated and left in the model when training ends. The sum is in float64, is
+    the same on any number of threads and goes on where it was from a checkpoint.
+
+    Parameters
+    ----------
+    decay : float in (0, 1)
+        About the last 1 / (1 - decay) steps count.
+    start, every : int
+        The first step (counted in applied steps) and the distance of those that are taken in.
+    validate : bool
+        Validate with the average.
+    swap : bool
+        Leave the average in the model when training ends; else it is only in `parameters`.
+
+    Attributes
+    ----------
+    parameters : ndarray of float64, or None
+        The average, once training has ended.
+
+    Notes
+    -----
+    Moving statistics of `BatchNormalization` are those of the last step, not of the average: pass the training data
+    through once with ``pynn.update_batch_statistics(model, X)``, as PyTorch's ``update_bn`` does, before predicting.
+
+    References
+    ----------
+    Polyak and Juditsky, SIAM J. Control Optim. 30, 1992; PyTorch's ``AveragedModel`` with ``get_ema_multi_avg_fn``.
+
+    Examples
+    --------
+    >>> import pynn
+    >>> (X, y), (Xt, yt) = pynn.datasets.digits()
+    >>> model = pynn.Sequential([pynn.Dense(10)], seed=0)
+    >>> model.compile(loss="softmax_cross_entropy", optimizer=pynn.SGD(learning_rate=0.1))
+    >>> history = model.fit(X[:600], y[:600], epochs=3, callbacks=[pynn.EMA(0.9)])
+    """
+
+    def __init__(
+        self, decay: float = 0.999, start: int = 0, every: int = 1, validate: bool = True, swap: bool = True
+    ) -> None:
+        require(0 < decay < 1, "decay in (0, 1)", decay=decay)
+        super().__init__(decay, start, every, validate, swap)
+
+
+class SWA(Average):
+    """The plain mean of the parameters after the steps start, start + every, ...: stochastic weight averaging.
+
+    For the state after each epoch, `every` is the number of steps in one. Otherwise as `EMA`.
+
+    Parameters
+    ----------
+    start : int >= 0
+        Steps applied before the first that counts.
+    every : int >= 1
+    validate, swap : bool
+
+    References
+    ----------
+    Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI 2018.
+    """
+
+    def __init__(self, start: int = 0, every: int = 1, validate: bool = True, swap: bool = True) -> None:
+        super().__init__(0.0, start, every, validate, swap)
 
 
 class LearningRateScheduler(Callback):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from . import activations, initializers
+from . import activations, constraints, initializers, regularizers
 from .errors import ArgumentTypeError, UnknownNameError
 from .specs import Spec, Table, check_number
 
@@ -24,6 +24,15 @@ class Layer:
         """Replace argument `name` by its number, checked against the library's rule."""
         rule = next(rule for rule in _rows[self.kind]["fields"] if rule["name"] == name)
         object.__setattr__(self, name, check_number(f"{type(self).__name__}.{name}", getattr(self, name), rule))
+
+    def _choose_limits(self) -> None:
+        """Replace regularisers and constraints by their specs."""
+        for module, kind in ((regularizers, "regularizer"), (constraints, "constraint")):
+            for tensor in ("kernel", "bias"):
+                name = f"{tensor}_{kind}"
+                value = getattr(self, name)
+                chosen = None if value in (None, "none") else module.table.get(value, name)
+                object.__setattr__(self, name, chosen)
 
     @property
     def core(self) -> dict[str, Any]:
@@ -55,6 +64,10 @@ class Dense(Layer):
         Glorot's uniform for the others.
     bias_initializer : str or initializer
         What b starts from.
+    kernel_regularizer, bias_regularizer : str or regularizer, optional
+        A penalty on W, on b; see `pynn.regularizers`.
+    kernel_constraint, bias_constraint : str or constraint, optional
+        What each unit's weights, and b, are made to keep after each update; see `pynn.constraints`.
 
     Examples
     --------
@@ -70,6 +83,10 @@ class Dense(Layer):
     use_bias: bool = True
     kernel_initializer: Any = None
     bias_initializer: Any = "zeros"
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    kernel_constraint: Any = None
+    bias_constraint: Any = None
 
     def __post_init__(self) -> None:
         self._check("units")
@@ -79,6 +96,7 @@ class Dense(Layer):
         object.__setattr__(self, "activation", activation)
         object.__setattr__(self, "kernel_initializer", initializers.get(kernel, "kernel_initializer"))
         object.__setattr__(self, "bias_initializer", initializers.get(self.bias_initializer, "bias_initializer"))
+        self._choose_limits()
 
 
 @dataclass(frozen=True)
@@ -125,5 +143,5 @@ def from_dict(values: Mapping[str, Any]) -> Layer:
 def from_core(layer: Mapping[str, Any]) -> Layer:
     """The layer that `Layer.core` described."""
     kind, numbers = layer["kind"]
-    specs = {key: {"name": name, **rest} for key, (name, rest) in layer.items() if key != "kind"}
+    specs = {key: {"name": name, **rest} for key, (name, rest) in layer.items() if key != "kind" and name != "none"}
     return _kinds()[kind](**numbers, **specs)

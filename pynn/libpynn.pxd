@@ -169,6 +169,10 @@ cdef extern from "pynn.h" nogil:
         pynn_spec activation
         pynn_spec kernel_initializer
         pynn_spec bias_initializer
+        pynn_spec kernel_regularizer
+        pynn_spec bias_regularizer
+        pynn_spec kernel_constraint
+        pynn_spec bias_constraint
 
     pynn_status pynn_layer_named(pynn_layer *out, const char *kind)
     const char *pynn_layer_choice_name(int32_t index)

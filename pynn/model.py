@@ -127,6 +127,8 @@ class Sequential:
         self.schema: Schema | None = None
         self.stop_training = False
         self._guard = health.Guard()
+        self._average: tuple[float, int, int] | None = None
+        self._mixup = 0.0
         self._core: _core.Model | None = None
         self._forget_training()
 
@@ -289,10 +291,24 @@ class Sequential:
             )
             if self.optimizer.schedule is not None:
                 new.set_schedule(self.optimizer.schedule.core_schedule)
+            new.set_average(self._average)
+            new.set_mixup(self._mixup)
             if self._trainer is not None:
                 _core.Checkpoint(self._trainer).restore(new)
             self._trainer, self._capacity = new, batch_size
         return self._trainer
+
+    def use_average(self, average: tuple[float, int, int] | None) -> None:
+        """Average the parameters from now on: (decay, start, every); None: no longer. See `EMA`, `SWA`."""
+        if self._trainer is not None:
+            self._trainer.set_average(average)
+        self._average = average
+
+    def use_mixup(self, alpha: float) -> None:
+        """Mix the rows of batches from now on; 0: not. See `fit`."""
+        if self._trainer is not None:
+            self._trainer.set_mixup(alpha)
+        self._mixup = alpha
 
     def use_guard(self, guard: health.Guard) -> None:
         """Steps are guarded like this from now on, by a guard that has seen nothing yet."""
@@ -329,6 +345,7 @@ class Sequential:
         validation_data: Any = None,
         validation_split: float = 0.0,
         initial_epoch: int = 0,
+        mixup: float = 0.0,
         callbacks: Sequence[callbacks_.Callback] = (),
         verbose: Any = "auto",
         guard: Any = "raise",
@@ -371,6 +388,10 @@ class Sequential:
             Instead: keep this share of the rows, the last ones, for validation.
         initial_epoch : int
             Number of the first epoch: for the order of the rows, callbacks and progress.
+        mixup : float >= 0
+            Train on mixtures: row i of a batch becomes share x_i + (1 - share) x_j with another row j, targets and
+            weights alike, labels as probabilities, share drawn from Beta(mixup, mixup) for each step. Metrics of an
+            epoch are of the mixed rows against their own targets. 0: not. Zhang et al., ICLR 2018.
         callbacks : sequence of Callback
         guard : "raise", "skip", "rollback", "off" or Guard
             What is done about a step that would not be finite, or about a loss that runs away.
@@ -400,6 +421,7 @@ class Sequential:
         epochs = _integer("epochs", epochs, 1, 2**31)
         initial_epoch = _integer("initial_epoch", initial_epoch, 0, epochs - 1)
         callbacks = _callbacks(callbacks)
+        mixup = _number("mixup", mixup, 0, 1e6)
         guard = health.guard(guard)
         show = progress(verbose)
         if target is None and (isinstance(x, DataLoader) or (y is None and _is_batches(x))):
@@ -440,6 +462,7 @@ class Sequential:
             self.build(batches.inputs)
         if steps_per_epoch is not None:
             batches = Limited(batches, _integer("steps_per_epoch", steps_per_epoch, 1, 2**62))
+        self.use_mixup(mixup)
         base = initial_epoch or self._epoch
         training = Training(self, batches, validation, range(initial_epoch, epochs), callbacks, show, guard, base)
         chosen = self._chosen[0] if self._chosen[1] is self.optimizer else self.optimizer
@@ -453,6 +476,7 @@ class Sequential:
             return training.run(kept)
         finally:  # the epochs finished count, however the run ended
             self._chosen = chosen, self.optimizer
+            self.use_mixup(0.0)
             if loader is not x:
                 self._epoch = training.base + len(training.history)
 
@@ -786,6 +810,14 @@ def _integer(name: str, value: Any, minimum: int, maximum: int) -> int:
     if not minimum <= value <= maximum:
         raise ArgumentValueError(f"expected {name} in {minimum} ... {maximum}; received {name}={value!r}")
     return int(value)
+
+
+def _number(name: str, value: Any, minimum: float, maximum: float) -> float:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.floating)):
+        raise ArgumentTypeError(f"expected {name} as a number; received {name}={value!r}")
+    if not minimum <= value <= maximum:
+        raise ArgumentValueError(f"expected {name} in {minimum:g} ... {maximum:g}; received {name}={value!r}")
+    return float(value)
 
 
 def _boolean(name: str, value: Any) -> bool:

@@ -20,6 +20,7 @@ class SGD(Optimizer):
     learning_rate: float | Schedule = 0.01
     momentum: float = 0.0
     nesterov: bool = False
+    weight_decay: float = 0.0
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
@@ -27,12 +28,14 @@ class RMSprop(Optimizer):
     rho: float = 0.9
     momentum: float = 0.0
     epsilon: float = 1e-07
+    weight_decay: float = 0.0
 
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
     learning_rate: float | Schedule = 0.001
     initial_accumulator_value: float = 0.1
     epsilon: float = 1e-07
+    weight_decay: float = 0.0
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
@@ -40,6 +43,7 @@ class Adam(Optimizer):
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-07
+    weight_decay: float = 0.0
 
 @dataclass(frozen=True)
 class AdamW(Optimizer):

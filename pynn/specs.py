@@ -103,8 +103,8 @@ class Table:
 
     @cached_property
     def rows(self) -> dict[str, Mapping[str, Any]]:
-        """Name -> row."""
-        return {row["name"]: row for row in _core.table(self.kind)}
+        """Name -> row; what stands for having none is left out."""
+        return {row["name"]: row for row in _core.table(self.kind) if row["name"] != "none"}
 
     @cached_property
     def _canonical(self) -> dict[str, str]:

@@ -322,6 +322,10 @@ typedef struct pynn_layer {
   pynn_spec activation;
   pynn_spec kernel_initializer;
   pynn_spec bias_initializer;
+  pynn_spec kernel_regularizer; /* a penalty in the loss, weighted with nothing but its own strength */
+  pynn_spec bias_regularizer;
+  pynn_spec kernel_constraint; /* on the weights of each unit, after each update */
+  pynn_spec bias_constraint;   /* on the bias as one vector */
 } pynn_layer;
 
 /* A layer of that kind with its default numbers and choices; change `kind` by pynn_spec_set. UNKNOWN_NAME. */
@@ -539,8 +543,8 @@ PYNN_API int32_t pynn_trainer_n_slots(const pynn_trainer *trainer);
 PYNN_API void *pynn_trainer_slot(pynn_trainer *trainer, int32_t index);
 
 /* The average of the parameters over a run: after the steps start, start + every, ... it takes the new parameters in,
- * with weight 1 - decay (an exponential moving average), or all alike when decay is 0 (stochastic weight averaging). The
- * first ones are taken as they are. */
+ * with weight 1 - decay (an exponential moving average), or all alike when decay is 0 (stochastic weight averaging).
+ * The first ones are taken as they are. */
 typedef struct pynn_average {
   size_t struct_size;
   double decay;  /* in [0, 1); 0.999 */

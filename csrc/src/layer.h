@@ -15,7 +15,20 @@ void layer_owns(struct layout *layout, struct layer *layer, int role, const char
                 int initializer);
 
 /* The specs of pynn_layer beside its kind, by number: names in files and messages, and where they stand. */
-enum { SPEC_ACTIVATION, SPEC_KERNEL_INITIALIZER, SPEC_BIAS_INITIALIZER, N_LAYER_SPECS };
+enum {
+  SPEC_ACTIVATION,
+  SPEC_KERNEL_INITIALIZER,
+  SPEC_BIAS_INITIALIZER,
+  SPEC_KERNEL_REGULARIZER,
+  SPEC_BIAS_REGULARIZER,
+  SPEC_KERNEL_CONSTRAINT,
+  SPEC_BIAS_CONSTRAINT,
+  N_LAYER_SPECS
+};
+/* Those that a kind with a kernel and a bias has. */
+#define SPECS_OF_WEIGHTS                                                                      \
+  (1 << SPEC_KERNEL_INITIALIZER | 1 << SPEC_BIAS_INITIALIZER | 1 << SPEC_KERNEL_REGULARIZER | \
+   1 << SPEC_BIAS_REGULARIZER | 1 << SPEC_KERNEL_CONSTRAINT | 1 << SPEC_BIAS_CONSTRAINT)
 struct layer_spec {
   const char *key;
   pynn_table table;
@@ -23,6 +36,9 @@ struct layer_spec {
   size_t offset;
 };
 extern const struct layer_spec layer_specs[N_LAYER_SPECS];
+/* The regulariser and the constraint of a tensor, NULL: none. */
+const pynn_spec *layer_penalty(const pynn_model *model, const struct tensor *tensor);
+const pynn_spec *layer_constraint(const pynn_model *model, const struct tensor *tensor);
 static inline pynn_spec *layer_spec(const pynn_layer *layer, int number) {
   return (pynn_spec *)((char *)(uintptr_t)layer + layer_specs[number].offset);
 }
@@ -104,7 +120,11 @@ void job_activate(const struct job *job, const struct tile *tile);
 /* Statistics of a tile of the layer's values, and of all tiles once they are done. */
 void job_observe(const struct job *job, int64_t index, const struct tile *tile);
 void job_observed(const struct job *job);
-/* The largest magnitude and the sum of squares of a tile of the gradient, n numbers; and of all tiles. */
+/* Adds the gradient of a regulariser (its number in layer_specs) to n numbers of the gradient; returns the penalty. */
+double job_penalty(const struct job *job, int regularizer, void *gradient, size_t n);
+/* The largest magnitude and the sum of squares of a tile of the gradient, n numbers; and of all tiles. With a penalty
+ * first, where the tile is of a tensor that may have one. */
+void job_penalised_gradient(const struct job *job, int64_t index, int regularizer, void *gradient, size_t n);
 void job_gradient(const struct job *job, int64_t index, const void *gradient, size_t n);
 void job_gradients(const struct job *job, int64_t tiles);
 /* The largest of what the job's tiles left in w->tile_max. */

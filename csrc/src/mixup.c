@@ -1,5 +1,6 @@
-/* Mixup (Zhang et al., ICLR 2018): row i becomes share x_i + (1 - share) x_j with j = (i + shift) mod rows, its target and
- * weight likewise, share ~ Beta(alpha, alpha). Both are drawn anew for each step, as pure functions of (key, step). */
+/* Mixup (Zhang et al., ICLR 2018): row i becomes share x_i + (1 - share) x_j with j = (i + shift) mod rows, its target
+ * and weight likewise, share ~ Beta(alpha, alpha). Both are drawn anew for each step, as pure functions of (key, step).
+ */
 #include "mixup.h"
 
 #include "rng.h"

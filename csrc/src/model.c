@@ -73,11 +73,34 @@ static pynn_status check_layer(const pynn_layer *layer, int32_t index, pynn_erro
   return PYNN_ERROR_INVALID_ARGUMENT;
 }
 
+/* The spec that is of the same tensor as an initializer, -1 when the kind has none. */
+static int companion(const struct layer *layer, int initializer, int of_kernel, int of_bias) {
+  const int number = initializer == SPEC_KERNEL_INITIALIZER ? of_kernel
+                     : initializer == SPEC_BIAS_INITIALIZER ? of_bias
+                                                            : -1;
+  return number >= 0 && (layer->kind->specs >> number & 1) ? number : -1;
+}
+
+static const pynn_spec *choice_of(const pynn_model *model, const struct tensor *tensor, int number) {
+  const pynn_spec *spec = number < 0 ? NULL : layer_spec(&model->layers[tensor->view.layer].spec, number);
+  return spec && spec->row ? spec : NULL;
+}
+const pynn_spec *layer_penalty(const pynn_model *model, const struct tensor *tensor) {
+  return choice_of(model, tensor, tensor->regularizer);
+}
+const pynn_spec *layer_constraint(const pynn_model *model, const struct tensor *tensor) {
+  return choice_of(model, tensor, tensor->constraint);
+}
+
 void layer_owns(struct layout *l, struct layer *layer, int role, const char *name, int64_t rows, int64_t columns,
                 int initializer) {
   layer->tensor[role] = l->n_parameters;
   if (l->model->tensors)
-    l->model->tensors[l->n_tensors] = (struct tensor){{name, l->index, l->n_parameters, rows, columns}, initializer};
+    l->model->tensors[l->n_tensors] =
+        (struct tensor){{name, l->index, l->n_parameters, rows, columns},
+                        initializer,
+                        companion(layer, initializer, SPEC_KERNEL_REGULARIZER, SPEC_BIAS_REGULARIZER),
+                        companion(layer, initializer, SPEC_KERNEL_CONSTRAINT, SPEC_BIAS_CONSTRAINT)};
   l->n_tensors++;
   l->n_parameters += rows * columns;
 }
@@ -104,6 +127,11 @@ static pynn_status lay_out(pynn_model *model, const pynn_layer *specs, pynn_erro
   }
   model->n_parameters = layout.n_parameters;
   model->n_tensors = layout.n_tensors;
+  model->regularized = model->constrained = 0;
+  for (int32_t i = 0; model->tensors && i < model->n_tensors; i++) {
+    model->regularized |= layer_penalty(model, &model->tensors[i]) != NULL;
+    model->constrained |= layer_constraint(model, &model->tensors[i]) != NULL;
+  }
   return PYNN_OK;
 }
 

@@ -22,7 +22,8 @@ struct layer {
 
 struct tensor {
   pynn_tensor view;
-  int initializer; /* number in layer_specs */
+  int initializer;             /* number in layer_specs */
+  int regularizer, constraint; /* likewise; -1: the kind has none */
 };
 
 struct pynn_model {
@@ -37,7 +38,8 @@ struct pynn_model {
   struct tensor *tensors;
   int64_t n_parameters;
   void *parameters;
-  int parameters_given; /* the caller has them and may write them between calls */
+  int regularized, constrained; /* some layer has a penalty, a constraint */
+  int parameters_given;         /* the caller has them and may write them between calls */
   int has_loss;
   pynn_spec loss_spec;
   const struct loss *loss;

@@ -82,6 +82,25 @@ double pass_loss(pynn_workspace *w, const struct batch *batch, const void *logit
   return sum;
 }
 
+double pass_penalty(const pynn_model *model) {
+  double sum = 0;
+  for (int32_t i = 0; i < model->n_tensors && model->regularized; i++) {
+    const pynn_tensor *view = &model->tensors[i].view;
+    const pynn_spec *spec = layer_penalty(model, &model->tensors[i]);
+    if (spec)
+      sum += model->kernels->regularizers[spec->row].penalty((size_t)(view->rows * view->columns),
+                                                             at(model->kernels, model->parameters, view->offset), NULL,
+                                                             spec->values);
+  }
+  return sum;
+}
+
+double pass_seen_penalty(const pynn_workspace *w) {
+  double sum = 0;
+  for (int32_t i = 0; i < w->model->n_layers && w->model->regularized; i++) sum += w->sums[i].penalty;
+  return sum;
+}
+
 double pass_trivial_loss(pynn_workspace *w, const struct batch *batch, int64_t rows) {
   const pynn_model *model = w->model;
   const struct kernels *kernels = model->kernels;

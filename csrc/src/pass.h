@@ -9,7 +9,7 @@
 
 /* What one layer's values were, taken while they were computed. */
 struct layer_sums {
-  double activation_max, delta_max, gradient_max, gradient_squares;
+  double activation_max, delta_max, gradient_max, gradient_squares, penalty;
 };
 
 /* More of it, for steps that take statistics. */
@@ -27,20 +27,20 @@ struct values {
 
 struct pynn_workspace {
   const pynn_model *model;
-  int64_t capacity;            /* rows */
-  int64_t widest;              /* columns of the widest layer, input included */
-  int keeps;                   /* every layer's values are kept for a backward pass */
-  void *input;                 /* capacity x inputs: the batch */
-  void *targets;               /* capacity x outputs */
-  int64_t *labels;             /* capacity */
-  double *weights;             /* capacity */
-  void **y;                    /* per layer, capacity x units: its values */
-  void **z;                    /* per layer, what its kind needs beside them: values before the activation */
-  struct values *inputs;       /* per layer and one more: what each was given in this pass, and the logits */
-  void *delta[2];              /* capacity x widest: dL/d output of the layer at hand and of the one below */
-  void *panels;                /* the delta, packed for the product with W^T */
-  struct layer_sums *sums;     /* per layer */
-  double *tile_max, *tile_sum; /* per tile of the job at hand */
+  int64_t capacity;        /* rows */
+  int64_t widest;          /* columns of the widest layer, input included */
+  int keeps;               /* every layer's values are kept for a backward pass */
+  void *input;             /* capacity x inputs: the batch */
+  void *targets;           /* capacity x outputs */
+  int64_t *labels;         /* capacity */
+  double *weights;         /* capacity */
+  void **y;                /* per layer, capacity x units: its values */
+  void **z;                /* per layer, what its kind needs beside them: values before the activation */
+  struct values *inputs;   /* per layer and one more: what each was given in this pass, and the logits */
+  void *delta[2];          /* capacity x widest: dL/d output of the layer at hand and of the one below */
+  void *panels;            /* the delta, packed for the product with W^T */
+  struct layer_sums *sums; /* per layer */
+  double *tile_max, *tile_sum, *tile_penalty; /* per tile of the job at hand */
   int64_t tiles;
   int observes;                    /* this pass takes statistics */
   struct layer_observed *observed; /* per layer; NULL: statistics are never taken */
@@ -76,6 +76,11 @@ const void *pass_forward(pynn_workspace *workspace, const struct batch *batch, i
 
 /* Sum over rows of weight x loss; with `backward`, delta[0] <- d(sum / rows) / d logits. */
 double pass_loss(pynn_workspace *workspace, const struct batch *batch, const void *logits, int backward);
+
+/* What the layers' regularisers add to the loss of one row, from the parameters, and as the last backward pass saw it.
+ */
+double pass_penalty(const pynn_model *model);
+double pass_seen_penalty(const pynn_workspace *workspace);
 
 /* Sum over the first `rows` rows of weight x loss if all logits were 0: what knowing nothing costs. Uses the deltas. */
 double pass_trivial_loss(pynn_workspace *workspace, const struct batch *batch, int64_t rows);

@@ -93,6 +93,6 @@ pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, co
   const struct call call = {model, x, targets, weights, 0, out, error};
   double sum = 0;
   if (!status) status = run(&call, workspace, &sum);
-  if (!status || status == PYNN_ERROR_NUMERIC) *loss = x->rows ? sum / (double)x->rows : 0;
+  if (!status || status == PYNN_ERROR_NUMERIC) *loss = x->rows ? sum / (double)x->rows + pass_penalty(model) : 0;
   return status;
 }

@@ -7,6 +7,7 @@
 
 #include "array.h"
 #include "health.h"
+#include "layer.h"
 #include "mixup.h"
 #include "rng.h"
 #include "schedules.h"
@@ -299,6 +300,42 @@ static int update_survives(const struct update *u) {
   return survives;
 }
 
+struct constraining {
+  const pynn_model *model;
+  const struct constraint *constraint;
+  const double *p;
+  char *w;
+  int64_t rows, columns;
+};
+
+static void constrain_tile(void *argument, int64_t index) {
+  const struct constraining *c = argument;
+  const int64_t from = index * CONSTRAINED, left = c->columns - from;
+  c->constraint->apply((size_t)c->rows, (size_t)(left < CONSTRAINED ? left : CONSTRAINED),
+                       c->w + (size_t)from * c->model->kernels->size, (size_t)c->columns, c->p);
+}
+
+/* Tensors that have a constraint are made to keep it: kernels by columns, a bias as one column. */
+static void constrain(pynn_trainer *t) {
+  const pynn_model *model = t->model;
+  for (int32_t i = 0; i < model->n_tensors; i++) {
+    const pynn_tensor *view = &model->tensors[i].view;
+    const pynn_spec *spec = layer_constraint(model, &model->tensors[i]);
+    if (!spec) continue;
+    const int bias = model->tensors[i].constraint == SPEC_BIAS_CONSTRAINT;
+    struct constraining c = {.model = model,
+                             .constraint = &model->kernels->constraints[spec->row],
+                             .p = spec->values,
+                             .w = (char *)model->parameters + (size_t)view->offset * model->kernels->size,
+                             .rows = bias ? view->columns : view->rows,
+                             .columns = bias ? view->rows : view->columns};
+    parallel_for(model->context, (c.columns + CONSTRAINED - 1) / CONSTRAINED, 4.0 * (double)(c.rows * c.columns),
+                 constrain_tile, &c);
+    /* a bound: only a norm that was wanted can have made a number larger */
+    t->largest.parameter_max = larger(t->largest.parameter_max, larger(1, larger(c.p[0], c.p[1])));
+  }
+}
+
 /* Parameters and state move by one step, or stay as they are. */
 static pynn_status update(pynn_trainer *t, double norm, double scale, struct fault *fault, pynn_error *error) {
   const struct kernels *kernels = t->model->kernels;
@@ -324,6 +361,7 @@ static pynn_status update(pynn_trainer *t, double norm, double scale, struct fau
     for (int j = 0; j < t->optimizer->n_slots; j++)
       t->largest.slot_max[j] = larger(t->largest.slot_max[j], t->chunk_health[i].slot_max[j]);
   }
+  if (t->model->constrained) constrain(t);
   t->steps++;
   if (t->average.values) average_step(t);
   return PYNN_OK;
@@ -364,9 +402,9 @@ static struct batch take_rows(const pynn_trainer *t, const pynn_array *x, const 
 }
 
 /* What speaks against the step that a pass has prepared. */
-static pynn_status judge(pynn_trainer *t, const struct batch *batch, double loss, double norm, const int64_t *order,
-                         int64_t first, struct fault *fault, pynn_error *error) {
-  pynn_status status = health_check(t->w, batch, loss, t->gradient, order, first, fault, error);
+static pynn_status judge(pynn_trainer *t, const struct batch *batch, double loss, double penalty, double norm,
+                         const int64_t *order, int64_t first, struct fault *fault, pynn_error *error) {
+  pynn_status status = health_check(t->w, batch, loss + penalty, t->gradient, order, first, fault, error);
   if (status) return status;
   if (!isfinite(norm)) {
     *fault = (struct fault){PYNN_OPERATION_CLIP, -1, -1, -1, norm, 0};
@@ -408,8 +446,8 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
   const double loss = pass_loss(t->w, &batch, logits, 1);
   if (predictions) pass_predictions(t->w, rows, logits, 0, predictions);
   pass_backward(t->w, &batch, t->gradient, t->dropout_key, (uint64_t)t->steps);
-  const double norm = gradient_norm(t);
-  if (watched) status = judge(t, &batch, loss, norm, order, first, fault, error);
+  const double norm = gradient_norm(t), penalty = (double)rows * pass_seen_penalty(t->w);
+  if (watched) status = judge(t, &batch, loss, penalty, norm, order, first, fault, error);
   if (status && t->mixup > 0) status = judge_unmixed(t, data, order, first, rows, loss, fault, error);
   if (status) return status;
   double scale = t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1;
@@ -421,9 +459,9 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
     guard_note(t, PYNN_EVENT_CLIPPED, &(struct fault){PYNN_OPERATION_CLIP, -1, -1, -1, norm, 0}, first, rows);
   guard_applied(watch, norm * scale);
   if (t->w->observes) health_statistics(t);
-  t->epoch_loss += loss;
+  t->epoch_loss += loss + penalty;
   t->epoch_rows += rows;
-  result->loss += loss;
+  result->loss += loss + penalty;
   result->gradient_norm = norm;
   result->rows += rows;
   result->steps++;

@@ -58,7 +58,8 @@ pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t
       allocate(&w->inputs, context, n_layers + 1, sizeof *w->inputs) ||
       allocate(&w->sums, context, n_layers, sizeof *w->sums) ||
       allocate(&w->tile_max, context, (size_t)w->tiles, sizeof *w->tile_max) ||
-      allocate(&w->tile_sum, context, (size_t)w->tiles, sizeof *w->tile_sum)) {
+      allocate(&w->tile_sum, context, (size_t)w->tiles, sizeof *w->tile_sum) ||
+      allocate(&w->tile_penalty, context, (size_t)w->tiles, sizeof *w->tile_penalty)) {
     pynn_workspace_free(w);
     return PYNN_ERROR_OUT_OF_MEMORY;
   }
@@ -131,5 +132,6 @@ void pynn_workspace_free(pynn_workspace *w) {
   context_release(context, w->sums, n_layers, sizeof *w->sums);
   context_release(context, w->tile_max, tiles, sizeof *w->tile_max);
   context_release(context, w->tile_sum, tiles, sizeof *w->tile_sum);
+  context_release(context, w->tile_penalty, tiles, sizeof *w->tile_penalty);
   context_release(context, w, 1, sizeof *w);
 }

@@ -162,7 +162,7 @@ static void gradient_tile(void *argument, int64_t index) {
   if (index == job->tiling.down) {
     void *bias = at(kernels, job->gradient, layer->tensor[BIAS]);
     kernels->column_sums((size_t)job->rows, (size_t)layer->units, job->delta, (size_t)layer->units, bias);
-    job_gradient(job, index, bias, (size_t)layer->units);
+    job_penalised_gradient(job, index, SPEC_BIAS_REGULARIZER, bias, (size_t)layer->units);
     return;
   }
   const struct tile t = tile_at(&job->tiling, index);
@@ -175,7 +175,7 @@ static void gradient_tile(void *argument, int64_t index) {
   else
     kernels->gemm((size_t)t.rows, (size_t)layer->units, (size_t)job->rows, x, 1, (size_t)job->ldx, job->delta,
                   (size_t)layer->units, 0, out, (size_t)layer->units);
-  job_gradient(job, index, out, (size_t)(t.rows * layer->units));
+  job_penalised_gradient(job, index, SPEC_KERNEL_REGULARIZER, out, (size_t)(t.rows * layer->units));
 }
 
 static void gradient(struct job *job) {
@@ -262,11 +262,13 @@ static int replay_backward(struct replay *r, struct job *job) {
     replay_row_of_gradient(r, job);
     return replay_operands(r, job->x, r->rows * layer->inputs, job->delta, n);
   }
+  job_penalty(job, SPEC_KERNEL_REGULARIZER, dw, inputs * units);
   if (layer->tensor[BIAS] >= 0) {
     void *db = at(kernels, r->gradient, layer->tensor[BIAS]);
     kernels->column_sums(rows, units, job->delta, units, db);
     if (replay_fault(r, PYNN_OPERATION_DB, job->index, db, 1, layer->units, 0))
       return replay_operands(r, job->delta, n, NULL, 0);
+    job_penalty(job, SPEC_BIAS_REGULARIZER, db, units);
   }
   if (!job->below) return 0;
   kernels->pack_panels(rows, units, job->delta, units, r->w->panels);
@@ -283,7 +285,7 @@ const struct layer_kind layer_dense = {
             .fields = {[UNITS] = {"units", 1, 1, (double)MAX_WIDTH, PYNN_FIELD_INTEGER},
                        [USE_BIAS] = {"use_bias", 1, 0, 1, PYNN_FIELD_BOOLEAN}}},
     .flags = LAYER_PRODUCT | LAYER_SPARSE,
-    .specs = 1 << SPEC_ACTIVATION | 1 << SPEC_KERNEL_INITIALIZER | 1 << SPEC_BIAS_INITIALIZER,
+    .specs = 1 << SPEC_ACTIVATION | SPECS_OF_WEIGHTS,
     .shape = shape,
     .needs = needs,
     .forward = forward,

@@ -9,6 +9,10 @@ const struct layer_spec layer_specs[N_LAYER_SPECS] = {
     [SPEC_ACTIVATION] = CHOICE(activation, PYNN_ACTIVATION, "linear"),
     [SPEC_KERNEL_INITIALIZER] = CHOICE(kernel_initializer, PYNN_INITIALIZER, "glorot_uniform"),
     [SPEC_BIAS_INITIALIZER] = CHOICE(bias_initializer, PYNN_INITIALIZER, "zeros"),
+    [SPEC_KERNEL_REGULARIZER] = CHOICE(kernel_regularizer, PYNN_REGULARIZER, "none"),
+    [SPEC_BIAS_REGULARIZER] = CHOICE(bias_regularizer, PYNN_REGULARIZER, "none"),
+    [SPEC_KERNEL_CONSTRAINT] = CHOICE(kernel_constraint, PYNN_CONSTRAINT, "none"),
+    [SPEC_BIAS_CONSTRAINT] = CHOICE(bias_constraint, PYNN_CONSTRAINT, "none"),
 };
 
 void job_run(struct job *job, double work, void (*tile)(void *job, int64_t index)) {
@@ -109,8 +113,23 @@ void job_observed(const struct job *job) {
 
 /* ---- gradients */
 
+double job_penalty(const struct job *job, int regularizer, void *gradient, size_t n) {
+  const pynn_spec *spec = layer_spec(&job->layer->spec, regularizer);
+  if (!spec->row) return 0;
+  const ptrdiff_t offset = (char *)gradient - (char *)job->gradient;
+  const char *w = (const char *)job->w->model->parameters + offset;
+  return job_kernels(job)->regularizers[spec->row].penalty(n, w, gradient, spec->values);
+}
+
+void job_penalised_gradient(const struct job *job, int64_t index, int regularizer, void *gradient, size_t n) {
+  const double penalty = job_penalty(job, regularizer, gradient, n);
+  job_gradient(job, index, gradient, n);
+  job->w->tile_penalty[index] = penalty;
+}
+
 void job_gradient(const struct job *job, int64_t index, const void *gradient, size_t n) {
   const struct kernels *kernels = job_kernels(job);
+  job->w->tile_penalty[index] = 0;
   job->w->tile_sum[index] = kernels->sum_squares(n, gradient, &job->w->tile_max[index]);
   if (job->w->observes) kernels->observe(1, n, gradient, NULL, n, 0, NULL, &job->w->tile_observed[index]);
 }
@@ -118,7 +137,8 @@ void job_gradient(const struct job *job, int64_t index, const void *gradient, si
 void job_gradients(const struct job *job, int64_t tiles) {
   struct layer_sums *sums = &job->w->sums[job->index];
   sums->gradient_max = job_largest(job, tiles);
-  sums->gradient_squares = 0;
-  for (int64_t i = 0; i < tiles; i++) sums->gradient_squares += job->w->tile_sum[i];
+  sums->gradient_squares = sums->penalty = 0;
+  for (int64_t i = 0; i < tiles; i++)
+    sums->gradient_squares += job->w->tile_sum[i], sums->penalty += job->w->tile_penalty[i];
   if (job->w->observes) job->w->observed[job->index].gradient = sum_observed(job->w, tiles);
 }
