@@ -34,6 +34,7 @@ _EXCEPTIONS = {
     PYNN_ERROR_FILE_FORMAT: errors.FileFormatError,
     PYNN_ERROR_UNSUPPORTED: errors.UnsupportedError,
     PYNN_ERROR_THREAD: errors.ThreadError,
+    PYNN_ERROR_CALLBACK: errors.CallbackError,
 }
 
 
@@ -372,6 +373,67 @@ cdef class Context:
         return text(pynn_context_blas(self.c))
 
 
+# ---------------------------------------------------------------- custom losses
+
+cdef class CustomLoss:
+    """A Python function as a loss of the C library, and what it raised."""
+    cdef object function
+    cdef object error
+
+
+@cython.no_gc_clear
+cdef class Matrix:
+    """A C matrix or vector, lent to Python for the time of a call."""
+    cdef void *data
+    cdef Py_ssize_t shape[2]
+    cdef Py_ssize_t strides[2]
+    cdef int ndim
+    cdef bint readonly
+    cdef char format[2]
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        if self.data == NULL:
+            raise BufferError("expected arrays to be used during the call of the loss only")
+        if self.readonly and flags & PyBUF_WRITABLE:
+            raise BufferError("expected logits and targets to be read only")
+        buffer.buf, buffer.obj = self.data, self
+        buffer.itemsize = self.strides[self.ndim - 1]
+        buffer.len = self.shape[0] * self.strides[0]
+        buffer.readonly, buffer.ndim = self.readonly, self.ndim
+        buffer.format = self.format if flags & PyBUF_FORMAT else NULL
+        buffer.shape, buffer.strides = self.shape, self.strides
+        buffer.suboffsets = NULL
+        buffer.internal = NULL
+
+
+cdef Matrix matrix(const void *data, char format, Py_ssize_t size, int64_t rows, int64_t columns, bint readonly):
+    """A matrix, or with `columns` 0 a vector."""
+    cdef Matrix m = Matrix.__new__(Matrix)
+    m.data, m.readonly, m.ndim = <void *>data, readonly, 2 if columns else 1
+    m.shape[0], m.shape[1] = rows, columns
+    m.strides[0], m.strides[1] = size * (columns if columns else 1), size
+    m.format[0], m.format[1] = format, 0
+    return m
+
+
+cdef int call_custom_loss(void *user, pynn_dtype dtype, int64_t rows, int64_t n, const void *logits,
+                          const void *targets, const int64_t *labels, double *losses, void *gradient) noexcept with gil:
+    cdef CustomLoss custom = <CustomLoss>user
+    cdef Py_ssize_t size = <Py_ssize_t>pynn_dtype_size(dtype)
+    cdef char real = c"f" if dtype == PYNN_FLOAT32 else c"d"
+    cdef Matrix z = matrix(logits, real, size, rows, n, True)
+    cdef Matrix t = matrix(targets, real, size, rows, n, True) if labels == NULL else \
+        matrix(labels, c"q", 8, rows, 0, True)
+    cdef Matrix l = matrix(losses, c"d", 8, rows, 0, False)
+    cdef Matrix g = None if gradient == NULL else matrix(gradient, real, size, rows, n, False)
+    try:
+        custom.function(z, t, l, g)
+        return 0
+    except BaseException as error:
+        custom.error = error
+        return 1
+
+
 # ---------------------------------------------------------------- model
 
 @cython.no_gc_clear  # what it refers to must outlive it
@@ -494,6 +556,37 @@ cdef class Model:
         with self.exclusive:
             check(pynn_model_set_loss(self.c, &spec))
 
+    def set_custom_loss(self, str name not None, str link not None, bint labels, function, size_t address=0):
+        """A loss of the caller's: C code at `address`, else `function(logits, targets, losses, gradient)`.
+
+        The function gets a row for each row of the batch, in memoryviews: logits and gradient (None: not wanted) in the
+        model's dtype, targets likewise or int64 labels, losses in float64; it fills the last two.
+        """
+        cdef pynn_custom_loss loss
+        cdef bytes name_ = name.encode(), link_ = link.encode()
+        cdef CustomLoss custom = CustomLoss.__new__(CustomLoss)
+        custom.function = function
+        loss.struct_size = sizeof(loss)
+        loss.name, loss.link, loss.flags = name_, link_, PYNN_ROW_LABELS if labels else 0
+        loss.function = <pynn_loss_function><void *>address if address else call_custom_loss
+        loss.user = NULL if address else <void *>custom
+        with self.exclusive:
+            check(pynn_model_set_custom_loss(self.c, &loss))
+            self.custom, self.kept = custom, function
+
+    cdef int raise_from_custom_loss(self) except -1:
+        """What a loss in Python raised in the call that ended with CALLBACK."""
+        cdef CustomLoss custom = self.custom
+        if custom is None or custom.error is None:
+            return 0
+        error, custom.error = custom.error, None
+        raise error
+
+    @property
+    def custom_loss_name(self):
+        """The name of a custom loss, None without one."""
+        return text(pynn_model_custom_loss_name(self.c))
+
     def predict(self, x, out, bint raw=False, bint guarded=True):
         """Predictions in `out`; values that are not finite raise, unless not `guarded`."""
         cdef View vx = view(x, "X")
@@ -528,6 +621,8 @@ cdef class Model:
         with nogil:
             status = pynn_evaluate(self.c, workspace, &vx.array, &vt.array, w, memory, &loss, &error)
         self.leave(workspace)
+        if status == PYNN_ERROR_CALLBACK:
+            self.raise_from_custom_loss()
         if guarded or status != PYNN_ERROR_NUMERIC:
             check(status, &error)
         return loss
@@ -684,6 +779,8 @@ cdef class Trainer:
         with self.model.exclusive, nogil:
             status = pynn_train_batches(self.c, &d.c, d.order, first, count, batch_size, seconds, out, &step, &error)
         progress = (step.steps, step.rows, step.loss, step.gradient_norm, step.refused, step.refused_rows)
+        if status == PYNN_ERROR_CALLBACK:
+            self.model.raise_from_custom_loss()
         if status != PYNN_OK:
             exception = failure(status, &error)
             exception.progress = progress

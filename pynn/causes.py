@@ -126,7 +126,7 @@ class Setup:
         """The parameters of a copy of the model, and a trainer at work on it."""
         core, model = self.model.core, self.model
         copy = _core.Model(core.context, core.inputs, core.layers, dtype or core.dtype, core.seed)
-        copy.set_loss(model.loss.core)
+        model.loss.apply(copy)
         parameters = np.asarray(copy.parameters)
         parameters[...] = self.parameters
         name, numbers = model.optimizer.core

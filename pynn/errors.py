@@ -115,6 +115,10 @@ class ThreadError(PynnError, RuntimeError):
     """A thread could not be started."""
 
 
+class CallbackError(PynnError, RuntimeError):
+    """A function of the caller's, a custom loss in C for instance, said that it failed; nothing was updated."""
+
+
 class NotReadyError(PynnError, RuntimeError):
     """Something has to come first: `build` or `fit` before `predict`, `compile` before `fit`."""
 

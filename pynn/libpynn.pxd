@@ -19,6 +19,7 @@ cdef extern from "pynn.h" nogil:
         PYNN_ERROR_FILE_FORMAT
         PYNN_ERROR_UNSUPPORTED
         PYNN_ERROR_THREAD
+        PYNN_ERROR_CALLBACK
 
     const char *pynn_strerror(pynn_status status)
 
@@ -214,6 +215,21 @@ cdef extern from "pynn.h" nogil:
     pynn_status pynn_model_tensor(const pynn_model *model, int32_t index, pynn_tensor *out)
     pynn_status pynn_model_set_loss(pynn_model *model, const pynn_spec *loss)
     const pynn_spec *pynn_model_loss(const pynn_model *model)
+
+    ctypedef int (*pynn_loss_function)(void *user, pynn_dtype dtype, int64_t rows, int64_t n, const void *logits,
+                                       const void *targets, const int64_t *labels, double *losses,
+                                       void *gradient) noexcept
+
+    ctypedef struct pynn_custom_loss:
+        size_t struct_size
+        const char *name
+        const char *link
+        uint32_t flags
+        pynn_loss_function function
+        void *user
+
+    pynn_status pynn_model_set_custom_loss(pynn_model *model, const pynn_custom_loss *loss)
+    const char *pynn_model_custom_loss_name(const pynn_model *model)
 
     # prediction
     ctypedef struct pynn_workspace:

@@ -6,12 +6,29 @@ predictions. ``dir(pynn.losses)`` lists them.
 
 from __future__ import annotations
 
-from typing import Any
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from .specs import Table
+import numpy as np
+
+from . import activations
+from .errors import ArgumentTypeError, ArgumentValueError, DtypeError, ShapeError, UnknownNameError
+from .specs import Spec, Table
+
+
+class Loss(Spec):
+    """Base of all losses."""
+
+    def apply(self, core: Any) -> None:
+        """Make it the loss of a compiled model."""
+        core.set_loss(self.core)
+
 
 table = Table(
     "loss",
+    base=Loss,
     texts={
         "mean_squared_error": "Mean of (z - y)^2 over rows and outputs.",
         "mean_absolute_error": "Mean of |z - y| over rows and outputs.",
@@ -40,11 +57,175 @@ table = Table(
     },
 )
 
+_CHECKED, _COLUMNS = 4, 16  # rows and columns of a gradient that are checked
+
+
+@dataclass(frozen=True)
+class Custom(Loss):
+    """A loss of your own: ``compile(loss=f)`` is ``compile(loss=pynn.losses.Custom(f))``.
+
+    ``f(logits, target)`` returns the loss of each row, (rows,), and its gradient by the logits, (rows, outputs), both
+    before weights and means. `logits` are (rows, outputs) in the model's dtype; `target` the same, or (rows,) int64
+    labels when y is one column of integers and there are more outputs than one. Its first gradient is checked against
+    differences of the loss; a result that is not finite is refused, with the row it came from.
+
+    Parameters
+    ----------
+    function : callable, ctypes function pointer, or object with an `address`
+        Beside Python functions, C code of the signature ``pynn_loss_function`` in pynn.h: a ``ctypes.CFUNCTYPE``
+        object, or one with an ``address`` such as ``numba.cfunc`` makes. See `signature`.
+    link : str
+        The activation that `predict` applies to the logits.
+    name : str, optional
+        What stands in model files; the function's own name by default. ``pynn.load(path, custom={name: f})``.
+    check : bool
+        Whether the gradient is checked. C code is not called with wrong gradients in mind and is never checked.
+
+    Examples
+    --------
+    >>> import numpy as np, pynn
+    >>> def cubic(logits, target):
+    ...     error = logits - target
+    ...     return (abs(error) ** 3).sum(axis=1), 3 * error * abs(error)
+    >>> model = pynn.Sequential([pynn.Dense(1)], seed=0)
+    >>> model.compile(loss=cubic, optimizer=pynn.SGD(learning_rate=0.05))
+    >>> X = np.linspace(-1, 1, 50)[:, None]
+    >>> history = model.fit(X, 0.5 * X, epochs=40)
+    >>> bool(history[-1]["loss"] < 0.001)
+    True
+    """
+
+    kind: ClassVar[str] = "loss"
+    function: Any = None
+    link: str = "linear"
+    name: Any = None
+    check: bool = True
+
+    def __post_init__(self) -> None:
+        if not callable(self.function) and not _address(self.function):
+            raise ArgumentTypeError(f"expected function as a callable; received function={self.function!r}")
+        name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
+        if not isinstance(name, str) or not 0 < len(name.encode()) < 64:
+            raise ArgumentValueError(f"expected name as a string of 1 ... 63 bytes; received name={name!r}")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "link", activations.table.canonical(self.link, "link"))
+
+    @property
+    def row(self) -> dict[str, Any]:  # type: ignore[override]
+        """As of the library's own losses."""
+        return {"name": self.name, "fields": [], "aliases": (), "link": self.link, "labels": True,
+                "probabilities": False}  # fmt: skip
+
+    @property
+    def core(self) -> Any:
+        raise ArgumentTypeError(f"expected a loss of the library; received the custom loss {self.name!r}")
+
+    def apply(self, core: Any) -> None:
+        address = _address(self.function)
+        call = None if address else _Call(self.function, self.name, self.check)
+        core.set_custom_loss(self.name, self.link, True, call or self.function, address)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "custom": True, "link": self.link}
+
+
+def signature() -> Any:
+    """The ctypes prototype of a loss in C: ``@pynn.losses.signature()`` makes a Python function one.
+
+    For numba: ``numba.cfunc("int32(voidptr, int32, int64, int64, voidptr, voidptr, voidptr, voidptr, voidptr)")``; the
+    arguments are user, dtype (0 float32, 1 float64), rows, n, logits, targets, labels, losses, gradient, as in pynn.h.
+    """
+    pointer, long = ctypes.c_void_p, ctypes.c_int64
+    return ctypes.CFUNCTYPE(ctypes.c_int, pointer, ctypes.c_int, long, long, *[pointer] * 5)
+
+
+def _address(function: Any) -> int:
+    """Where C code is; 0 for Python."""
+    if isinstance(function, ctypes._CFuncPtr):  # type: ignore[attr-defined]
+        return ctypes.cast(function, ctypes.c_void_p).value or 0
+    address = getattr(function, "address", 0)
+    return address if isinstance(address, int) else 0
+
+
+class _Call:
+    """What the core calls: fills its arrays with the function's results, the first time with a look at the gradient."""
+
+    def __init__(self, function: Callable[..., Any], name: str, check: bool) -> None:
+        self.function, self.name, self.unchecked = function, name, check
+
+    def __call__(self, logits: Any, target: Any, losses: Any, gradient: Any) -> None:
+        z, t = np.asarray(logits), np.asarray(target)
+        found = self.results(z, t)
+        np.asarray(losses)[...] = found[0]
+        if gradient is None:
+            return
+        if self.unchecked and np.isfinite(found[0]).all() and np.isfinite(found[1]).all():
+            self.unchecked = False
+            self.require_gradient(z, t, found[1])
+        np.asarray(gradient)[...] = found[1]
+
+    def results(self, z: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The function's (losses, gradient), of the right shapes."""
+        what = f"expected the loss {self.name!r} to return (losses, gradient)"
+        found = self.function(z, t)
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
+            raise ArgumentTypeError(f"{what}; received {type(found).__name__}")
+        losses, gradient = (np.asarray(part) for part in found)
+        for part in (losses, gradient):
+            if part.dtype.kind not in "fiu":
+                raise DtypeError(f"{what} as numbers; received {part.dtype}")
+        if losses.shape != (len(z),) or gradient.shape != z.shape:
+            raise ShapeError(
+                f"{what} of shapes ({len(z)},) and {z.shape}; received {losses.shape} and {gradient.shape}"
+            )
+        return losses, gradient
+
+    def require_gradient(self, z: np.ndarray, t: np.ndarray, gradient: np.ndarray) -> None:
+        """Compare a few rows of the gradient with differences of the loss, in float64.
+
+        At a kink the slopes to both sides differ; anything between them is right.
+        """
+        rows = np.linspace(0, len(z) - 1, min(_CHECKED, len(z))).astype(int)
+        columns = np.linspace(0, z.shape[1] - 1, min(_COLUMNS, z.shape[1])).astype(int)
+        at, target = z[rows].astype(np.float64), t[rows]
+        here = self.results(at, target)[0].astype(np.float64)
+        for column in columns:
+            step = 1e-5 * np.maximum(1, abs(at[:, column]))
+            slopes = []
+            for side in (-1, 1):
+                moved = at.copy()
+                moved[:, column] += side * step
+                slopes.append(side * (self.results(moved, target)[0] - here) / step)
+            low, high = np.minimum(*slopes), np.maximum(*slopes)
+            claimed = gradient[rows, column].astype(np.float64)
+            slack = 1e-3 * np.maximum(1, np.maximum(abs(low), abs(high)))
+            wrong = ~((claimed >= low - slack) & (claimed <= high + slack))
+            if wrong.any():
+                i = int(np.argmax(wrong))
+                raise ArgumentValueError(
+                    f"expected the gradient of the loss {self.name!r} to be its derivative, about "
+                    f"{(low[i] + high[i]) / 2:.6g} in row {rows[i]} of the batch, column {column}; received "
+                    f"{claimed[i]:.6g}"
+                )
+
+
+def resolve(name: str, link: str, custom: Any) -> Custom:
+    """The loss that a file names, from what `load` was given."""
+    if not isinstance(custom, dict) or name not in custom:
+        raise UnknownNameError(
+            f"expected the function of the custom loss {name!r}, which the file was trained with; received "
+            f"custom={custom!r}: load it with custom={{{name!r}: f}}"
+        )
+    given = custom[name]
+    return given if isinstance(given, Custom) else Custom(given, link=link, name=name)
+
+
 __all__, __getattr__, __dir__ = table.module(__name__)
+__all__ += ["Custom", "signature"]
 
 
 def get(loss: Any) -> Any:
-    """The loss for a name, an alias such as ``"mse"``, or an object.
+    """The loss for a name, an alias such as ``"mse"``, an object, or a function of your own (see `Custom`).
 
     Examples
     --------
@@ -52,4 +233,8 @@ def get(loss: Any) -> Any:
     >>> pynn.losses.get("sparse_categorical_crossentropy")
     SoftmaxCrossEntropy(label_smoothing=0.0)
     """
+    if isinstance(loss, Custom):
+        return loss
+    if not isinstance(loss, (str, Spec, type)) and (callable(loss) or _address(loss)):
+        return Custom(loss)
     return table.get(loss, "loss")

@@ -8,49 +8,61 @@ from .specs import Spec, Table
 table: Table
 
 def get(loss: Any) -> Any: ...
+def signature() -> Any: ...
+def resolve(name: str, link: str, custom: Any) -> Custom: ...
 def __getattr__(name: str) -> Any: ...
 
-@dataclass(frozen=True)
-class MeanSquaredError(Spec): ...
+class Loss(Spec):
+    def apply(self, core: Any) -> None: ...
 
 @dataclass(frozen=True)
-class MeanAbsoluteError(Spec): ...
+class Custom(Loss):
+    function: Any = None
+    link: str = "linear"
+    name: Any = None  # type: ignore[misc]
+    check: bool = True
 
 @dataclass(frozen=True)
-class Huber(Spec):
+class MeanSquaredError(Loss): ...
+
+@dataclass(frozen=True)
+class MeanAbsoluteError(Loss): ...
+
+@dataclass(frozen=True)
+class Huber(Loss):
     delta: float = 1.0
 
 @dataclass(frozen=True)
-class LogCosh(Spec): ...
+class LogCosh(Loss): ...
 
 @dataclass(frozen=True)
-class Quantile(Spec):
+class Quantile(Loss):
     quantile: float = 0.5
 
 @dataclass(frozen=True)
-class Poisson(Spec): ...
+class Poisson(Loss): ...
 
 @dataclass(frozen=True)
-class GaussianNLL(Spec): ...
+class GaussianNLL(Loss): ...
 
 @dataclass(frozen=True)
-class Hinge(Spec): ...
+class Hinge(Loss): ...
 
 @dataclass(frozen=True)
-class SquaredHinge(Spec): ...
+class SquaredHinge(Loss): ...
 
 @dataclass(frozen=True)
-class Focal(Spec):
+class Focal(Loss):
     gamma: float = 2.0
     alpha: float = 0.25
 
 @dataclass(frozen=True)
-class KLDivergence(Spec): ...
+class KLDivergence(Loss): ...
 
 @dataclass(frozen=True)
-class SoftmaxCrossEntropy(Spec):
+class SoftmaxCrossEntropy(Loss):
     label_smoothing: float = 0.0
 
 @dataclass(frozen=True)
-class SigmoidCrossEntropy(Spec):
+class SigmoidCrossEntropy(Loss):
     label_smoothing: float = 0.0

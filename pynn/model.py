@@ -151,7 +151,7 @@ class Sequential:
         )
         self._forget_training()
         if self.loss is not None:
-            self._core.set_loss(self.loss.core)
+            self.loss.apply(self._core)
         return self
 
     @property
@@ -232,7 +232,7 @@ class Sequential:
         chosen = [metrics_.get(metric) for metric in metrics or ()]
         self._check_pairs(loss, chosen)
         if self._core is not None:
-            self._core.set_loss(loss.core)
+            loss.apply(self._core)
         self.loss, self.optimizer, self.metrics = loss, optimizer, chosen
         self._forget_training()
 
@@ -702,12 +702,15 @@ class Sequential:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Sequential:
-        """The model, not built, that `to_dict` described."""
+    def from_dict(cls, values: dict[str, Any], *, custom: dict[str, Any] | None = None) -> Sequential:
+        """The model, not built, that `to_dict` described; `custom` as for `load`."""
         layers = [layers_.from_dict(layer) for layer in values["layers"]]
         model = cls(layers, seed=values.get("seed", 0), dtype=values.get("dtype", "float32"))
-        if values.get("loss"):
-            model.compile(values["loss"], values.get("optimizer") or "adam", values.get("metrics") or ())
+        loss = values.get("loss")
+        if loss and loss.get("custom"):
+            loss = losses.resolve(loss["name"], loss["link"], custom)
+        if loss:
+            model.compile(loss, values.get("optimizer") or "adam", values.get("metrics") or ())
         return model
 
     def save(self, path: Any) -> None:
@@ -720,6 +723,7 @@ class Sequential:
     def remembered(self) -> dict[str, Any]:
         """What a file keeps of `compile` beside the loss, as plain values."""
         return {
+            "link": getattr(self.loss, "link", None),
             "optimizer": self.optimizer and self.optimizer.to_dict(),
             "metrics": [m.name for m in self.metrics if type(m).__module__ == metrics_.__name__],
             "schema": self.schema and self.schema.to_dict(),
@@ -739,6 +743,8 @@ class Sequential:
             "epoch": self._epoch,
             "schema": self.schema,
         }
+        if isinstance(self.loss, losses.Custom):
+            state["loss"] = self.loss
         if self._core is not None:
             state |= {"inputs": self.inputs, "parameters": self.parameters.copy()}
         if self._trainer is not None:
@@ -748,7 +754,8 @@ class Sequential:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(self.from_dict(state["config"] | {"metrics": ()}).__dict__)
+        custom = {state["loss"].name: state["loss"]} if "loss" in state else None
+        self.__dict__.update(self.from_dict(state["config"] | {"metrics": ()}, custom=custom).__dict__)
         self.layers = tuple(BoundLayer(self, layer.index, layer.spec) for layer in self.layers)
         if "inputs" in state:
             self.build(state["inputs"])
@@ -765,14 +772,22 @@ class Sequential:
         return f"Sequential({list(self.layers)!r}, seed={self.seed}, dtype={self.dtype.name!r})"
 
 
-def load(path: Any) -> Sequential:
+def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
     """The model that `Sequential.save` wrote, compiled as it was.
 
     Nothing in the file is executed or believed unchecked.
 
+    Parameters
+    ----------
+    path : str or path
+    custom : dict of name -> function, optional
+        Custom losses by the names that the file has; see `pynn.losses.Custom`. A file never holds code.
+
     Raises
     ------
     MissingFileError, FileError, FileFormatError
+    UnknownNameError
+        The model was trained with a custom loss that `custom` does not have.
     """
     if not os.path.exists(path):
         raise MissingFileError(f"expected a model file; received path={os.fspath(path)!r}, which does not exist")
@@ -781,12 +796,20 @@ def load(path: Any) -> Sequential:
     try:
         known = json.loads(core.metadata("python") or "{}")
         model.schema = Schema.from_dict(known["schema"]) if known.get("schema") else None
-        if core.loss is not None:
-            name, numbers = core.loss
-            model.compile({"name": name, **numbers}, known.get("optimizer") or "adam", known.get("metrics") or ())
+        loss: Any = None if core.loss is None else {"name": core.loss[0], **core.loss[1]}
+        link = str(known.get("link") or "linear")
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise FileFormatError(f"expected a model that pynn saved; received {os.fspath(path)!r} ({error})") from None
+    if core.custom_loss_name is not None:
+        loss = losses.resolve(core.custom_loss_name, link, custom)
+    try:
+        if loss is not None:
+            model.compile(loss, known.get("optimizer") or "adam", known.get("metrics") or ())
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise FileFormatError(f"expected a model that pynn saved; received {os.fspath(path)!r} ({error})") from None
     model._core = core
+    if isinstance(loss, losses.Custom):
+        loss.apply(core)
     return model
 
 

@@ -62,7 +62,8 @@ PYNN_API const char *pynn_version(void);
   X(PYNN_ERROR_IO, 9, "a file could not be opened, read, written, synchronised or renamed")           \
   X(PYNN_ERROR_FILE_FORMAT, 10, "the file is no valid pynn model")                                    \
   X(PYNN_ERROR_UNSUPPORTED, 11, "this build, processor or model does not support the request")        \
-  X(PYNN_ERROR_THREAD, 12, "a thread could not be started")
+  X(PYNN_ERROR_THREAD, 12, "a thread could not be started")                                           \
+  X(PYNN_ERROR_CALLBACK, 13, "a function of the caller's failed; nothing was updated")
 
 typedef enum pynn_status {
 #define PYNN_STATUS_ENUM(name, value, text) name = value,
@@ -393,6 +394,32 @@ PYNN_API pynn_status pynn_model_tensor(const pynn_model *model, int32_t index, p
 PYNN_API pynn_status pynn_model_set_loss(pynn_model *model, const pynn_spec *loss);
 /* The loss, or NULL when none was chosen. */
 PYNN_API const pynn_spec *pynn_model_loss(const pynn_model *model);
+
+/* A loss of the caller's. For each of `rows` rows of n logits: losses[i], a double, and d losses[i] / d logits[i * n +
+ * j] in gradient[i * n + j], unless gradient is NULL. Logits, gradient and targets (rows x n; NULL: `labels` has a
+ * class for each row) are reals of `dtype`, the model's or, in blame's replay, PYNN_FLOAT64. Returns 0; anything else
+ * ends the call with CALLBACK. Called once for a batch, on the thread that called the library, with floating-point
+ * state as C programs start with; it must not call the library on the same model. */
+typedef int (*pynn_loss_function)(void *user, pynn_dtype dtype, int64_t rows, int64_t n, const void *logits,
+                                  const void *targets, const int64_t *labels, double *losses, void *gradient);
+
+#define PYNN_CUSTOM_NAME 64
+typedef struct pynn_custom_loss {
+  size_t struct_size;
+  const char *name; /* stands in model files: 1 ... PYNN_CUSTOM_NAME - 1 bytes of UTF-8 */
+  const char *link; /* activation from logits to predictions, NULL: linear */
+  uint32_t flags; /* PYNN_ROW_LABELS: a column of integers as targets is class labels, when there are outputs enough */
+  pynn_loss_function function;
+  void *user;
+} pynn_custom_loss;
+
+/* In place of pynn_model_set_loss. Function and user are kept and must outlive the model; the rest is copied. A result
+ * that is not finite is refused as any other's, and blamed to the loss with its row. pynn_model_loss gives NULL.
+ * INVALID_ARGUMENT, UNKNOWN_NAME. Not while anything computes with the model. */
+PYNN_API pynn_status pynn_model_set_custom_loss(pynn_model *model, const pynn_custom_loss *loss);
+/* The name of the model's custom loss, NULL when it has none. A file keeps the name and the link: what it was loaded
+ * into predicts, and needs pynn_model_set_custom_loss before it evaluates or trains. */
+PYNN_API const char *pynn_model_custom_loss_name(const pynn_model *model);
 
 /* ---------------------------------------------------------------- prediction */
 

@@ -159,9 +159,8 @@ static int loss(struct replay *r, const struct batch *batch) {
   for (int64_t i = 0; i < r->rows; i++) {
     const double weight = batch->has_weights ? r->w->weights[i] : 1;
     const void *target = batch->has_labels ? NULL : part(r, r->w->targets, i * model->targets);
-    const double value =
-        model->loss->row_loss((size_t)n, logits + (size_t)(i * n) * r->kernels->size, target, r->w->labels[i],
-                              weight / (double)r->rows, part(r, r->w->delta[0], i * n), model->loss_spec.values);
+    const double value = pass_row_loss(r->w, logits + (size_t)(i * n) * r->kernels->size, target, r->w->labels[i],
+                                       weight / (double)r->rows, part(r, r->w->delta[0], i * n));
     if (weight == 0) continue;
     sum += weight * value;
     if (isfinite(weight * value) &&
@@ -277,7 +276,7 @@ static pynn_status prepare(struct replay *r, pynn_dtype dtype, pynn_error *error
   for (int32_t i = 0; i < original->n_layers; i++) layers[i] = original->layers[i].spec;
   pynn_status status = model_new_empty(&r->model, context, &options, layers, original->n_layers, error);
   context_release(context, layers, (size_t)original->n_layers, sizeof *layers);
-  if (!status) status = pynn_model_set_loss(r->model, &original->loss_spec);
+  if (!status) status = model_copy_loss(r->model, original);
   if (!status) status = workspace_new(&r->w, r->model, r->rows, 1);
   if (status) return status;
   r->kernels = context->kernels[dtype];
@@ -313,7 +312,9 @@ static pynn_status replay(const pynn_trainer *t, const pynn_data *data, const in
     const struct guard guard = compute_begin(t->model->context, 0);
     array_gather(r.kernels, &data->x, order, first, rows, r.w->input);
     status = pass_targets(r.w, &data->targets, &data->weights, order, first, &batch, error);
-    if (!status) (void)(what_goes_in(&r, &batch) || mix(&r, &batch) || forward(&r) || loss(&r, &batch) || backward(&r) || update(&r));
+    if (!status)
+      (void)(what_goes_in(&r, &batch) || mix(&r, &batch) || forward(&r) || loss(&r, &batch) || backward(&r) ||
+             update(&r));
     compute_end(t->model->context, guard);
   }
   release(&r);

@@ -334,7 +334,7 @@ static pynn_status copy_layers(pynn_model **out, const pynn_model *model, pynn_e
   options.inputs = model->inputs, options.dtype = model->dtype, options.seed = model->seed;
   pynn_status status = model_new_empty(out, model->context, &options, specs, model->n_layers, error);
   context_release(model->context, specs, n, sizeof *specs);
-  if (!status && model->has_loss) status = pynn_model_set_loss(*out, &model->loss_spec);
+  if (!status && model->has_loss) status = model_copy_loss(*out, model);
   return status;
 }
 
@@ -590,6 +590,11 @@ static pynn_status check_model(const pynn_model *kept, const pynn_model *model, 
       if (error) error->layer = i;
       return PYNN_ERROR_INVALID_ARGUMENT;
     }
+  if (model->custom.name[0] || kept->custom.name[0])
+    return strcmp(model->custom.name, kept->custom.name) == 0
+               ? PYNN_OK
+               : differs(error, "loss", model->loss->row.name,
+                         kept->custom.name[0] ? kept->custom.name : kept->loss->row.name);
   if (!kept->has_loss || !same_spec(&model->loss_spec, &kept->loss_spec))
     return differs(error, "loss", model->loss->row.name, kept->has_loss ? kept->loss->row.name : "none");
   return PYNN_OK;

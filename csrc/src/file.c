@@ -220,6 +220,12 @@ static void put_model(struct json_writer *writer, const pynn_model *model) {
     json_put(writer, "{");
     file_put_spec(writer, "name", loss, NULL);
     json_put(writer, "}");
+  } else if (model->custom.name[0]) {
+    json_put(writer, "{\"custom\":");
+    json_put_string(writer, model->custom.name);
+    json_put(writer, ",\"link\":");
+    json_put_string(writer, pynn_table_row(PYNN_ACTIVATION, model->link_spec.row)->name);
+    json_put(writer, "}");
   } else {
     json_put(writer, "null");
   }
@@ -481,7 +487,8 @@ struct draft {
   struct json json;
   pynn_model_options options;
   int has_loss;
-  pynn_spec loss;
+  pynn_spec loss, link;
+  char custom[PYNN_CUSTOM_NAME]; /* name of a loss that is not in the library, "": none */
   pynn_layer *layers;
   int32_t n_layers, capacity;
   struct file_vectors *vectors; /* NULL: the caller passes over them */
@@ -542,6 +549,17 @@ static void take_layer(struct json *json, pynn_layer *layer) {
   json_close(json, '}');
 }
 
+/* The name and the link of a loss that is not in the library. */
+static void take_custom_loss(struct json *json, struct draft *draft) {
+  const char *name = json_string(json);
+  const size_t length = strlen(name);
+  if (length < 1 || length >= PYNN_CUSTOM_NAME) json_fail(json, "a custom loss with a shorter name", "");
+  else memcpy(draft->custom, name, length);
+  json_key(json, "link");
+  if (pynn_spec_named(&draft->link, PYNN_ACTIVATION, json_string(json)) != PYNN_OK)
+    json_fail(json, "a name among this version's ", "activations");
+}
+
 /* The text of pynn.model. */
 static void take_model(struct json *json, struct draft *draft) {
   pynn_model_options_init(&draft->options);
@@ -559,7 +577,8 @@ static void take_model(struct json *json, struct draft *draft) {
   draft->has_loss = !json_null(json);
   if (draft->has_loss) {
     json_open(json, '{');
-    take_spec(json, "name", PYNN_LOSS, &draft->loss);
+    if (json_has_key(json, "custom")) take_custom_loss(json, draft);
+    else take_spec(json, "name", PYNN_LOSS, &draft->loss);
     json_close(json, '}');
   }
   json_key(json, "layers");
@@ -821,7 +840,9 @@ static pynn_status load_draft(pynn_model **out, const pynn_context *context, str
   if (status == PYNN_OK) status = take_tensors(draft, *out, room, error);
   if (status == PYNN_OK) status = make_block(draft, *out, error);
   if (status == PYNN_OK) status = take_contents(draft, *out, source, &sum, digits, error);
-  if (status == PYNN_OK && draft->has_loss) status = pynn_model_set_loss(*out, &draft->loss);
+  if (status == PYNN_OK && draft->custom[0])
+    status = model_name_custom_loss(*out, draft->custom, pynn_table_row(PYNN_ACTIVATION, draft->link.row)->name);
+  else if (status == PYNN_OK && draft->has_loss) status = pynn_model_set_loss(*out, &draft->loss);
   return status;
 }
 

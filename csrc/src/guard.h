@@ -7,7 +7,7 @@
 enum { SNAPSHOTS = 2 };
 
 struct snapshot {
-  void *values; /* parameters, then the state vectors; NULL: not under this policy */
+  void *values;    /* parameters, then the state vectors; NULL: not under this policy */
   double *average; /* NULL: none is taken */
   int64_t n_averaged;
   int64_t steps;

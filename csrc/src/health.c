@@ -143,9 +143,29 @@ static pynn_status search_values(const struct search *s) {
   return status;
 }
 
+/* The first row whose loss is not finite though its logits and target are. */
+static pynn_status search_row_losses(const struct search *s, const void *logits) {
+  const pynn_workspace *w = s->w;
+  const pynn_model *model = w->model;
+  const int64_t n = model->outputs;
+  for (int64_t i = 0; i < s->batch->rows; i++) {
+    const double weight = s->batch->has_weights ? w->weights[i] : 1;
+    if (weight == 0) continue;
+    const void *target = s->batch->has_labels ? NULL : real_at(s, w->targets, i * model->targets);
+    *s->fault = no_cell(weight * pass_row_loss(w, real_at(s, logits, i * n), target, w->labels[i], 0, NULL));
+    if (isfinite(s->fault->value)) continue;
+    s->fault->row = s->order ? s->order[s->first + i] : s->first + i;
+    return found(PYNN_OPERATION_LOSS, "the loss", -1, s->fault, s->error);
+  }
+  return PYNN_OK;
+}
+
 static pynn_status search_loss(const struct search *s, double loss) {
+  if (isfinite(loss)) return PYNN_OK;
+  pynn_status status = search_row_losses(s, s->w->inputs[s->w->model->n_layers].at);
+  if (status) return status;
   *s->fault = no_cell(loss);
-  return isfinite(loss) ? PYNN_OK : found(PYNN_OPERATION_LOSS, "the loss", -1, s->fault, s->error);
+  return found(PYNN_OPERATION_LOSS, "the loss", -1, s->fault, s->error);
 }
 
 static pynn_status search_deltas(const struct search *s) {
@@ -200,24 +220,6 @@ int health_forward_finite(const pynn_workspace *w, int64_t rows, const void *out
   int well = finite_(w, kernels->largest((size_t)(rows * w->model->outputs), out));
   for (int32_t i = 0; i < w->model->n_layers; i++) well &= finite_(w, w->sums[i].activation_max);
   return well;
-}
-
-/* The first row whose loss is not finite though its logits and target are. */
-static pynn_status search_row_losses(const struct search *s, const void *logits) {
-  const pynn_workspace *w = s->w;
-  const pynn_model *model = w->model;
-  const int64_t n = model->outputs;
-  for (int64_t i = 0; i < s->batch->rows; i++) {
-    const double weight = s->batch->has_weights ? w->weights[i] : 1;
-    if (weight == 0) continue;
-    const void *target = s->batch->has_labels ? NULL : real_at(s, w->targets, i * model->targets);
-    *s->fault = no_cell(weight * model->loss->row_loss((size_t)n, real_at(s, logits, i * n), target, w->labels[i], 0,
-                                                       NULL, model->loss_spec.values));
-    if (isfinite(s->fault->value)) continue;
-    s->fault->row = s->order ? s->order[s->first + i] : s->first + i;
-    return found(PYNN_OPERATION_LOSS, "the loss", -1, s->fault, s->error);
-  }
-  return PYNN_OK;
 }
 
 pynn_status health_check_forward(const pynn_workspace *w, const struct batch *batch, int has_targets,

@@ -113,10 +113,10 @@ void mixup_batch(pynn_workspace *w, struct batch *batch, double alpha, uint64_t 
   if (batch->has_labels) soften(w, batch);
   for (int64_t i = 0; batch->has_weights && i < batch->rows; i++) /* what a row of weight 0 holds does not matter */
     if (w->weights[i] == 0)
-      memset((char *)w->targets + (size_t)(i * model->outputs) * kernels->size, 0,
-             (size_t)model->outputs * kernels->size);
-  m.from = memcpy(w->delta[1], w->targets, (size_t)(batch->rows * model->outputs) * kernels->size);
-  m.ld = m.columns = model->outputs, m.to = w->targets;
+      memset((char *)w->targets + (size_t)(i * model->targets) * kernels->size, 0,
+             (size_t)model->targets * kernels->size);
+  m.from = memcpy(w->delta[1], w->targets, (size_t)(batch->rows * model->targets) * kernels->size);
+  m.ld = m.columns = model->targets, m.to = w->targets;
   mix(model->context, m);
   if (batch->has_weights) mix_weights(w->weights, batch->rows, shift, share);
 }

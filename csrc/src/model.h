@@ -26,6 +26,13 @@ struct tensor {
   int regularizer, constraint; /* likewise; -1: the kind has none */
 };
 
+struct custom_loss {
+  pynn_loss_function function; /* NULL: none, or one of a file that was not given again */
+  void *user;
+  char name[PYNN_CUSTOM_NAME]; /* "": none */
+  struct loss row;             /* what the model's `loss` points to then; without row_loss */
+};
+
 struct pynn_model {
   const pynn_context *context;
   const struct kernels *kernels;
@@ -43,11 +50,17 @@ struct pynn_model {
   int has_loss;
   pynn_spec loss_spec;
   const struct loss *loss;
+  struct custom_loss custom;
   const struct activation *link; /* from logits to predictions; NULL: none */
   pynn_spec link_spec;
   char *metadata; /* key\0value\0 ... of the loaded file */
   size_t metadata_size;
 };
+
+/* The loss of one model for another of the same layers, in any dtype. */
+pynn_status model_copy_loss(pynn_model *to, const pynn_model *from);
+/* A custom loss that is known by name and link alone. */
+pynn_status model_name_custom_loss(pynn_model *model, const char *name, const char *link);
 
 /* Where laying out has come to: sums so far, and the model's room for tensors when it has some. */
 struct layout {

@@ -11,6 +11,8 @@
 #include "blas.h"
 #include "layer.h"
 
+#include <fenv.h>
+#include <math.h>
 #include <string.h>
 
 int pass_uses_blas(const pynn_model *model, int64_t rows) {
@@ -73,7 +75,58 @@ static void loss_tile(void *argument, int64_t index) {
   w->tile_sum[index] = sum;
 }
 
+/* Calls a custom loss for rows of logits with the floating-point state that its author expects. */
+static int call_custom(const pynn_model *model, int64_t rows, const void *logits, const void *targets,
+                       const int64_t *labels, double *losses, void *gradient) {
+  fenv_t ours;
+  fegetenv(&ours);
+  fesetenv(FE_DFL_ENV);
+  const int failed = model->custom.function(model->custom.user, model->dtype, rows, model->outputs, logits, targets,
+                                            labels, losses, gradient);
+  fesetenv(&ours);
+  return failed;
+}
+
+double pass_row_loss(const pynn_workspace *w, const void *logits, const void *target, int64_t label, double scale,
+                     void *delta) {
+  const pynn_model *model = w->model;
+  const struct kernels *kernels = model->kernels;
+  const size_t n = (size_t)model->outputs;
+  if (!model->custom.function)
+    return model->loss->row_loss(n, logits, target, label, scale, delta, model->loss_spec.values);
+  void *gradient = delta ? delta : w->keeps ? w->delta[1] : NULL;
+  double loss = (double)NAN;
+  if (call_custom(model, 1, logits, target, target ? NULL : &label, &loss, gradient)) return (double)NAN;
+  if (gradient && !(kernels->largest(n, gradient) <= kernels->maximum)) return (double)NAN;
+  if (delta) kernels->scale(n, delta, scale);
+  return loss;
+}
+
+/* The whole batch at once. Rows whose gradient is not finite make the sum NaN: the loss is at fault, not the layer. */
+static double custom_loss(pynn_workspace *w, const struct batch *batch, const void *logits, int backward) {
+  const pynn_model *model = w->model;
+  const struct kernels *kernels = model->kernels;
+  const int64_t n = model->outputs, rows = batch->rows;
+  double sum = 0;
+  w->failed = call_custom(model, rows, logits, batch->has_labels ? NULL : w->targets,
+                          batch->has_labels ? w->labels : NULL, w->losses, backward ? w->delta[0] : NULL);
+  for (int64_t i = 0; i < rows && !w->failed; i++) {
+    const double weight = batch->has_weights ? w->weights[i] : 1;
+    void *delta = at(kernels, w->delta[0], i * n);
+    if (weight == 0) {
+      if (backward) memset(delta, 0, (size_t)n * kernels->size);
+      continue;
+    }
+    sum += weight * w->losses[i];
+    if (!backward) continue;
+    if (!(kernels->largest((size_t)n, delta) <= kernels->maximum)) sum = (double)NAN;
+    kernels->scale((size_t)n, delta, weight / (double)rows);
+  }
+  return w->failed ? (double)NAN : sum;
+}
+
 double pass_loss(pynn_workspace *w, const struct batch *batch, const void *logits, int backward) {
+  if (w->model->custom.function) return custom_loss(w, batch, logits, backward);
   struct loss_job job = {w, batch, logits, backward};
   int64_t tiles = divide_up(batch->rows, LOSS_ROWS);
   double sum = 0;
@@ -110,8 +163,7 @@ double pass_trivial_loss(pynn_workspace *w, const struct batch *batch, int64_t r
     const double weight = batch->has_weights ? w->weights[i] : 1;
     if (weight == 0) continue;
     const void *target = batch->has_labels ? NULL : at(kernels, w->targets, i * model->targets);
-    sum += weight * model->loss->row_loss((size_t)model->outputs, w->delta[0], target, w->labels[i], 0, NULL,
-                                          model->loss_spec.values);
+    sum += weight * pass_row_loss(w, w->delta[0], target, w->labels[i], 0, NULL);
   }
   return sum;
 }
@@ -154,7 +206,8 @@ void pass_predictions(const pynn_workspace *w, int64_t rows, const void *logits,
 }
 
 static int takes_labels(const pynn_model *model, const pynn_array *targets) {
-  return (model->loss->row.flags & PYNN_ROW_LABELS) && targets->columns == 1 && array_is_integer(targets);
+  const int any = !model->custom.function || model->outputs > 1; /* one logit of a custom loss has no classes */
+  return any && (model->loss->row.flags & PYNN_ROW_LABELS) && targets->columns == 1 && array_is_integer(targets);
 }
 
 pynn_status pass_check_inputs(const pynn_model *model, const pynn_array *x, pynn_error *error) {

@@ -34,6 +34,8 @@ struct pynn_workspace {
   void *targets;           /* capacity x outputs */
   int64_t *labels;         /* capacity */
   double *weights;         /* capacity */
+  double *losses;          /* capacity: of rows, from a custom loss */
+  int failed;              /* a custom loss did, in this pass */
   void **y;                /* per layer, capacity x units: its values */
   void **z;                /* per layer, what its kind needs beside them: values before the activation */
   struct values *inputs;   /* per layer and one more: what each was given in this pass, and the logits */
@@ -74,8 +76,15 @@ int pass_uses_blas(const pynn_model *model, int64_t rows);
 const void *pass_forward(pynn_workspace *workspace, const struct batch *batch, int training, uint64_t dropout_key,
                          uint64_t step);
 
+/* The loss of one row of logits, delta (may be NULL) <- scale * its gradient; NaN where a custom loss fails or has a
+ * gradient that is not finite. Calls a custom loss for this row alone: only for rows that something is wrong with. */
+double pass_row_loss(const pynn_workspace *workspace, const void *logits, const void *target, int64_t label,
+                     double scale, void *delta);
+
 /* Sum over rows of weight x loss; with `backward`, delta[0] <- d(sum / rows) / d logits. */
 double pass_loss(pynn_workspace *workspace, const struct batch *batch, const void *logits, int backward);
+/* Whether the loss of the last pass was a custom one that failed. */
+static inline int pass_failed(const pynn_workspace *workspace) { return workspace->failed; }
 
 /* What the layers' regularisers add to the loss of one row, from the parameters, and as the last backward pass saw it.
  */

@@ -62,6 +62,9 @@ static pynn_status run(const struct call *call, pynn_workspace *w, double *loss)
     const void *logits = pass_forward(w, &batch, 0, 0, 0), *seen = logits;
     const double sum = call->targets ? pass_loss(w, &batch, logits, 0) : 0;
     *loss += sum;
+    if (call->targets && pass_failed(w))
+      status = fail(call->error, PYNN_ERROR_CALLBACK, "%s", pynn_strerror(PYNN_ERROR_CALLBACK));
+    if (status) break;
     if (call->out) {
       void *out = (char *)call->out + (size_t)first * (size_t)model->outputs * model->kernels->size;
       pass_predictions(w, rows, logits, call->raw, out);

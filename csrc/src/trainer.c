@@ -444,6 +444,7 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
   t->w->observes = t->before && t->steps % watch->options.check_every == 0;
   const void *logits = pass_forward(t->w, &batch, 1, t->dropout_key, (uint64_t)t->steps);
   const double loss = pass_loss(t->w, &batch, logits, 1);
+  if (pass_failed(t->w)) return fail(error, PYNN_ERROR_CALLBACK, "%s", pynn_strerror(PYNN_ERROR_CALLBACK));
   if (predictions) pass_predictions(t->w, rows, logits, 0, predictions);
   pass_backward(t->w, &batch, t->gradient, t->dropout_key, (uint64_t)t->steps);
   const double norm = gradient_norm(t), penalty = (double)rows * pass_seen_penalty(t->w);

@@ -52,8 +52,8 @@ struct update update_prepare(const pynn_trainer *trainer, const struct kernels *
 void update_apply(const struct update *update, size_t n, void *w, const void *g, void *const *slots,
                   struct update_health *health);
 
-/* Takes the memory that a guard's policy, statistics and averages need, then gives back what they do not; without enough
- * of it, what the guard in use does not. */
+/* Takes the memory that a guard's policy, statistics and averages need, then gives back what they do not; without
+ * enough of it, what the guard in use does not. */
 pynn_status guard_memory(pynn_trainer *trainer, const pynn_guard *guard);
 
 /* Takes the largest magnitudes of the parameters and the state anew, after someone else wrote them. Whether they are

@@ -53,7 +53,8 @@ pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t
   *w = shape;
   if (allocate(&w->input, context, w->values, kernels->size) ||
       allocate(&w->labels, context, rows, sizeof *w->labels) ||
-      allocate(&w->weights, context, rows, sizeof *w->weights) || allocate(&w->z, context, n_layers, sizeof *w->z) ||
+      allocate(&w->weights, context, rows, sizeof *w->weights) ||
+      allocate(&w->losses, context, rows, sizeof *w->losses) || allocate(&w->z, context, n_layers, sizeof *w->z) ||
       allocate(&w->y, context, n_layers, sizeof *w->y) ||
       allocate(&w->inputs, context, n_layers + 1, sizeof *w->inputs) ||
       allocate(&w->sums, context, n_layers, sizeof *w->sums) ||
@@ -126,6 +127,7 @@ void pynn_workspace_free(pynn_workspace *w) {
   context_release(context, w->input, w->values, w->model->kernels->size);
   context_release(context, w->labels, rows, sizeof *w->labels);
   context_release(context, w->weights, rows, sizeof *w->weights);
+  context_release(context, w->losses, rows, sizeof *w->losses);
   context_release(context, w->z, n_layers, sizeof *w->z);
   context_release(context, w->y, n_layers, sizeof *w->y);
   context_release(context, w->inputs, n_layers + 1, sizeof *w->inputs);

@@ -2,9 +2,10 @@
  *
  * To add one: write name_coefficients, name_update, name_bound and add a row to the table. Rules: the algebra is
  * PyTorch's; what does not depend on the element is computed once, in double; epsilon stands beside the root and is at
- * least EPSILON_FLOOR. Decoupled weight decay, w <- (1 - learning_rate weight_decay) w, is done to w by the trainer before
- * the update, for every row that has the field. As no smaller root exists but that of an underflown square, a finite gradient then gives a
- * finite step. A bound is a sum of magnitudes (so that nothing hides a NaN), with room for rounding. */
+ * least EPSILON_FLOOR. Decoupled weight decay, w <- (1 - learning_rate weight_decay) w, is done to w by the trainer
+ * before the update, for every row that has the field. As no smaller root exists but that of an underflown square, a
+ * finite gradient then gives a finite step. A bound is a sum of magnitudes (so that nothing hides a NaN), with room for
+ * rounding. */
 #define ROUNDING (1 + 16 * (double)REAL_EPSILON)
 
 static inline real_int greater(real_int most, real x) { return magnitude(x) > most ? magnitude(x) : most; }
