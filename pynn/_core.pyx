@@ -417,7 +417,8 @@ cdef Matrix matrix(const void *data, char format, Py_ssize_t size, int64_t rows,
 
 
 cdef int call_custom_loss(void *user, pynn_dtype dtype, int64_t rows, int64_t n, const void *logits,
-                          const void *targets, const int64_t *labels, double *losses, void *gradient) noexcept with gil:
+                          const void *targets, const int64_t *labels, double *losses, void *gradient,
+                          int backward) noexcept with gil:
     cdef CustomLoss custom = <CustomLoss>user
     cdef Py_ssize_t size = <Py_ssize_t>pynn_dtype_size(dtype)
     cdef char real = c"f" if dtype == PYNN_FLOAT32 else c"d"
@@ -425,7 +426,7 @@ cdef int call_custom_loss(void *user, pynn_dtype dtype, int64_t rows, int64_t n,
     cdef Matrix t = matrix(targets, real, size, rows, n, True) if labels == NULL else \
         matrix(labels, c"q", 8, rows, 0, True)
     cdef Matrix l = matrix(losses, c"d", 8, rows, 0, False)
-    cdef Matrix g = None if gradient == NULL else matrix(gradient, real, size, rows, n, False)
+    cdef Matrix g = None if not backward else matrix(gradient, real, size, rows, n, False)
     try:
         custom.function(z, t, l, g)
         return 0

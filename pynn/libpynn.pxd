@@ -218,7 +218,7 @@ cdef extern from "pynn.h" nogil:
 
     ctypedef int (*pynn_loss_function)(void *user, pynn_dtype dtype, int64_t rows, int64_t n, const void *logits,
                                        const void *targets, const int64_t *labels, double *losses,
-                                       void *gradient) noexcept
+                                       void *gradient, int backward) noexcept
 
     ctypedef struct pynn_custom_loss:
         size_t struct_size

@@ -132,11 +132,12 @@ class Custom(Loss):
 def signature() -> Any:
     """The ctypes prototype of a loss in C: ``@pynn.losses.signature()`` makes a Python function one.
 
-    For numba: ``numba.cfunc("int32(voidptr, int32, int64, int64, voidptr, voidptr, voidptr, voidptr, voidptr)")``; the
-    arguments are user, dtype (0 float32, 1 float64), rows, n, logits, targets, labels, losses, gradient, as in pynn.h.
+    For numba: ``numba.cfunc("int32(voidptr, int32, int64, int64, voidptr, voidptr, voidptr, voidptr, voidptr, int32)")``
+    or with ``CPointer(float32)`` for arrays. The arguments are user, dtype (0 float32, 1 float64), rows, n, logits,
+    targets, labels, losses, gradient, backward (0: no gradient is wanted), as in pynn.h.
     """
     pointer, long = ctypes.c_void_p, ctypes.c_int64
-    return ctypes.CFUNCTYPE(ctypes.c_int, pointer, ctypes.c_int, long, long, *[pointer] * 5)
+    return ctypes.CFUNCTYPE(ctypes.c_int, pointer, ctypes.c_int, long, long, *[pointer] * 5, ctypes.c_int)
 
 
 def _address(function: Any) -> int:

@@ -170,12 +170,12 @@ def native(kind):
     if kind == "ctypes":
 
         @pynn.losses.signature()
-        def squares_in_c(user, dtype, rows, n, logits, targets, labels, losses, gradient):
+        def squares_in_c(user, dtype, rows, n, logits, targets, labels, losses, gradient, backward):
             real = ctypes.c_double if dtype else ctypes.c_float
             z, t = (np.ctypeslib.as_array(ctypes.cast(p, ctypes.POINTER(real)), (rows, n)) for p in (logits, targets))
             found = np.ctypeslib.as_array(ctypes.cast(losses, ctypes.POINTER(ctypes.c_double)), (rows,))
             found[:] = ((z - t) ** 2).mean(axis=1)
-            if gradient:
+            if backward:
                 out = np.ctypeslib.as_array(ctypes.cast(gradient, ctypes.POINTER(real)), (rows, n))
                 out[:] = 2 * (z - t) / n
             return 0
@@ -186,8 +186,8 @@ def native(kind):
 
     @numba.cfunc(types.int32(types.voidptr, types.int32, types.int64, types.int64, types.CPointer(types.float64),
                              types.CPointer(types.float64), types.voidptr, types.CPointer(types.float64),
-                             types.CPointer(types.float64)))  # fmt: skip
-    def squares_in_c(user, dtype, rows, n, logits, targets, labels, losses, gradient):
+                             types.CPointer(types.float64), types.int32))  # fmt: skip
+    def squares_in_c(user, dtype, rows, n, logits, targets, labels, losses, gradient, backward):
         z, t = numba.carray(logits, (rows, n)), numba.carray(targets, (rows, n))
         found, out = numba.carray(losses, (rows,)), numba.carray(gradient, (rows, n))
         for i in range(rows):
@@ -195,7 +195,7 @@ def native(kind):
             for j in range(n):
                 error = z[i, j] - t[i, j]
                 found[i] += error * error / n
-                if gradient:
+                if backward:
                     out[i, j] = 2 * error / n
         return 0
 

@@ -396,12 +396,13 @@ PYNN_API pynn_status pynn_model_set_loss(pynn_model *model, const pynn_spec *los
 PYNN_API const pynn_spec *pynn_model_loss(const pynn_model *model);
 
 /* A loss of the caller's. For each of `rows` rows of n logits: losses[i], a double, and d losses[i] / d logits[i * n +
- * j] in gradient[i * n + j], unless gradient is NULL. Logits, gradient and targets (rows x n; NULL: `labels` has a
- * class for each row) are reals of `dtype`, the model's or, in blame's replay, PYNN_FLOAT64. Returns 0; anything else
- * ends the call with CALLBACK. Called once for a batch, on the thread that called the library, with floating-point
- * state as C programs start with; it must not call the library on the same model. */
+ * j] in gradient[i * n + j] if `backward`, else gradient is NULL. Logits, gradient and targets (rows x n; NULL:
+ * `labels` has a class for each row) are reals of `dtype`, the model's or, in blame's replay, PYNN_FLOAT64. Returns 0;
+ * anything else ends the call with CALLBACK. Called once for a batch, on the thread that called the library, with
+ * floating-point state as C programs start with; it must not call the library on the same model. */
 typedef int (*pynn_loss_function)(void *user, pynn_dtype dtype, int64_t rows, int64_t n, const void *logits,
-                                  const void *targets, const int64_t *labels, double *losses, void *gradient);
+                                  const void *targets, const int64_t *labels, double *losses, void *gradient,
+                                  int backward);
 
 #define PYNN_CUSTOM_NAME 64
 typedef struct pynn_custom_loss {

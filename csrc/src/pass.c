@@ -82,7 +82,7 @@ static int call_custom(const pynn_model *model, int64_t rows, const void *logits
   fegetenv(&ours);
   fesetenv(FE_DFL_ENV);
   const int failed = model->custom.function(model->custom.user, model->dtype, rows, model->outputs, logits, targets,
-                                            labels, losses, gradient);
+                                            labels, losses, gradient, gradient != NULL);
   fesetenv(&ours);
   return failed;
 }
