@@ -132,7 +132,7 @@ class Custom(Loss):
 def signature() -> Any:
     """The ctypes prototype of a loss in C: ``@pynn.losses.signature()`` makes a Python function one.
 
-    For numba: ``numba.cfunc("int32(voidptr, int32, int64, int64, voidptr, voidptr, voidptr, voidptr, voidptr, int32)")``
+    For numba: ``numba.cfunc("int32(voidptr, int32, int64, int64" + 5 * ", voidptr" + ", int32)")``,
     or with ``CPointer(float32)`` for arrays. The arguments are user, dtype (0 float32, 1 float64), rows, n, logits,
     targets, labels, losses, gradient, backward (0: no gradient is wanted), as in pynn.h.
     """
