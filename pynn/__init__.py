@@ -20,7 +20,9 @@ _HOME = {
     "history": ["History", "StepResult"],
     "layers": ["Dense", "Dropout"],
     "metrics": ["Metric"],
+    "lbfgs": ["LBFGS"],
     "model": ["Sequential", "load"],
+    "rates": ["LearningRateTest", "find_learning_rate"],
     "runtime": ["get_num_threads", "set_num_threads"],
 }  # fmt: skip
 _MODULES = ["activations", "arrays", "blas", "callbacks", "constraints", "data", "datasets", "errors",

@@ -178,6 +178,9 @@ from .layers import (
 from .layers import (
     Dropout as Dropout,
 )
+from .lbfgs import (
+    LBFGS as LBFGS,
+)
 from .metrics import (
     Metric as Metric,
 )
@@ -201,6 +204,12 @@ from .optimizers import (
 )
 from .optimizers import (
     RMSprop as RMSprop,
+)
+from .rates import (
+    LearningRateTest as LearningRateTest,
+)
+from .rates import (
+    find_learning_rate as find_learning_rate,
 )
 from .runtime import (
     get_num_threads as get_num_threads,

@@ -788,6 +788,21 @@ cdef class Trainer:
             raise exception
         return progress
 
+    def full_gradient(self, x, targets, weights, int64_t batch_size, gradient):
+        """The mean loss over all rows; its gradient goes into `gradient`, a float64 array. Nothing is updated."""
+        cdef Data d = data(x, targets, weights, None, 0, 0)
+        cdef View g = output(gradient, "gradient", PYNN_FLOAT64, pynn_model_n_parameters(self.model.c))
+        cdef double loss = 0
+        cdef pynn_error error
+        cdef pynn_status status
+        error.status = PYNN_OK
+        with self.model.exclusive, nogil:
+            status = pynn_trainer_full_gradient(self.c, &d.c, batch_size, &loss, <double *>g.buffer.buf, &error)
+        if status == PYNN_ERROR_CALLBACK:
+            self.model.raise_from_custom_loss()
+        check(status, &error)
+        return loss
+
     def set_guard(self, dict guard not None):
         """Another guard (fields of pynn_guard by name) from now on, one that has seen nothing yet."""
         cdef pynn_guard g

@@ -302,6 +302,9 @@ cdef extern from "pynn.h" nogil:
     pynn_status pynn_trainer_set_learning_rate(pynn_trainer *trainer, double learning_rate)
     double pynn_trainer_learning_rate(const pynn_trainer *trainer)
     pynn_status pynn_trainer_set_schedule(pynn_trainer *trainer, const pynn_schedule *schedule, pynn_error *error)
+    pynn_status pynn_trainer_full_gradient(pynn_trainer *trainer, const pynn_data *data, int64_t batch_size,
+                                           double *loss, double *gradient, pynn_error *error)
+
     ctypedef struct pynn_average:
         size_t struct_size
         double decay

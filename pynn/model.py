@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, arrays, health, losses, optimizers, runtime
+from . import _core, arrays, health, lbfgs, losses, optimizers, runtime
 from . import callbacks as callbacks_
 from . import checkpoint as checkpoint_
 from . import layers as layers_
@@ -228,7 +228,7 @@ class Sequential:
         """
         if isinstance(metrics, (str, metrics_.Metric)):
             metrics = [metrics]
-        loss, optimizer = losses.get(loss), optimizers.get(optimizer)
+        loss, optimizer = losses.get(loss), lbfgs.get(optimizer) or optimizers.get(optimizer)
         chosen = [metrics_.get(metric) for metric in metrics or ()]
         self._check_pairs(loss, chosen)
         if self._core is not None:
@@ -262,7 +262,9 @@ class Sequential:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        if self._compiled().optimizer.schedule is not None:
+        if isinstance(self._compiled().optimizer, lbfgs.LBFGS):
+            raise ArgumentValueError("expected an optimizer with a learning rate; received LBFGS, which has none")
+        if self.optimizer.schedule is not None:
             raise ArgumentValueError(
                 f"expected an optimizer whose learning rate is a number; received one that follows "
                 f"{self.optimizer.schedule!r}: compile with a number to set it by hand"
@@ -464,7 +466,8 @@ class Sequential:
             batches = Limited(batches, _integer("steps_per_epoch", steps_per_epoch, 1, 2**62))
         self.use_mixup(mixup)
         base = initial_epoch or self._epoch
-        training = Training(self, batches, validation, range(initial_epoch, epochs), callbacks, show, guard, base)
+        kind = lbfgs.FullBatch if isinstance(self.optimizer, lbfgs.LBFGS) else Training
+        training = kind(self, batches, validation, range(initial_epoch, epochs), callbacks, show, guard, base)
         chosen = self._chosen[0] if self._chosen[1] is self.optimizer else self.optimizer
         kept = None
         if checkpoint is not None:
@@ -625,6 +628,8 @@ class Sequential:
             With ``applied=False`` and a finding (and a `TrainingWarning`) when the update would not have been finite;
             the model is unchanged then.
         """
+        if isinstance(self._compiled().optimizer, lbfgs.LBFGS):
+            raise ArgumentValueError("expected an optimizer that takes steps for train_step; received LBFGS: use fit")
         guard, rows = health.guard(guard), getattr(x, "rows", None)
         if guard != self._guard:
             self.use_guard(guard)

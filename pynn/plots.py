@@ -46,7 +46,7 @@ def learning_curve(history: Any, ax: Axes | None = None, *, metric: str = "loss"
     >>> ax = learning_curve({"loss": [0.9, 0.4, 0.3], "val_loss": [0.8, 0.5, 0.45]})  # doctest: +SKIP
     """
     curves = _curves(history, metric)
-    _require_matplotlib()
+    require_matplotlib()
     from matplotlib.ticker import MaxNLocator
 
     if ax is None:
@@ -94,7 +94,7 @@ def learning_curve(history: Any, ax: Axes | None = None, *, metric: str = "loss"
 
 def save_learning_curve(history: Any, path: Any, *, title: str | None = None) -> None:
     """Write one picture with a panel for each metric of the history; the suffix of `path` chooses the format."""
-    _require_matplotlib()
+    require_matplotlib()
     from matplotlib.figure import Figure
 
     metrics = [name for name in _columns(history) if not name.startswith("val_") and name not in _NO_METRIC][:3]
@@ -195,7 +195,7 @@ def _format(metric: str, value: float) -> str:
     return f"{100 * value:.1f} %" if metric.endswith("accuracy") else f"{value:.3g}"
 
 
-def _require_matplotlib() -> None:
+def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:

@@ -433,8 +433,7 @@ class Training:
             if kept is not None:
                 logs = self.go_on(*kept)
             with self.interrupts if self.saver else nullcontext():
-                while self.epoch < self.epochs.stop and not self.model.stop_training:
-                    logs = self.run_epoch(self.epoch)
+                logs = self.run_epochs() or logs
                 if self.saver and self.model.built and (self.kept_at != self.place or self.saver.failed):
                     self.keep()
         except KeyboardInterrupt:
@@ -455,7 +454,7 @@ class Training:
                 self.saver.close()
             self.end(logs)
         found = health.findings(self.history.ledger) + self.causes + causes.observed(self.model)
-        self.history.report = Report(found + self.batches.findings())
+        self.history.report = Report(found + self.batches.findings() + self.findings())
         faults = [finding for finding in self.history.report.findings if finding.severity != "info"]
         if faults:
             more = (
@@ -465,6 +464,17 @@ class Training:
         if self.saver:
             self.saver.finish()
         return self.history
+
+    def run_epochs(self) -> dict[str, float]:
+        """All epochs that are left; the values of the last."""
+        logs: dict[str, float] = {}
+        while self.epoch < self.epochs.stop and not self.model.stop_training:
+            logs = self.run_epoch(self.epoch)
+        return logs
+
+    def findings(self) -> list[Finding]:
+        """What else the run has to say."""
+        return []
 
     @property
     def tells_all(self) -> bool:

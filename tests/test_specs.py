@@ -63,7 +63,11 @@ def test_numbers_are_kept_within_their_limits(module, name):
 def test_type_checkers_see_what_there_is(module):
     """Every class in the stub is one of the table's, with the same arguments and defaults."""
     stub = ast.parse(Path(module.__file__).with_suffix(".pyi").read_text())
-    classes = {node.name: node for node in stub.body if isinstance(node, ast.ClassDef) and node.name != "Optimizer"}
+    classes = {
+        node.name: node
+        for node in stub.body
+        if isinstance(node, ast.ClassDef) and node.name not in ("Optimizer", "Loss", "Custom")
+    }
     assert set(classes) <= set(module.table.class_names)
     for name, node in classes.items():
         arguments = {

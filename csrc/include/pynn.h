@@ -549,6 +549,13 @@ PYNN_API pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *
                                         int64_t first, int64_t count, int64_t batch_size, double seconds,
                                         void *predictions, pynn_step *step, pynn_error *error);
 
+/* The mean loss over all rows of `data` at the parameters as they are, with the layers' penalties, and its gradient
+ * (n_parameters doubles), in parts of batch_size rows: for optimizers of the caller's own. Nothing is updated. Numbers
+ * that are not finite are results, not errors. UNSUPPORTED for models with layers that act differently in training
+ * (dropout, batch normalization); SHAPE, DTYPE, LABEL, TOO_LARGE, CALLBACK. */
+PYNN_API pynn_status pynn_trainer_full_gradient(pynn_trainer *trainer, const pynn_data *data, int64_t batch_size,
+                                                double *loss, double *gradient, pynn_error *error);
+
 /* The learning rate of the next steps: finite and > 0, else INVALID_ARGUMENT. Ends a schedule. */
 PYNN_API pynn_status pynn_trainer_set_learning_rate(pynn_trainer *trainer, double learning_rate);
 /* The rate of the next step. */

@@ -526,6 +526,39 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
   return status;
 }
 
+pynn_status pynn_trainer_full_gradient(pynn_trainer *t, const pynn_data *data, int64_t batch_size, double *loss,
+                                       double *gradient, pynn_error *error) {
+  if (!t || !data || !loss || !gradient || batch_size < 1 || batch_size > t->w->capacity || data->x.rows < 1)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
+                "expected a trainer, data, loss, gradient and a batch_size that the trainer was made for");
+  for (int32_t i = 0; i < t->model->n_layers; i++)
+    if (t->model->layers[i].kind->flags & ~(uint32_t)LAYER_PRODUCT)
+      return fail(error, PYNN_ERROR_UNSUPPORTED,
+                  "expected layers that do the same in training as in prediction; received '%s' as layer %d",
+                  t->model->layers[i].kind->row.name, (int)i);
+  pynn_status status = pass_check_targets(t->model, &data->x, &data->targets, &data->weights, error);
+  const struct guard guard = compute_begin(t->model->context, pass_uses_blas(t->model, batch_size));
+  const size_t n = (size_t)t->model->n_parameters;
+  double mean = 0;
+  memset(gradient, 0, n * sizeof *gradient);
+  t->w->observes = 0;
+  for (int64_t first = 0; first < data->x.rows && !status; first += batch_size) {
+    const int64_t left = data->x.rows - first, rows = left < batch_size ? left : batch_size;
+    struct batch batch = take_rows(t, &data->x, NULL, first, rows);
+    status = pass_targets(t->w, &data->targets, &data->weights, NULL, first, &batch, error);
+    if (status) break;
+    const double sum = pass_loss(t->w, &batch, pass_forward(t->w, &batch, 1, t->dropout_key, 0), 1);
+    if (pass_failed(t->w)) status = fail(error, PYNN_ERROR_CALLBACK, "%s", pynn_strerror(PYNN_ERROR_CALLBACK));
+    pass_backward(t->w, &batch, t->gradient, t->dropout_key, 0);
+    const double share = (double)rows / (double)(first + rows); /* of these rows in the means so far */
+    mean += share * (sum / (double)rows + pass_seen_penalty(t->w) - mean);
+    t->model->kernels->blend(n, t->gradient, gradient, share);
+  }
+  compute_end(t->model->context, guard);
+  if (!status) *loss = mean;
+  return status;
+}
+
 pynn_status pynn_train_step(pynn_trainer *t, const pynn_data *data, pynn_step *step, pynn_error *error) {
   if (!t || !data || !step)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a trainer, data and step; received NULL");

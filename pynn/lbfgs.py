@@ -1,0 +1,172 @@
+"""L-BFGS over all rows at once, by `scipy.optimize`: for small data and tight convergence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .errors import ArgumentTypeError, ArgumentValueError, NumericalError
+from .health import Finding
+from .specs import check_number
+from .training import Loaded, Training, evaluate
+
+if TYPE_CHECKING:
+    from .model import Sequential
+
+__all__ = ["LBFGS", "FullBatch", "get"]
+
+ROWS = 1024  # of a part of the data
+
+
+def _rule(kind: type, minimum: float, open_minimum: bool = False) -> dict[str, Any]:
+    return {"type": kind, "minimum": minimum, "maximum": 1e300, "open_minimum": open_minimum, "open_maximum": False}
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """Limited-memory BFGS with the full gradient: ``compile(optimizer=pynn.LBFGS(max_iter=200))``, then `fit`.
+
+    Each iteration is an epoch of the history, with validation and callbacks; `fit` takes arrays or a loader over
+    arrays, and leaves ``epochs`` at 1: `max_iter` is the limit. Regularisers are part of the loss. A point of the line
+    search whose loss or gradient is not finite is stepped back from. Take ``dtype="float64"`` for tight tolerances.
+
+    Parameters
+    ----------
+    max_iter : int >= 1
+    max_eval : int >= 1, optional
+        Evaluations of loss and gradient; None: 1.25 times `max_iter`.
+    tolerance_grad : float >= 0
+        Training ends when no component of the gradient is larger.
+    tolerance_change : float >= 0
+        Or when the loss falls by less than this share of max(1, loss) in an iteration.
+    history_size : int >= 1
+        Steps that the approximation of the Hessian remembers.
+
+    References
+    ----------
+    Liu and Nocedal, Mathematical Programming 45, 1989; Byrd, Lu, Nocedal and Zhu, SIAM J. Sci. Comput. 16, 1995, which
+    ``scipy.optimize.minimize(method="L-BFGS-B")`` implements. Names of arguments are PyTorch's.
+
+    Examples
+    --------
+    >>> import numpy as np, pynn
+    >>> X = np.random.default_rng(0).normal(size=(100, 3))
+    >>> model = pynn.Sequential([pynn.Dense(1)], seed=0, dtype="float64")
+    >>> model.compile(loss="mse", optimizer=pynn.LBFGS())
+    >>> history = model.fit(X, X @ [1.0, 2.0, 3.0] + 4.0)
+    >>> model.layers[0].kernel.ravel().round(5)
+    array([1., 2., 3.])
+    """
+
+    max_iter: int = 200
+    max_eval: int | None = None
+    tolerance_grad: float = 1e-5
+    tolerance_change: float = 1e-9
+    history_size: int = 10
+
+    name: ClassVar[str] = "lbfgs"
+    # what the model asks of any optimizer
+    learning_rate: float = field(default=1.0, init=False, repr=False)
+    schedule: ClassVar[None] = None
+    global_clipnorm: ClassVar[None] = None
+    core: ClassVar[tuple[str, dict[str, float]]] = ("sgd", {"learning_rate": 1.0})
+
+    def __post_init__(self) -> None:
+        for name in ("max_iter", "history_size", "max_eval"):
+            if name == "max_eval" and self.max_eval is None:
+                continue
+            object.__setattr__(self, name, check_number(f"LBFGS.{name}", getattr(self, name), _rule(int, 1)))
+        for name in ("tolerance_grad", "tolerance_change"):
+            object.__setattr__(self, name, check_number(f"LBFGS.{name}", getattr(self, name), _rule(float, 0)))
+
+    def to_dict(self) -> dict[str, Any]:
+        names = ("name", "max_iter", "max_eval", "tolerance_grad", "tolerance_change", "history_size")
+        return {name: getattr(self, name) for name in names}
+
+
+class FullBatch(Training):
+    """A run of `fit` in which scipy chooses the points and each of its iterations is an epoch."""
+
+    def __init__(self, model: Sequential, batches: Any, *arguments: Any) -> None:
+        if not isinstance(batches, Loaded) or batches.data is None or not batches.loader.plain:
+            raise ArgumentTypeError(
+                f"expected arrays for LBFGS, which takes all rows at once; received {type(batches).__name__.lower()} "
+                "data: train with Adam, or pass X and y"
+            )
+        super().__init__(model, batches, *arguments)
+        if len(self.epochs) != 1:
+            raise ArgumentValueError(
+                f"expected epochs=1 with LBFGS, whose max_iter limits it; received epochs={len(self.epochs)}"
+            )
+        self.data = batches.data
+        self.odd = 0  # points that were not finite
+
+    def run_epochs(self) -> dict[str, float]:
+        from scipy.optimize import minimize
+
+        model, options = self.model, self.model.optimizer
+        self.trainer = model.trainer(min(ROWS, len(self.data[0])))
+        self.point, self.loss = np.array(model.parameters, np.float64), float("nan")
+        self.logs: dict[str, float] = {}
+        self.loss = self.evaluate(self.point)[0]
+        if not np.isfinite(self.loss):
+            raise NumericalError(f"expected a finite loss to begin with; received {self.loss}: scale X, or start anew")
+        most = options.max_eval or max(2, options.max_iter * 5 // 4)
+        found = minimize(
+            self.objective, self.point, jac=True, method="L-BFGS-B", callback=self.iterated,
+            options={"maxiter": options.max_iter, "maxfun": most, "gtol": options.tolerance_grad,
+                     "ftol": options.tolerance_change, "maxcor": options.history_size},
+        )  # fmt: skip
+        last = np.asarray(found.x)
+        model.parameters[...] = last if np.isfinite(found.fun) and found.fun <= self.loss else self.point
+        return self.logs
+
+    def evaluate(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """The loss and its gradient there."""
+        gradient = np.empty(len(point))
+        with np.errstate(over="ignore"):
+            self.model.parameters[...] = point
+        loss = self.trainer.full_gradient(*self.data, min(ROWS, len(self.data[0])), gradient)
+        return loss, gradient
+
+    def objective(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        """The same, but for points that are not finite: a parabola, steep enough to turn the line search round."""
+        loss, gradient = self.evaluate(point)
+        if np.isfinite(loss) and np.isfinite(gradient).all():
+            return loss, gradient
+        self.odd += 1
+        away = point - self.point
+        steepness = 1e3 * (1 + abs(self.loss)) / max(float(away @ away), 1e-300)
+        return self.loss + 0.5 * steepness * float(away @ away), steepness * away
+
+    def iterated(self, intermediate_result: Any) -> None:
+        """scipy has finished an iteration: an epoch."""
+        self.point, self.loss = np.array(intermediate_result.x), float(intermediate_result.fun)
+        self.model.parameters[...] = self.point
+        self.logs = self.run_epoch(len(self.history))
+        if self.model.stop_training:
+            raise StopIteration
+
+    def train(self, epoch: int) -> dict[str, float]:
+        """What the iteration came to: the loss, and the metrics there."""
+        metrics = evaluate(self.model, [self.data], guarded=False) if self.model.metrics else {}
+        return metrics | {"loss": self.loss}
+
+    def findings(self) -> list[Finding]:
+        if not self.odd:
+            return []
+        message = f"{self.odd} points of the line search had a loss or gradient that is not finite; it stepped back"
+        return [Finding("nonfinite_gradient", "info", message, evidence={"n_points": float(self.odd)})]
+
+
+def get(optimizer: Any) -> LBFGS | None:
+    """An `LBFGS` for an object, its name or what its `to_dict` gave; None for other optimizers."""
+    if isinstance(optimizer, LBFGS):
+        return optimizer
+    if optimizer == LBFGS.name:
+        return LBFGS()
+    if isinstance(optimizer, dict) and optimizer.get("name") == LBFGS.name:
+        return LBFGS(**{key: value for key, value in optimizer.items() if key != "name"})
+    return None
