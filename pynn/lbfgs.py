@@ -107,6 +107,8 @@ class FullBatch(Training):
         from scipy.optimize import minimize
 
         model, options = self.model, self.model.optimizer
+        if self.saver:
+            raise ArgumentValueError("expected no checkpoint with LBFGS, whose state is scipy's; received checkpoint")
         self.trainer = model.trainer(min(ROWS, len(self.data[0])))
         self.point, self.loss = np.array(model.parameters, np.float64), float("nan")
         self.logs: dict[str, float] = {}
