@@ -425,10 +425,10 @@ cdef int call_custom_loss(void *user, pynn_dtype dtype, int64_t rows, int64_t n,
     cdef Matrix z = matrix(logits, real, size, rows, n, True)
     cdef Matrix t = matrix(targets, real, size, rows, n, True) if labels == NULL else \
         matrix(labels, c"q", 8, rows, 0, True)
-    cdef Matrix l = matrix(losses, c"d", 8, rows, 0, False)
+    cdef Matrix values = matrix(losses, c"d", 8, rows, 0, False)
     cdef Matrix g = None if not backward else matrix(gradient, real, size, rows, n, False)
     try:
-        custom.function(z, t, l, g)
+        custom.function(z, t, values, g)
         return 0
     except BaseException as error:
         custom.error = error
