@@ -203,12 +203,15 @@ class EarlyStopping(Monitor):
 
 def weights(model: Sequential) -> State:
     """Copies of what training changes in a model."""
-    return {"parameters": model.parameters.copy()}
+    state = getattr(model.core, "state", None)  # of normalizations
+    return {"parameters": model.parameters.copy()} | ({} if state is None else {"state": np.array(state)})
 
 
 def restore(model: Sequential, kept: State) -> None:
     """Back to what `weights` gave."""
     model.parameters[...] = kept["parameters"]
+    if "state" in kept:
+        np.asarray(getattr(model.core, "state", None))[...] = kept["state"]
 
 
 class ModelCheckpoint(Monitor):
@@ -409,8 +412,9 @@ class EMA(Average):
 
     Notes
     -----
-    Moving statistics of `BatchNormalization` are those of the last step, not of the average: pass the training data
-    through once with ``pynn.update_batch_statistics(model, X)``, as PyTorch's ``update_bn`` does, before predicting.
+    Only parameters are averaged. Moving statistics of a `BatchNormalization` are those of the last steps, not of the
+    averaged weights; what PyTorch's ``update_bn`` does for them, an epoch at a learning rate of next to nothing does:
+    ``model.compile(loss, pynn.SGD(learning_rate=1e-30)); model.fit(X, y)``.
 
     References
     ----------

@@ -17,13 +17,30 @@ import pynn
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [
-    "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/guard.md",
+    "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/guide.md", "docs/guard.md",
     "pynn/datasets/data/README.md",
 ]  # fmt: skip
 
 
 def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
+
+
+GUIDE = ROOT / "docs" / "guide.md"
+
+
+def test_every_remedy_of_the_guide_works():
+    """Each block under "When training goes wrong" that says `after` is better than it was `before`, by far."""
+    text = GUIDE.read_text(encoding="utf-8")
+    part = text[text.index("## When training goes wrong") :]
+    names, shown = {}, 0
+    for block in re.findall(r"^```python\n(.*?)^```", part, re.M | re.S):
+        exec(compile(block, "guide.md", "exec"), names)
+        if "after" in block:
+            assert not names["before"] > names["after"] - 0.09, block
+            assert names["after"] > 0.6
+            shown += 1
+    assert shown >= 8
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):
