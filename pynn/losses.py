@@ -113,8 +113,9 @@ class Custom(Loss):
     @property
     def row(self) -> dict[str, Any]:  # type: ignore[override]
         """As of the library's own losses."""
-        return {"name": self.name, "fields": [], "aliases": (), "link": self.link, "labels": True,
-                "probabilities": False}  # fmt: skip
+        flags = ("probabilities", "rowwise", "nonnegative", "pairs")
+        own = {"name": self.name, "fields": [], "aliases": (), "link": self.link, "labels": True}
+        return own | dict.fromkeys(flags, False)
 
     @property
     def core(self) -> Any:
