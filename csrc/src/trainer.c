@@ -438,6 +438,8 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
   pynn_status status = batch.x ? PYNN_OK : sparse_check(&batch.sparse, rows, error);
   if (!status) status = pass_targets(t->w, &data->targets, &data->weights, order, first, &batch, error);
   if (status) return status;
+  if (t->mixup > 0 && !batch.x)
+    return fail(error, PYNN_ERROR_UNSUPPORTED, "expected dense rows to mix; received sparse ones");
   t->learning_rate = pynn_trainer_learning_rate(t);
   if (t->mixup > 0) mixup_batch(t->w, &batch, t->mixup, t->mixup_key, (uint64_t)t->steps);
   guard_keep(t);
@@ -532,7 +534,7 @@ pynn_status pynn_trainer_full_gradient(pynn_trainer *t, const pynn_data *data, i
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
                 "expected a trainer, data, loss, gradient and a batch_size that the trainer was made for");
   for (int32_t i = 0; i < t->model->n_layers; i++)
-    if (t->model->layers[i].kind->flags & ~(uint32_t)LAYER_PRODUCT)
+    if (t->model->layers[i].kind->flags & ~(uint32_t)(LAYER_PRODUCT | LAYER_SPARSE))
       return fail(error, PYNN_ERROR_UNSUPPORTED,
                   "expected layers that do the same in training as in prediction; received '%s' as layer %d",
                   t->model->layers[i].kind->row.name, (int)i);
@@ -545,7 +547,8 @@ pynn_status pynn_trainer_full_gradient(pynn_trainer *t, const pynn_data *data, i
   for (int64_t first = 0; first < data->x.rows && !status; first += batch_size) {
     const int64_t left = data->x.rows - first, rows = left < batch_size ? left : batch_size;
     struct batch batch = take_rows(t, &data->x, NULL, first, rows);
-    status = pass_targets(t->w, &data->targets, &data->weights, NULL, first, &batch, error);
+    status = batch.x ? PYNN_OK : sparse_check(&batch.sparse, rows, error);
+    if (!status) status = pass_targets(t->w, &data->targets, &data->weights, NULL, first, &batch, error);
     if (status) break;
     const double sum = pass_loss(t->w, &batch, pass_forward(t->w, &batch, 1, t->dropout_key, 0), 1);
     if (pass_failed(t->w)) status = fail(error, PYNN_ERROR_CALLBACK, "%s", pynn_strerror(PYNN_ERROR_CALLBACK));
