@@ -122,7 +122,7 @@ static void test_rows(const pynn_context *context) {
       for (int dtype = PYNN_FLOAT32; dtype <= PYNN_FLOAT64; dtype++) {
         pynn_layer layers[2];
         pynn_dense(&layers[0], 5, "tanh");
-        pynn_dense(&layers[1], 5, NULL);
+        pynn_dense(&layers[1], 6, NULL);
         if (table == PYNN_ACTIVATION) layers[0].activation = spec;
         if (table == PYNN_INITIALIZER) layers[0].kernel_initializer = layers[1].bias_initializer = spec;
         pynn_model_options options;

@@ -91,7 +91,8 @@ static double loss_of(pynn_model *model, const pynn_data *data) {
 static void test_gradients(pynn_context *context) {
   for (int32_t l = 0; l < pynn_table_size(PYNN_LOSS); l++)
     for (int32_t a = 0; a < pynn_table_size(PYNN_ACTIVATION); a++) {
-      pynn_model *model = model_of(context, PYNN_FLOAT64, INPUTS, HIDDEN, OUTPUTS,
+      const int pairs = (pynn_table_row(PYNN_LOSS, l)->flags & PYNN_ROW_PAIRS) != 0;
+      pynn_model *model = model_of(context, PYNN_FLOAT64, INPUTS, HIDDEN, pairs ? 2 * OUTPUTS : OUTPUTS,
                                    pynn_table_row(PYNN_ACTIVATION, a)->name, 0, pynn_table_row(PYNN_LOSS, l)->name);
       pynn_trainer *trainer = trainer_of(model, "sgd", ROWS);
       pynn_data data = data_of();
