@@ -1098,6 +1098,48 @@ def mixup_draw(uint64_t seed, int64_t step, double alpha, int64_t rows):
     return share, shift
 
 
+cdef extern from *:
+    """
+    #if defined(_WIN32)
+    static int64_t read_rows_(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows, int64_t n,
+                              char *out) {
+      (void)file, (void)offset, (void)step, (void)size, (void)rows, (void)n, (void)out;
+      return 0;
+    }
+    #else
+    #include <errno.h>
+    #include <unistd.h>
+    /* How many of the rows could be read: row i lies `offset + i * step` bytes into the file. */
+    static int64_t read_rows_(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows, int64_t n,
+                              char *out) {
+      for (int64_t i = 0, many; i < n; i += many) { /* neighbours at once */
+        for (many = 1; step == size && i + many < n && rows[i + many] == rows[i] + many; many++) {}
+        for (int64_t done = 0; done < many * size;) {
+          const ssize_t got = pread(file, out + i * size + done, (size_t)(many * size - done),
+                                    (off_t)(offset + rows[i] * step + done));
+          if (got < 0 && errno == EINTR) continue;
+          if (got <= 0) return i;
+          done += got;
+        }
+      }
+      return n;
+    }
+    #endif
+    """
+    int64_t read_rows_(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows, int64_t n,
+                       char *out) nogil
+
+
+def read_rows(int file, int64_t offset, int64_t step, int64_t size, order, out):
+    """Rows order[i] of `size` bytes, `step` apart from `offset` on, from an open file; how many could be read."""
+    cdef View vo = indices(order), vout = output(out, "out", PYNN_UINT8, len(order) * size)
+    cdef int64_t done
+    with nogil:
+        done = read_rows_(file, offset, step, size, <const int64_t *>vo.array.data, vo.array.rows,
+                          <char *>vout.buffer.buf)
+    return done
+
+
 def shuffle(uint64_t seed, uint64_t epoch, out):
     """A permutation of 0 ... len(out)-1 that depends on (seed, epoch, length) alone, into int64 `out`."""
     cdef View v = output(out, "out", PYNN_INT64, 0)

@@ -15,6 +15,7 @@ from .errors import ArgumentTypeError, ArgumentValueError, DtypeError, LabelErro
 
 __all__ = [
     "as_csr", "as_inputs", "as_matrix", "as_targets", "as_weights", "find_nonfinite", "gather", "is_sparse",
+    "read_rows",
     "require_finite", "shuffle",
 ]  # fmt: skip
 
@@ -45,6 +46,15 @@ def gather(x: np.ndarray, order: np.ndarray) -> np.ndarray:
     """
     order = np.ascontiguousarray(order, np.int64)
     return _core.gather(x, order, np.empty((len(order), *x.shape[1:]), x.dtype))
+
+
+def read_rows(file: int, offset: int, step: int, size: int, rows: np.ndarray, out: np.ndarray) -> int:
+    """Rows of `size` bytes into the contiguous array `out`, from an open file that has them `step` bytes apart.
+
+    Returns how many of them could be read; neighbours are read at once, and other threads run meanwhile.
+    """
+    rows = np.ascontiguousarray(rows, np.int64)
+    return int(_core.read_rows(file, offset, step, size, rows, out.reshape(-1).view(np.uint8)))
 
 
 def as_inputs(x: Any, columns: int | None = None, empty: bool = False) -> Any:

@@ -23,7 +23,7 @@ from .tables import learn, open_table, table_source, with_fill
 __all__ = ["DataLoader"]
 
 BLOCK_BYTES = 4 << 20  # read at a time
-BUFFER_BYTES = 32 << 20  # shuffled at a time, unless `buffer` says otherwise
+BUFFER_BYTES = 16 << 20  # shuffled at a time, unless `buffer` says otherwise
 UNKNOWN_ROWS = 8192  # the same for streams that do not tell the size of a row
 BAD_ROWS = ("error", "skip", "impute")
 
@@ -67,7 +67,7 @@ class DataLoader:
         target is missing; ``"impute"`` fills in the mean of the column's finite cells, from one pass over the data.
         `bad_rows` counts them; `fit` reports them.
     buffer : int, optional
-        Rows shuffled at a time, for streams; by default those of 32 MB. Three buffers are held at most.
+        Rows shuffled at a time, for streams; by default those of 16 MB. Three buffers are held at most.
     prefetch : int, optional
         How many blocks a thread reads ahead: 0 reads in the caller's. Default: 1, but 0 for arrays in memory.
 

@@ -67,7 +67,7 @@ class Weighted(Sampler):
     """n draws with replacement, row i with probability weights[i] / sum(weights)."""
 
     def __init__(self, weights: np.ndarray) -> None:
-        self.rows, self.identity = len(weights), f"weighted {zlib.crc32(np.ascontiguousarray(weights)):08x}"
+        self.rows, self.identity = len(weights), f"weighted {zlib.crc32(weights.tobytes()):08x}"
         self._ends = np.cumsum(weights.astype(np.float64))
         self._last = int(np.flatnonzero(weights)[-1])
 
@@ -85,7 +85,7 @@ class _ByClass(Sampler):
         self.each = self.choose(counts)
         self.rows, self.identity = (
             self.each * len(counts),
-            f"{type(self).__name__} {zlib.crc32(codes.astype('<i8')):08x}",
+            f"{type(self).__name__} {zlib.crc32(codes.astype('<i8').tobytes()):08x}",
         )
 
     def choose(self, counts: np.ndarray) -> int:

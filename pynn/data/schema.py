@@ -16,6 +16,7 @@ __all__ = ["Cells", "Column", "Schema", "kind_of_texts"]
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "-nan", "?")
 FLAGS = frozenset(("true", "True", "TRUE", "false", "False", "FALSE"))
 MOST_TEXTS = 10_000
+NEAR = 512
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T]\d.*)?$|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}( .*)?$")
 
 
@@ -118,8 +119,11 @@ class Schema:
         rows = len(next(iter(cells.values())))
         out = np.empty((rows, len(self.columns)), dtype)
         with np.errstate(over="ignore"):  # what becomes infinite is a bad cell, and treated as one
-            for index, column in enumerate(self.columns):
-                out[:, index] = column.numbers(cells[column.name])
+            columns = [column.numbers(cells[column.name]) for column in self.columns]
+            for first in range(0, rows, NEAR):  # a few rows of all columns, while they are in the cache
+                part = slice(first, first + NEAR)
+                for index, numbers in enumerate(columns):
+                    out[part, index] = numbers[part]
         return out
 
     def targets(self, cells: Cells, first: int, where: str) -> np.ndarray:

@@ -154,16 +154,11 @@ class FileRows:
     def read(self, rows: np.ndarray) -> np.ndarray:
         """These rows; runs of neighbours at once."""
         out = np.empty((len(rows), *self._shape), self._dtype)
-        memory, file = memoryview(out.data).cast("B") if out.size else memoryview(b""), self._file.fileno()
-        runs = np.flatnonzero(np.diff(rows, prepend=-2) != 1) if self._step == self._bytes else np.arange(len(rows))
-        for first, last in zip(runs.tolist(), [*runs[1:].tolist(), len(rows)], strict=True):
-            at, end = first * self._bytes, last * self._bytes
-            offset = self._offset + int(rows[first]) * self._step - at
-            while at < end:
-                got = os.preadv(file, [memory[at:end]], offset + at)
-                if not got:
-                    raise FileFormatError(f"expected row {rows[first]} in {self._file.name!r}; received a shorter file")
-                at += got
+        read = (
+            arrays.read_rows(self._file.fileno(), self._offset, self._step, self._bytes, rows, out) if out.size else 0
+        )
+        if out.size and read < len(rows):
+            raise FileFormatError(f"expected row {rows[read]} in {self._file.name!r}; received a file that ends before")
         return out.astype(self._dtype.newbyteorder("="), copy=False)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import gzip
+import importlib
 import io
 import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,9 @@ PIECE = 1 << 20  # bytes of a file, or of rows, read at a time
 LONGEST = 1 << 26  # bytes of a row
 
 
+@cache
 def _arrow(module: str) -> Any:
     """A module of pyarrow."""
-    import importlib
-
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -276,9 +276,10 @@ class ParquetTable(Table):
         pa = _arrow("pyarrow")
         groups = range(len(self.bounds) - 1) if chunk is None else [chunk]  # type: ignore[arg-type]
         number = 0 if chunk is None else int(self.bounds[chunk])  # type: ignore[index]
-        at_once = max(256, PIECE // (8 * len(kinds)))
+        at_once = max(256, 4 * PIECE // (4 * len(kinds)))
+        ahead = min(max(16 * PIECE // len(kinds), 4096), PIECE)  # bytes of each column in the reader's hands
         try:
-            with self._parquet.ParquetFile(self.path, buffer_size=PIECE // 4, pre_buffer=False) as file:
+            with self._parquet.ParquetFile(self.path, buffer_size=ahead, pre_buffer=False) as file:
                 for batch in file.iter_batches(at_once, groups, list(kinds), use_threads=False):
                     yield number, {name: _cells(batch.column(name), kind) for name, kind in kinds.items()}
                     number += batch.num_rows
@@ -304,10 +305,19 @@ def _arrow_kind(name: str, kind: Any, where: str) -> str:
     )
 
 
+@cache
+def _plain_numbers() -> frozenset[Any]:
+    """Types whose numbers are taken where they lie."""
+    pa = _arrow("pyarrow")
+    return frozenset((pa.float32(), pa.float64()))
+
+
 def _cells(column: Any, kind: str) -> Cells:
     """A column of pyarrow's as cells."""
     pa = _arrow("pyarrow")
     if kind == "number":
+        if not column.null_count and column.type in _plain_numbers():
+            return Cells(column.to_numpy())
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.uint8())
         if not pa.types.is_integer(column.type) and not pa.types.is_floating(column.type):
