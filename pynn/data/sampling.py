@@ -83,10 +83,8 @@ class _ByClass(Sampler):
         _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
         self._members = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
         self.each = self.choose(counts)
-        self.rows, self.identity = (
-            self.each * len(counts),
-            f"{type(self).__name__} {zlib.crc32(codes.astype('<i8').tobytes()):08x}",
-        )
+        self.rows, checksum = self.each * len(counts), zlib.crc32(codes.astype("<i8").tobytes())
+        self.identity = f"{type(self).__name__} {checksum:08x}"
 
     def choose(self, counts: np.ndarray) -> int:
         """Rows of each class in an epoch."""
