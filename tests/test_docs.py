@@ -29,6 +29,21 @@ def blocks(language):
 GUIDE = ROOT / "docs" / "guide.md"
 
 
+@pytest.mark.filterwarnings("ignore::pynn.TrainingWarning")
+def test_from_a_file_to_a_model_as_the_guide_says(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pyarrow")
+    monkeypatch.chdir(tmp_path)
+    text = GUIDE.read_text(encoding="utf-8")
+    part, names = text[: text.index("## When training goes wrong")], {}
+    for block in re.findall(r"^```python\n(.*?)^```", part, re.M | re.S):
+        exec(compile(block, "guide.md", "exec"), names)
+    out = capsys.readouterr().out
+    said = re.findall(r"^print\(.*  # (.*?)(?: \.\.\.)?$", part, re.M)
+    assert said
+    for comment in said:  # the comments beside the prints are what is printed
+        assert comment in out
+
+
 def test_every_remedy_of_the_guide_works():
     """Each block under "When training goes wrong" that says `after` is better than it was `before`, by far."""
     text = GUIDE.read_text(encoding="utf-8")
