@@ -202,6 +202,13 @@ def test_parquet_files_that_break(tmp_path):
         assert "t.parquet" in str(error)  # noqa: PT017
 
 
+def test_the_index_of_a_frame_is_no_column(tmp_path):
+    frame = pandas.DataFrame({"a": [1.0, 2.0], "y": [0, 1]}, index=pandas.Index([7, 9], name="row"))
+    frame.to_parquet(tmp_path / "t.parquet")
+    for form in (frame, tmp_path / "t.parquet", pyarrow.Table.from_pandas(frame), frame.sample(2)):
+        assert DataLoader.from_table(form, "y").schema.names == ["a"]
+
+
 def test_odd_tables_that_are_fine(tmp_path):
     one = write(tmp_path / "one.csv", "a,b,y\n1,2,0\n")
     x, y, _ = rows_of(DataLoader.from_table(one, "y"))
@@ -314,3 +321,95 @@ def titanic(n=891, seed=0):
     frame.loc[rng.random(n) < 0.77, "Cabin"] = None
     frame.loc[rng.random(n) < 0.003, "Embarked"] = None
     return frame
+
+
+# ---- real tables, against scikit-learn doing the same by hand
+
+
+needs_layers = pytest.mark.skipif(not hasattr(pynn, "Normalization"), reason="without layers that prepare columns")
+
+
+def layers_for(schema, *hidden):
+    """What stands before the hidden layers: numbers scaled, missing ones filled in, codes one-hot."""
+    first = [pynn.Normalization(missing="mean", columns=schema.numbers)]
+    coded = [pynn.Categorical(list(schema.categories))] if schema.categories else []
+    return [*first, *coded, *(pynn.Dense(units, activation="relu") for units in hidden)]
+
+
+@needs_layers
+def test_passengers_survive_as_with_scikit_learn(tmp_path):
+    pytest.importorskip("sklearn")
+    from sklearn.compose import make_column_transformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    train, test = titanic(), titanic(2000, seed=1)
+    train.to_csv(tmp_path / "train.csv", index=False)
+    test.to_csv(tmp_path / "test.csv", index=False)
+    numbers, codes = ["Age", "SibSp", "Fare"], ["Pclass", "Sex", "Embarked"]
+    peer = make_pipeline(
+        make_column_transformer(
+            (make_pipeline(SimpleImputer(), StandardScaler()), numbers), (OneHotEncoder(handle_unknown="ignore"), codes)
+        ),
+        LogisticRegression(),
+    )
+    peer.fit(train[numbers + codes], train["Survived"])
+    expected = peer.score(test[numbers + codes], test["Survived"])
+
+    loader = DataLoader.from_table(
+        tmp_path / "train.csv", "Survived", categories=["Pclass"], exclude=["PassengerId", "Name", "Cabin"],
+        dtype="float64", shuffle=True,
+    )  # fmt: skip
+    model = pynn.Sequential([*layers_for(loader.schema, 16), pynn.Dense(2)], seed=0)
+    model.compile("softmax_cross_entropy", optimizer=pynn.Adam(learning_rate=2e-3), metrics=["accuracy"])
+    model.fit(loader, epochs=12)
+    found = model.evaluate(tmp_path / "test.csv")["accuracy"]
+    assert found == model.evaluate(test)["accuracy"]
+    assert found > expected - 0.02  # two standard deviations of a score from 2,000 rows
+    assert found > 0.75 > max(test["Survived"].mean(), 1 - test["Survived"].mean()) + 0.05
+
+
+@needs_layers
+@pytest.mark.parametrize("name", ["breast_cancer", "digits"])
+def test_bundled_classes_as_with_scikit_learn(name, tmp_path):
+    datasets = pytest.importorskip("sklearn.datasets")
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    bunch = getattr(datasets, f"load_{name}")(as_frame=True)
+    frame = bunch.frame.assign(target=[f"class {bunch.target_names[i]}" for i in bunch.target])
+    train, test = pynn.train_test_split(frame, seed=3)
+    inputs = frame.columns[:-1]
+    peer = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(train[inputs], train["target"])
+    expected = peer.score(test[inputs], test["target"])
+
+    paths = [tmp_path / f"train.{'csv' if name == 'breast_cancer' else 'parquet'}", tmp_path / "test.csv"]
+    train.to_csv(paths[0], index=False) if paths[0].suffix == ".csv" else train.to_parquet(paths[0])
+    test.to_csv(paths[1], index=False)
+    model = pynn.Sequential(
+        [pynn.Normalization(), pynn.Dense(32, activation="relu"), pynn.Dense(len(bunch.target_names))], seed=0
+    )
+    model.compile("softmax_cross_entropy", optimizer=pynn.Adam(learning_rate=5e-3), metrics=["accuracy"])
+    model.fit(paths[0], target="target", epochs=30)
+    assert model.schema.classes == tuple(sorted(set(frame["target"])))
+    assert model.evaluate(paths[1])["accuracy"] > expected - 0.03
+
+
+@needs_layers
+def test_diabetes_as_with_scikit_learn(tmp_path):
+    datasets = pytest.importorskip("sklearn.datasets")
+    from sklearn.linear_model import Ridge
+
+    frame = datasets.load_diabetes(as_frame=True, scaled=False).frame
+    train, test = pynn.train_test_split(frame, seed=1)
+    train.to_parquet(tmp_path / "train.parquet")
+    test.to_parquet(tmp_path / "test.parquet")
+    inputs = frame.columns[:-1]
+    expected = Ridge().fit(train[inputs], train["target"]).score(test[inputs], test["target"])
+    model = pynn.Sequential([pynn.Normalization(), pynn.Dense(16, activation="tanh"), pynn.Dense(1)], seed=0)
+    model.compile("mse", optimizer=pynn.Adam(learning_rate=3e-3), metrics=["r2"], target_scaling="standard")
+    model.fit(tmp_path / "train.parquet", target="target", epochs=25)
+    assert model.evaluate(tmp_path / "test.parquet")["r2"] > expected - 0.05

@@ -110,6 +110,11 @@ class Schema:
         return [column.name for column in self.columns]
 
     @property
+    def numbers(self) -> list[int]:
+        """Input columns that hold numbers: for `Normalization(columns=...)`."""
+        return [i for i, column in enumerate(self.columns) if column.values is None]
+
+    @property
     def categories(self) -> dict[int, int]:
         """Input columns that hold codes: index -> number of codes, with 0, the code of what was never seen."""
         return {i: len(c.values) + 1 for i, c in enumerate(self.columns) if c.values is not None}

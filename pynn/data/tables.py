@@ -259,7 +259,9 @@ class ParquetTable(Table):
         self.path, self.where = path, f" of {path}"
         try:
             with self._parquet.ParquetFile(path) as file:
-                self.columns, self._types = list(file.schema_arrow.names), list(file.schema_arrow.types)
+                schema, index = file.schema_arrow, _index_of(file.schema_arrow)
+                self._types = dict(zip(schema.names, schema.types, strict=True))
+                self.columns = [name for name in schema.names if name not in index]
                 groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
         except pa.ArrowInvalid as error:
             raise FileFormatError(f"expected a Parquet file; received {str(path)!r}: {error}") from None
@@ -269,8 +271,7 @@ class ParquetTable(Table):
             raise ShapeError(f"expected at least one row{self.where}; received none")
 
     def kinds(self, names: list[str]) -> dict[str, str]:
-        kinds = dict(zip(self.columns, self._types, strict=True))
-        return {name: _arrow_kind(name, kinds[name], self.where) for name in names}
+        return {name: _arrow_kind(name, self._types[name], self.where) for name in names}
 
     def read(self, kinds: dict[str, str], chunk: int | None = None) -> Iterator[tuple[int, dict[str, Cells]]]:
         pa = _arrow("pyarrow")
@@ -287,6 +288,11 @@ class ParquetTable(Table):
             raise FileFormatError(
                 f"expected an intact Parquet file; received {str(self.path)!r}, damaged near row {number}: {error}"
             ) from None
+
+
+def _index_of(schema: Any) -> set[str]:
+    """Columns that hold the index of a pandas frame, which is none of its columns."""
+    return {name for name in (schema.pandas_metadata or {}).get("index_columns", ()) if isinstance(name, str)}
 
 
 def _arrow_kind(name: str, kind: Any, where: str) -> str:
@@ -344,7 +350,9 @@ class FrameTable(Table):
 
     def __init__(self, frame: Any) -> None:
         self._frame, self.where = frame, f" of the {type(frame).__name__}"
-        names = frame.column_names if hasattr(frame, "column_names") else frame.columns
+        names = frame.columns
+        if hasattr(frame, "column_names"):  # pyarrow
+            names = [name for name in frame.column_names if name not in _index_of(frame.schema)]
         self.columns = [str(name) for name in names]
         self._keys = dict(zip(self.columns, names, strict=True))
         self.rows = frame.num_rows if hasattr(frame, "num_rows") else len(frame)
