@@ -44,7 +44,7 @@ pynn_status pynn_layer_choose(pynn_layer *layer, const char *name, const pynn_sp
 pynn_status pynn_dense(pynn_layer *out, int64_t units, const char *activation) {
   pynn_layer layer;
   pynn_layer_named(&layer, "dense");
-  pynn_status status = pynn_spec_set(&layer.kind, "units", (double)units);
+  pynn_status status = out ? pynn_spec_set(&layer.kind, "units", (double)units) : PYNN_ERROR_INVALID_ARGUMENT;
   if (!status && activation) status = pynn_spec_named(&layer.activation, PYNN_ACTIVATION, activation);
   if (status) return status;
   const pynn_row *row = pynn_table_row(PYNN_ACTIVATION, layer.activation.row);
@@ -56,7 +56,7 @@ pynn_status pynn_dense(pynn_layer *out, int64_t units, const char *activation) {
 pynn_status pynn_dropout(pynn_layer *out, double rate) {
   pynn_layer layer;
   pynn_layer_named(&layer, "dropout");
-  pynn_status status = pynn_spec_set(&layer.kind, "rate", rate);
+  pynn_status status = out ? pynn_spec_set(&layer.kind, "rate", rate) : PYNN_ERROR_INVALID_ARGUMENT;
   if (!status) *out = layer;
   return status;
 }
@@ -206,7 +206,7 @@ static pynn_status initialize(pynn_model *model) {
 pynn_status pynn_model_new(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
                            const pynn_layer *layers, int32_t n_layers, pynn_error *error) {
   pynn_model *model = NULL;
-  pynn_status status = model_new_empty(&model, context, options, layers, n_layers, error);
+  pynn_status status = model_new_empty(out ? &model : NULL, context, options, layers, n_layers, error);
   if (status) return status;
   status = initialize(model);
   if (status) {

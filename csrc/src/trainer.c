@@ -98,6 +98,7 @@ static void fill(const struct kernels *kernels, void *vector, int64_t n, double 
 
 pynn_status pynn_trainer_new(pynn_trainer **out, pynn_model *model, const pynn_trainer_options *options,
                              pynn_error *error) {
+  if (!out) return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out; received NULL");
   pynn_status status = check_options(model, options, error);
   if (status) return status;
   const pynn_context *context = model->context;
