@@ -25,7 +25,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 COMMON = ["-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-COMMON += ["-fvisibility=hidden", "-ffunction-sections", "-fdata-sections"]
+COMMON += ["-fvisibility=hidden", "-fno-asynchronous-unwind-tables"]
+SECTIONS = ["-ffunction-sections", "-fdata-sections"]  # a program that links the archive drops what it does not call
 WARNINGS = ["-Wall", "-Wextra"]
 TARGETS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32":
@@ -58,7 +59,7 @@ class BuildWithTargets(build_ext):
         super().build_extension(ext)
 
     def compile_library(self) -> list[str]:
-        objects = self.compile_c("library", SOURCES, [])
+        objects = self.compile_c("library", SOURCES, SECTIONS)
         for target, flags in TARGETS.items():
             objects += self.compile_c(f"kernels-{target}", KERNELS, flags)
         return objects
