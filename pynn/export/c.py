@@ -316,7 +316,8 @@ class _Network:
         if not getattr(self.core, "target_scaling", False):
             return
         tensors = self.tensors(-1)
-        shift, spread = (self.constant("double", f"target_{n}", v.ravel()) for n, v in tensors.items())
+        names = ("target_shift", "target_spread")
+        shift, spread = (self.constant("double", name, tensors[name]) for name in names)
         self.ending.append(
             f"for (size_t i = 0; i < {self.outputs}; i++) y[i] = (float)((double)y[i] * {spread}[i] + {shift}[i]);"
         )
@@ -403,8 +404,12 @@ def _measured(model: Sequential, network: _Network, rows: np.ndarray | None, pat
 
 def _reference(network: _Network) -> _core.Model:
     """A float32 model with the weights as the header holds them."""
-    core = _core.Model(_core.Context(cpu="baseline", threads=1), network.inputs, network.core.layers)
+    scaled = {"target_scaling": True} if getattr(network.core, "target_scaling", False) else {}
+    context = _core.Context(cpu="baseline", threads=1)
+    core = _core.Model(context, network.inputs, network.core.layers, "float32", 0, **scaled)
     np.asarray(core.parameters)[...] = network.exact
+    if network.state.size:
+        np.asarray(core.state)[...] = network.state
     if network.core.loss is not None:
         core.set_loss(network.core.loss)
     return core
@@ -436,7 +441,7 @@ static inline void P_dense_int8(const float *x, size_t inputs, size_t units, con
 static inline void P_softmax(size_t n, const float *x, float *y) {
   float largest = x[0];
   for (size_t i = 1; i < n; i++) largest = x[i] > largest ? x[i] : largest;
-  const double inverse = 1 / P_row_exp(n, x, largest, y);
+  const double inverse = 1 / (1 + P_row_exp(n, x, largest, y)); /* row_exp leaves the 1 of the largest out */
   for (size_t i = 0; i < n; i++) y[i] = (float)((double)y[i] * inverse);
 }
 """,
