@@ -169,6 +169,20 @@ def test_a_step_from_any_state_is_finite_or_refused(name, dtype):
     assert applied > 20
 
 
+@pytest.mark.parametrize(
+    ("dtype", "size"), [("float32", 1e38), ("float32", 1e-30), ("float64", 1e305), ("float64", 1e-290)]
+)
+def test_the_norm_and_the_clipped_step_are_exact_wherever_gradients_lie(dtype, size):
+    """Squares of these gradients, and the clip factor 1e-3/norm of the first, leave the dtype's range."""
+    x = size * np.array([[1.0, -2.0, 2.0]])
+    model = pynn.Sequential([pynn.Dense(1, use_bias=False, kernel_initializer="zeros")], dtype=dtype)
+    model.compile("mae", pynn.SGD(1.0, global_clipnorm=1e-3))
+    step = model.train_step(x, np.array([1.0]))
+    assert step.grad_norm == pytest.approx(3 * size, rel=1e-6)
+    expected = x[0] / (3 * size) * min(1e-3, 3 * size)
+    np.testing.assert_allclose(np.array(model.parameters), expected, rtol=1e-6)
+
+
 # ---- the caller's floating-point state
 
 STATE = """

@@ -431,6 +431,17 @@ static pynn_status judge_unmixed(pynn_trainer *t, const pynn_data *data, const i
   return health_check(t->w, &batch, loss, t->gradient, order, first, fault, error);
 }
 
+/* A factor below the smallest number would count as 0, though its product with a huge gradient is none: then the
+ * gradient itself is brought to norm `wanted`. Returns the factor that is left. */
+static double scale_to(pynn_trainer *t, double norm, double wanted, double scale) {
+  const int single = t->model->dtype == PYNN_FLOAT32;
+  if (scale >= (single ? (double)FLT_MIN : DBL_MIN) || !(wanted > 0)) return scale;
+  for (int64_t i = 0; i < t->model->n_parameters; i++)
+    if (single) ((float *)t->gradient)[i] = (float)((double)((float *)t->gradient)[i] / norm * wanted);
+    else ((double *)t->gradient)[i] = ((double *)t->gradient)[i] / norm * wanted;
+  return 1;
+}
+
 static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first, int64_t rows,
                              void *predictions, pynn_step *result, struct fault *fault, pynn_error *error) {
   struct watch *watch = &t->watch;
@@ -455,13 +466,13 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
   if (status && t->mixup > 0) status = judge_unmixed(t, data, order, first, rows, loss, fault, error);
   if (status) return status;
   double scale = t->clip_norm > 0 && norm > t->clip_norm ? t->clip_norm / norm : 1;
-  const double unusual = guard_clip(watch, norm * scale);
-  scale *= unusual;
+  const double clipped = scale < 1 ? t->clip_norm : norm, unusual = guard_clip(watch, clipped);
+  scale = scale_to(t, norm, clipped * unusual, scale * unusual);
   status = update(t, norm, scale, fault, error);
   if (status) return status;
   if (unusual < 1)
     guard_note(t, PYNN_EVENT_CLIPPED, &(struct fault){PYNN_OPERATION_CLIP, -1, -1, -1, norm, 0}, first, rows);
-  guard_applied(watch, norm * scale);
+  guard_applied(watch, clipped * unusual);
   if (t->w->observes) health_statistics(t);
   t->epoch_loss += loss + penalty;
   t->epoch_rows += rows;
