@@ -250,7 +250,8 @@ static void check_loss(const struct loss *l) {
 
 /* ---------------------------------------------------------------- optimizers */
 
-/* One step in long double, as PyTorch defines it; p as in the table's rows. */
+/* One step in long double, as PyTorch defines it, but for weight decay, which is the trainer's; p as in the table's
+ * rows. */
 static void expected(const char *name, const double *p, int64_t step, wide *w, wide g, wide *a, wide *b) {
   if (!strcmp(name, "sgd")) {
     *a = p[1] * *a + g;
@@ -263,7 +264,6 @@ static void expected(const char *name, const double *p, int64_t step, wide *w, w
     *a += g * g;
     *w -= p[0] * g / (sqrtl(*a) + p[2]);
   } else if (CHECK(!strcmp(name, "adam") || !strcmp(name, "adamw"))) {
-    if (name[4]) *w *= 1 - (wide)p[0] * p[4];
     *a = p[1] * *a + (1 - (wide)p[1]) * g;
     *b = p[2] * *b + (1 - (wide)p[2]) * g * g;
     *w -= p[0] / (1 - powl(p[1], step)) * *a / (sqrtl(*b / (1 - powl(p[2], step))) + p[3]);
