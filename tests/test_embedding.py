@@ -279,6 +279,37 @@ def test_training_in_c_reaches_the_bits_of_python(tmp_path):
     assert "expected IDX files" in broken.stderr
 
 
+def test_what_python_saved_trains_on_in_c(digits, tmp_path):
+    """The same steps on the loaded model, in C and in Python, end with the same bits."""
+    model, files, _ = digits
+    (x, y), _ = pynn.datasets.digits()
+    x[:640].tofile(tmp_path / "x.f32")
+    y[:640].tofile(tmp_path / "y.i64")
+    (tmp_path / "on.c").write_text(
+        "#include <pynn.h>\n#include <stdio.h>\nstatic float x[640 * 784];\nstatic int64_t y[640];\n"
+        "int main(int argc, char **argv) {\n  pynn_context *context;\n  pynn_model *model;\n  pynn_trainer *trainer;\n"
+        "  pynn_trainer_options how;\n  pynn_step step;\n"
+        "  if (argc < 3 || pynn_context_new(&context, NULL) || pynn_load(&model, context, argv[1], NULL)) return 1;\n"
+        '  FILE *xs = fopen("x.f32", "rb"), *ys = fopen("y.i64", "rb");\n'
+        "  if (!xs || !ys || !fread(x, sizeof x, 1, xs) || !fread(y, sizeof y, 1, ys)) return 2;\n"
+        "  fclose(xs), fclose(ys);\n  pynn_trainer_options_init(&how, model);\n"
+        '  if (pynn_spec_named(&how.optimizer, PYNN_OPTIMIZER, "adam")) return 3;\n'
+        "  if (pynn_trainer_new(&trainer, model, &how, NULL)) return 4;\n"
+        "  const pynn_data data = {pynn_matrix(x, PYNN_FLOAT32, 640, 784), pynn_matrix(y, PYNN_INT64, 640, 1), {0}};\n"
+        "  if (pynn_train_batches(trainer, &data, NULL, 0, 640, 32, 0, NULL, &step, NULL)) return 5;\n"
+        "  if (pynn_save(model, argv[2], NULL, 0, NULL)) return 6;\n"
+        "  pynn_trainer_free(trainer), pynn_model_free(model), pynn_context_free(context);\n  return 0;\n}\n"
+    )
+    libraries = [f"-L{pynn.get_library_dir()}", "-lpynn", "-lm", "-pthread"]
+    run(["cc", "-std=c11", *STRICT, f"-I{pynn.get_include()}", "on.c", "-o", "on", *libraries], tmp_path)
+    run(["./on", str(files / "digits.safetensors"), "c.safetensors"], tmp_path)
+    on = pynn.load(files / "digits.safetensors")
+    on.compile(loss="softmax_cross_entropy", optimizer="adam")
+    on.fit(x[:640], y[:640], batch_size=32, shuffle=False)
+    assert np.array_equal(pynn.load(tmp_path / "c.safetensors").parameters, on.parameters)
+    assert not np.array_equal(on.parameters, model.parameters)
+
+
 def test_the_cpp_wrapper(tmp_path):
     if shutil.which("c++") is None:
         pytest.skip("no C++ compiler")
@@ -334,6 +365,13 @@ def test_learning_on_a_device(tmp_path):
 
 
 # ---- the header
+
+
+def test_every_declaration_of_the_header_says_what_it_does():
+    lines = (ROOT / "csrc/include/pynn.h").read_text().splitlines()
+    functions = [i for i, line in enumerate(lines) if line.startswith("PYNN_API")]
+    assert len(functions) > 80
+    assert not [lines[i] for i in functions if not lines[i - 1].rstrip().endswith("*/")]
 
 
 @pytest.mark.parametrize(

@@ -224,3 +224,48 @@ def test_a_model_with_nan_or_without_shape_is_refused(tmp_path):
     with pytest.raises(pynn.NotReadyError):
         pynn.Sequential([pynn.Dense(3)]).export_c(tmp_path / "net.h")
     assert not list(tmp_path.iterdir())
+
+
+def test_every_kind_of_layer_gives_the_bits_of_the_kernels(tmp_path):
+    """Normalization, categories, residual blocks, batch and layer normalization, noise, targets in their own units."""
+    rng = np.random.default_rng(0)
+    x = np.hstack([rng.normal(5, 3, (400, 3)), rng.integers(0, 4, (400, 2))]).astype(np.float32)
+    y = np.c_[x[:, 0] * 10 + x[:, 3], x[:, 1] - 100].astype(np.float32)
+    model = pynn.Sequential(
+        [
+            pynn.Normalization(columns=(0, 1, 2), clip=2.0),
+            pynn.Categorical(columns=(3, 4), dimension=3),
+            pynn.Dense(12),
+            pynn.BatchNormalization(),
+            pynn.Activation("gelu"),
+            pynn.Residual([pynn.LayerNormalization(), pynn.Dense(12, activation="tanh"), pynn.Dropout(0.1)]),
+            pynn.GaussianNoise(0.01),
+            pynn.Residual([pynn.Dense(7, activation="relu"), pynn.Dense(12)]),
+            pynn.Dense(2),
+        ],
+        seed=1,
+    )
+    model.compile(loss="mse", optimizer="adam", target_scaling="standard")
+    model.fit(x, y, epochs=3, batch_size=32)
+    x[0, 3], x[1, 4], x[2, 0] = 9, np.nan, 1e6  # unknown codes, and beyond the clip
+    exported = model.export_c(tmp_path / "net.h", calibration=x)
+    found = predictions(tmp_path, x, 2, flags=["-DNET_FMA=0"])
+    expected = model.predict(x)
+    assert np.allclose(found, expected, rtol=1e-5, atol=1e-4)
+    assert exported.max_error < 1e-3
+    if _core.Context().cpu != "baseline":
+        fused = predictions(tmp_path, x, 2, flags=["-march=native", "-DNET_FMA=1"])
+        assert np.array_equal(fused, expected)
+
+
+def test_one_hot_codes(tmp_path):
+    model = network([pynn.Categorical(columns=(1,), sizes=(3,)), pynn.Dense(2)], 3)
+    x = np.array([[0.5, 0, 1], [0.5, 2, 1], [0.5, 3, 1], [0.5, -1, 1], [0.5, 1.5, 1]], np.float32)
+    model.export_c(tmp_path / "net.h")
+    assert np.array_equal(predictions(tmp_path, x, 2, flags=["-DNET_FMA=0"]), on("baseline", model, x))
+
+
+def test_a_normalization_without_data_is_refused(tmp_path):
+    model = network([pynn.Normalization(), pynn.Dense(2)], 3)
+    with pytest.raises(pynn.NotReadyError, match="adapted to data"):
+        model.export_c(tmp_path / "net.h")
