@@ -10,7 +10,10 @@
  *   - Nothing prints, aborts or exits. There is no global state.
  *   - Options structs start with their size; fill them with the matching `_init` function, then change fields.
  *   - Matrices are row-major. A "real" is float or double, as the model's dtype says.
- *   - Thread-safety is said at each declaration. "Caller owns" means that the library keeps no pointer to it.
+ *   - "Caller owns" means that the library keeps no pointer to it. Pointers that functions return belong to the object
+ *     they were asked of, and live as long.
+ *   - Thread-safety, where a declaration says no more: functions that take no object may be called from anywhere; those
+ *     that take their object const, from any thread while none changes it; the others, from one thread at a time.
  *   - Subnormal numbers are treated as zero inside calls (FTZ|DAZ on the threads that compute); the caller's
  *     floating-point state is as before when a call returns.
  */
@@ -194,7 +197,9 @@ PYNN_API void pynn_context_options_init(pynn_context_options *options);
  * Thread-safety: any thread may compute with a context; the threads are lent to one caller at a time, others
  * compute alone. After fork() the child may go on using it. */
 PYNN_API pynn_status pynn_context_new(pynn_context **out, const pynn_context_options *options);
+/* Ends the threads and releases the memory; nothing that was made in the context may be alive. NULL is legal. */
 PYNN_API void pynn_context_free(pynn_context *context);
+/* Threads that compute, the caller's among them, >= 1; 1 in a library built without threads. */
 PYNN_API int32_t pynn_context_threads(const pynn_context *context);
 /* From now on `threads` threads, 0: one for each processor. Waits for a job at hand. INVALID_ARGUMENT when negative. */
 PYNN_API pynn_status pynn_context_set_threads(pynn_context *context, int32_t threads);
@@ -309,6 +314,7 @@ typedef struct pynn_plateau {
   double best;              /* what it remembers: zero at first */
   int64_t waited, cooling, n_values;
 } pynn_plateau;
+/* The defaults above, with nothing remembered. Never fails. */
 PYNN_API void pynn_plateau_init(pynn_plateau *plateau);
 /* The rate to go on with, given the value of the epoch that ended and the rate at hand. */
 PYNN_API double pynn_plateau_next(pynn_plateau *plateau, double value, double learning_rate);
@@ -356,24 +362,32 @@ typedef struct pynn_model_options {
   uint64_t seed;    /* of the initial parameters, and default of a trainer's random streams */
 } pynn_model_options;
 
+/* float32, seed 0; `inputs` is 0 and has to be set. Never fails. */
 PYNN_API void pynn_model_options_init(pynn_model_options *options);
 
 /* Allocates the parameters and fills them by the layers' initializers. `layers` is copied. The context must outlive
  * the model. Fails with OUT_OF_MEMORY, INVALID_ARGUMENT, TOO_LARGE; `error` (may be NULL) names the layer. */
 PYNN_API pynn_status pynn_model_new(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
                                     const pynn_layer *layers, int32_t n_layers, pynn_error *error);
+/* Releases the model; its workspaces and trainers are freed before. NULL is legal. */
 PYNN_API void pynn_model_free(pynn_model *model);
 
+/* Columns of X, as the options said. */
 PYNN_API int64_t pynn_model_inputs(const pynn_model *model);
+/* Columns of predictions: units of the last layer that has some. */
 PYNN_API int64_t pynn_model_outputs(const pynn_model *model);
+/* PYNN_FLOAT32 or PYNN_FLOAT64: of parameters, predictions and computation. */
 PYNN_API pynn_dtype pynn_model_dtype(const pynn_model *model);
+/* The seed it was made with. */
 PYNN_API uint64_t pynn_model_seed(const pynn_model *model);
+/* Number of layers, those without parameters included. */
 PYNN_API int32_t pynn_model_n_layers(const pynn_model *model);
 /* Layer as given, NULL when there is none. Valid as long as the model. */
 PYNN_API const pynn_layer *pynn_model_layer(const pynn_model *model, int32_t index);
 
 /* Number of reals in the parameter vector, and the vector. The caller may write it while nothing computes. */
 PYNN_API int64_t pynn_model_n_parameters(const pynn_model *model);
+/* The vector: n_parameters reals, aligned to 64 bytes. Written between calls, it is measured anew by the next one. */
 PYNN_API void *pynn_model_parameters(pynn_model *model);
 
 /* A named part of the parameter vector: a rows x columns matrix (a bias has one row), row-major, at `offset` reals. */
@@ -384,6 +398,7 @@ typedef struct pynn_tensor {
   int64_t rows;
   int64_t columns;
 } pynn_tensor;
+/* Number of named parts. */
 PYNN_API int32_t pynn_model_n_tensors(const pynn_model *model);
 /* INVALID_ARGUMENT when there is no such tensor. */
 PYNN_API pynn_status pynn_model_tensor(const pynn_model *model, int32_t index, pynn_tensor *out);
@@ -428,7 +443,9 @@ PYNN_API const char *pynn_model_custom_loss_name(const pynn_model *model);
 typedef struct pynn_workspace pynn_workspace;
 #define PYNN_PREDICT_ROWS 128
 
+/* Allocates a workspace for a model, which must outlive it. OUT_OF_MEMORY, INVALID_ARGUMENT. Thread-safe. */
 PYNN_API pynn_status pynn_workspace_new(pynn_workspace **out, const pynn_model *model);
+/* Releases the workspace. NULL is legal. */
 PYNN_API void pynn_workspace_free(pynn_workspace *workspace);
 
 /* Predictions for every row of x (rows x inputs) into out (rows x outputs reals, contiguous, caller owns).
@@ -491,12 +508,15 @@ typedef struct pynn_trainer_options {
   pynn_guard guard;    /* pynn_guard_init */
 } pynn_trainer_options;
 
+/* Plain SGD, batches of 32 rows, no clipping, the default guard; the seed of `model`, 0 when that is NULL. Never fails.
+ */
 PYNN_API void pynn_trainer_options_init(pynn_trainer_options *options, const pynn_model *model);
 
 /* Allocates gradients, optimizer state and scratch for batches of up to batch_size rows. The model must have a loss
  * and outlive the trainer. OUT_OF_MEMORY, INVALID_ARGUMENT, TOO_LARGE. */
 PYNN_API pynn_status pynn_trainer_new(pynn_trainer **out, pynn_model *model, const pynn_trainer_options *options,
                                       pynn_error *error);
+/* Releases the trainer; the model keeps its parameters. NULL is legal. */
 PYNN_API void pynn_trainer_free(pynn_trainer *trainer);
 
 /* Another guard from now on. What the old one had learned (good states, usual losses and norms, counts) is forgotten;
@@ -566,15 +586,20 @@ PYNN_API pynn_status pynn_trainer_set_schedule(pynn_trainer *trainer, const pynn
 /* 1 at first; rollbacks multiply it by their backoff. Finite and > 0, else INVALID_ARGUMENT. Without a schedule it
  * does nothing. */
 PYNN_API double pynn_trainer_rate_factor(const pynn_trainer *trainer);
+/* Sets that factor: finite and > 0, else INVALID_ARGUMENT. */
 PYNN_API pynn_status pynn_trainer_set_rate_factor(pynn_trainer *trainer, double factor);
 /* Steps applied so far; with the parameters and the state vectors this is all that a trainer remembers. Dropout draws
  * depend on (seed, steps) alone. */
 PYNN_API int64_t pynn_trainer_steps(const pynn_trainer *trainer);
+/* Sets that number, of a run that is resumed: >= 0, else INVALID_ARGUMENT. */
 PYNN_API pynn_status pynn_trainer_set_steps(pynn_trainer *trainer, int64_t steps);
 /* The last step's gradient (n_parameters reals), and state vector i of the optimizer (n_parameters reals; Adam has
  * two), NULL when there is none. The caller may read and, between steps, write them. */
 PYNN_API void *pynn_trainer_gradient(pynn_trainer *trainer);
+/* Number of state vectors of the optimizer: 0 for plain SGD, 2 for Adam. */
 PYNN_API int32_t pynn_trainer_n_slots(const pynn_trainer *trainer);
+/* State vector `index` (n_parameters reals), NULL when there is none. Written between calls, it is measured anew by
+ * the next one. */
 PYNN_API void *pynn_trainer_slot(pynn_trainer *trainer, int32_t index);
 
 /* The average of the parameters over a run: after the steps start, start + every, ... it takes the new parameters in,
@@ -586,6 +611,7 @@ typedef struct pynn_average {
   int64_t start; /* steps applied before the first; 0 */
   int64_t every; /* 1 */
 } pynn_average;
+/* The defaults above. Never fails. */
 PYNN_API void pynn_average_init(pynn_average *average);
 /* Averages from now on, starting anew; NULL ends it. Takes n_parameters doubles, twice more under ROLLBACK, which
  * restores the average too. INVALID_ARGUMENT, OUT_OF_MEMORY: what was goes on. */
@@ -594,6 +620,7 @@ PYNN_API pynn_status pynn_trainer_set_average(pynn_trainer *trainer, const pynn_
 PYNN_API double *pynn_trainer_average(pynn_trainer *trainer);
 /* Parameters taken in so far. */
 PYNN_API int64_t pynn_trainer_n_averaged(const pynn_trainer *trainer);
+/* Sets that number, of a run that is resumed: >= 0, else INVALID_ARGUMENT. */
 PYNN_API pynn_status pynn_trainer_set_n_averaged(pynn_trainer *trainer, int64_t n);
 /* Parameters <- average. INVALID_ARGUMENT when nothing was averaged. */
 PYNN_API pynn_status pynn_trainer_use_average(pynn_trainer *trainer);
@@ -613,6 +640,7 @@ typedef struct pynn_layer_health {
   double gradient_max;   /* largest |dL/dparameter| */
   double gradient_norm;  /* Euclidean norm of the layer's parameter gradient */
 } pynn_layer_health;
+/* What the last step saw in `layer`; INVALID_ARGUMENT when there is no such layer. */
 PYNN_API pynn_status pynn_trainer_health(const pynn_trainer *trainer, int32_t layer, pynn_layer_health *out);
 
 /* More about one layer, from the last step that took statistics (pynn_guard.check_every) and was applied. Y are the
@@ -641,6 +669,7 @@ typedef struct pynn_losses {
   double best;    /* lowest median of a window */
   double nothing; /* of knowing nothing, all logits 0, on a sample of the same batches */
 } pynn_losses;
+/* What the trainer knows of its losses. Never fails. */
 PYNN_API void pynn_trainer_losses(const pynn_trainer *trainer, pynn_losses *out);
 
 /* An epoch begins: units are dead anew until they are seen alive. */
@@ -712,9 +741,9 @@ typedef struct pynn_event {
   double new_learning_rate; /* after */
 } pynn_event;
 
+#define PYNN_EVENTS 256
 /* Moves up to `capacity` of the oldest events to `out` and returns how many. The ledger holds PYNN_EVENTS of them; a
  * newer one then pushes the oldest out, and `dropped` (may be NULL) receives how many since the last call that was. */
-#define PYNN_EVENTS 256
 PYNN_API int64_t pynn_trainer_events(pynn_trainer *trainer, pynn_event *out, int64_t capacity, int64_t *dropped);
 
 #define PYNN_BLAME_CELLS 20
@@ -798,6 +827,7 @@ PYNN_API pynn_status pynn_checkpoint_load(pynn_checkpoint **out, const pynn_cont
 /* The same from `size` bytes of memory. */
 PYNN_API pynn_status pynn_checkpoint_load_memory(pynn_checkpoint **out, const pynn_context *context, const void *bytes,
                                                  size_t size, pynn_error *error);
+/* Releases the checkpoint. NULL is legal. */
 PYNN_API void pynn_checkpoint_free(pynn_checkpoint *checkpoint);
 
 /* Puts the trainer and its model where the checkpoint was taken. Their layers, dtype, seed, loss, optimizer (its
@@ -816,6 +846,7 @@ PYNN_API const char *pynn_checkpoint_entry(const pynn_checkpoint *checkpoint, co
 PYNN_API pynn_status pynn_checkpoint_vector(const pynn_checkpoint *checkpoint, const char *name, pynn_vector *out);
 /* The same by number, in the order of the names, the library's own ("pynn.") among them. */
 PYNN_API int32_t pynn_checkpoint_n_vectors(const pynn_checkpoint *checkpoint);
+/* Vector by index; INVALID_ARGUMENT when there is none. */
 PYNN_API pynn_status pynn_checkpoint_vector_at(const pynn_checkpoint *checkpoint, int32_t index, pynn_vector *out);
 
 /* To write while steps go on: take a copy between two steps, then write it from another thread. _new takes the memory
@@ -823,7 +854,9 @@ PYNN_API pynn_status pynn_checkpoint_vector_at(const pynn_checkpoint *checkpoint
  * INVALID_ARGUMENT for a trainer whose state has another size. _write fails as pynn_checkpoint_save does; one thread at
  * a time with _take. */
 PYNN_API pynn_status pynn_checkpoint_new(pynn_checkpoint **out, const pynn_trainer *trainer, pynn_error *error);
+/* Replaces the copy by one of the trainer's state now, without allocating; INVALID_ARGUMENT as above. */
 PYNN_API pynn_status pynn_checkpoint_take(pynn_checkpoint *checkpoint, const pynn_trainer *trainer, pynn_error *error);
+/* Writes the copy to `path` (UTF-8), as pynn_checkpoint_save does. */
 PYNN_API pynn_status pynn_checkpoint_write(const pynn_checkpoint *checkpoint, const char *path,
                                            const pynn_metadata *entries, int32_t n_entries, const pynn_vector *vectors,
                                            int32_t n_vectors, pynn_error *error);
@@ -842,6 +875,7 @@ PYNN_API void pynn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *ou
  * given z and y = f(z). The kernels that layers use, one thread, for tests and tools. */
 PYNN_API pynn_status pynn_activation_forward(const pynn_context *context, pynn_dtype dtype, const pynn_spec *spec,
                                              int64_t rows, int64_t columns, void *z);
+/* The derivative, likewise: z, y and delta are rows x columns reals; delta is changed in place. */
 PYNN_API pynn_status pynn_activation_backward(const pynn_context *context, pynn_dtype dtype, const pynn_spec *spec,
                                               int64_t rows, int64_t columns, const void *z, const void *y, void *delta);
 
