@@ -18,7 +18,10 @@ _HOME = {
     ],
     "health": ["Finding", "Guard", "Report"],
     "history": ["History", "StepResult"],
-    "layers": ["Dense", "Dropout"],
+    "layers": [
+        "Activation", "Add", "BatchNormalization", "Categorical", "Dense", "Dropout", "GaussianNoise",
+        "LayerNormalization", "Normalization", "Residual",
+    ],
     "metrics": ["Metric"],
     "lbfgs": ["LBFGS"],
     "model": ["Sequential", "load"],

@@ -173,10 +173,34 @@ from .history import (
     StepResult as StepResult,
 )
 from .layers import (
+    Activation as Activation,
+)
+from .layers import (
+    Add as Add,
+)
+from .layers import (
+    BatchNormalization as BatchNormalization,
+)
+from .layers import (
+    Categorical as Categorical,
+)
+from .layers import (
     Dense as Dense,
 )
 from .layers import (
     Dropout as Dropout,
+)
+from .layers import (
+    GaussianNoise as GaussianNoise,
+)
+from .layers import (
+    LayerNormalization as LayerNormalization,
+)
+from .layers import (
+    Normalization as Normalization,
+)
+from .layers import (
+    Residual as Residual,
 )
 from .lbfgs import (
     LBFGS as LBFGS,

@@ -4,6 +4,7 @@
 A method takes views of its arguments, calls C without the GIL, checks the status and returns. Arrays come and go by the
 buffer protocol; anything that exports a buffer will do. Decisions and kind messages live above, in Python.
 """
+import sys
 from _thread import allocate_lock
 
 cimport cython
@@ -35,6 +36,7 @@ _EXCEPTIONS = {
     PYNN_ERROR_UNSUPPORTED: errors.UnsupportedError,
     PYNN_ERROR_THREAD: errors.ThreadError,
     PYNN_ERROR_CALLBACK: errors.CallbackError,
+    PYNN_ERROR_NOT_READY: errors.NotReadyError,
 }
 
 
@@ -449,7 +451,7 @@ cdef class Model:
         self.turn, self.exclusive = allocate_lock(), allocate_lock()
 
     def __init__(self, Context context not None, int64_t inputs, list layers not None, str dtype="float32",
-                 uint64_t seed=0):
+                 uint64_t seed=0, bint target_scaling=False):
         cdef pynn_model_options options
         cdef pynn_error error
         cdef pynn_status status
@@ -462,11 +464,13 @@ cdef class Model:
         c_layers = <pynn_layer *>calloc(n + 1, sizeof(pynn_layer))
         if c_layers == NULL:
             raise MemoryError
+        lists = []  # what the layers point to
         try:
             for i in range(n):
-                read_layer(&c_layers[i], layers[i])
+                read_layer(&c_layers[i], layers[i], lists)
             pynn_model_options_init(&options)
             options.inputs, options.dtype, options.seed = inputs, <pynn_dtype><int>_DTYPES[dtype], seed
+            options.target_scaling = target_scaling
             error.status = PYNN_OK
             with nogil:
                 status = pynn_model_new(&self.c, context.c, &options, c_layers, n, &error)
@@ -537,8 +541,43 @@ cdef class Model:
         found = []
         for i in range(pynn_model_n_tensors(self.c)):
             check(pynn_model_tensor(self.c, i, &t))
-            found.append((text(t.name), t.layer, t.offset, t.rows, t.columns))
+            if t.trainable:
+                found.append((text(t.name), t.layer, t.offset, t.rows, t.columns))
         return found
+
+    @property
+    def state(self):
+        """What the model has beside its parameters and no gradient changes, float64."""
+        return vector(self, pynn_model_state(self.c), pynn_model_n_state(self.c), PYNN_FLOAT64)
+
+    @property
+    def states(self):
+        """Parts of the state, as `tensors`; those of the targets have layer -1."""
+        cdef pynn_tensor t
+        found = []
+        for i in range(pynn_model_n_tensors(self.c)):
+            check(pynn_model_tensor(self.c, i, &t))
+            if not t.trainable:
+                found.append((text(t.name), t.layer, t.offset, t.rows, t.columns))
+        return found
+
+    @property
+    def target_scaling(self):
+        return bool(pynn_model_target_scaling(self.c))
+
+    def adapt(self, int32_t layer, Summary summary not None, int64_t first=0):
+        """Set a normalization from a summary of its inputs' columns `first` ..."""
+        cdef pynn_error error
+        error.status = PYNN_OK
+        with self.exclusive:
+            check(pynn_normalization_adapt(self.c, layer, summary.c, first, &error), &error)
+
+    def adapt_targets(self, Summary summary not None, bint minmax):
+        """Set the scaling of targets from a summary of them."""
+        cdef pynn_error error
+        error.status = PYNN_OK
+        with self.exclusive:
+            check(pynn_target_adapt(self.c, summary.c, minmax, &error), &error)
 
     @property
     def layers(self):
@@ -666,13 +705,63 @@ def load(Context context not None, bytes path not None):
     return model
 
 
-cdef int read_layer(pynn_layer *out, dict layer) except -1:
+cdef class Summary:
+    """What columns hold, from one pass over any number of parts; `held` numbers of each are held for quartiles."""
+    cdef pynn_summary *c
+    cdef Context context
+    cdef object turn
+
+    def __init__(self, Context context not None, int64_t columns, int64_t held=0):
+        cdef pynn_error error
+        if self.c != NULL:
+            raise errors.ArgumentValueError("expected a new Summary; received one that was initialised before")
+        self.turn = allocate_lock()
+        error.status = PYNN_OK
+        check(pynn_summary_new(&self.c, context.c, columns, held, &error), &error)
+        self.context = context
+
+    def __dealloc__(self):
+        pynn_summary_free(self.c)
+
+    def add(self, x):
+        """More rows."""
+        cdef View vx = view(x, "X")
+        cdef pynn_error error
+        cdef pynn_status status
+        error.status = PYNN_OK
+        with self.turn, nogil:
+            status = pynn_summary_add(self.c, &vx.array, &error)
+        check(status, &error)
+
+    def column(self, int64_t index):
+        """The fields of pynn_column."""
+        cdef pynn_column c
+        with self.turn:
+            check(pynn_summary_column(self.c, index, &c))
+        return {"rows": c.rows, "count": c.count, "missing": c.missing, "infinite": c.infinite,
+                "first_missing": c.first_missing, "first_infinite": c.first_infinite, "mean": c.mean, "std": c.std,
+                "minimum": c.minimum, "maximum": c.maximum,
+                "quartiles": (c.quartiles[0], c.quartiles[1], c.quartiles[2])}
+
+
+cdef const int64_t *read_list(object numbers, list kept) except? NULL:
+    """The numbers as an array that lives as long as `kept`."""
+    cdef bytes memory = b"".join((<object>number).to_bytes(8, sys.byteorder, signed=True) for number in numbers)
+    kept.append(memory)
+    return <const int64_t *><const char *>memory
+
+
+cdef int read_layer(pynn_layer *out, dict layer, list kept) except -1:
     cdef const pynn_spec *choice
     cdef pynn_spec spec
     check(pynn_layer_named(out, (<str>layer["kind"][0]).encode()))
     read_spec(&out.kind, PYNN_LAYER, layer["kind"])
     for name, value in layer.items():
-        if name != "kind":
+        if name == "columns":
+            out.columns, out.n_columns = read_list(value, kept), len(value)
+        elif name == "sizes":
+            out.sizes = read_list(value, kept)
+        elif name != "kind":
             choice = pynn_layer_choice(out, (<str>name).encode())
             if choice == NULL:
                 raise errors.UnknownNameError(f"expected choices of {layer['kind'][0]!r}; received {name!r}")
@@ -691,6 +780,10 @@ cdef dict write_layer(const pynn_layer *layer):
         if choice != NULL:
             found[text(name)] = write_spec(choice)
         i += 1
+    if layer.n_columns:
+        found["columns"] = tuple(layer.columns[j] for j in range(layer.n_columns))
+        if layer.sizes != NULL:
+            found["sizes"] = tuple(layer.sizes[j] for j in range(layer.n_columns))
     return found
 
 

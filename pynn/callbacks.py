@@ -203,15 +203,13 @@ class EarlyStopping(Monitor):
 
 def weights(model: Sequential) -> State:
     """Copies of what training changes in a model."""
-    state = getattr(model.core, "state", None)  # of normalizations
-    return {"parameters": model.parameters.copy()} | ({} if state is None else {"state": np.array(state)})
+    return {"parameters": model.parameters.copy(), "state": np.array(model.core.state)}
 
 
 def restore(model: Sequential, kept: State) -> None:
     """Back to what `weights` gave."""
     model.parameters[...] = kept["parameters"]
-    if "state" in kept:
-        np.asarray(getattr(model.core, "state", None))[...] = kept["state"]
+    np.asarray(model.core.state)[...] = kept["state"]
 
 
 class ModelCheckpoint(Monitor):

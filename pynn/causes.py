@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, arrays
+from . import _core, arrays, runtime
 from .errors import NumericalError, PynnError
 from .health import Finding, Report, bad_cells, listed, operation, told
 
@@ -45,7 +45,7 @@ def explain(
     blame = trainer.blame(data["X"], data["y"], data["sample_weight"], order, first, count)
     name = {"input": "X", "target": "y", "sample_weight": "sample_weight"}.get(blame["operation"] if blame else "")
     if name:
-        cells = arrays.find_nonfinite(data[name])
+        cells = model.refused(name, data[name])
         if len(cells):
             return bad_cells(name, data[name], cells, rows)
     fault = _diverged(model, error) if blame is None else _blamed(model, blame, rows)
@@ -125,7 +125,7 @@ class Setup:
     def trainer(self, dtype: str | None = None, **guard: Any) -> tuple[np.ndarray, _core.Trainer]:
         """The parameters of a copy of the model, and a trainer at work on it."""
         core, model = self.model.core, self.model
-        copy = _core.Model(core.context, core.inputs, core.layers, dtype or core.dtype, core.seed)
+        copy = runtime.twin(core, dtype)
         model.loss.apply(copy)
         parameters = np.asarray(copy.parameters)
         parameters[...] = self.parameters
@@ -159,7 +159,7 @@ def initial(model: Sequential) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]
 
 
 def _drawn(core: _core.Model, layers: list[Any]) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
-    copy = _core.Model(core.context, core.inputs, layers, core.dtype, core.seed)
+    copy = _core.Model(core.context, core.inputs, layers, core.dtype, core.seed, core.target_scaling)
     parameters = np.asarray(copy.parameters)
     kernels = [
         (layer, parameters[offset : offset + rows * columns].reshape(rows, columns))

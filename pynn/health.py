@@ -184,7 +184,7 @@ class Report:
 
 SCALE = "Scale X, lower the learning rate, or start from smaller weights."
 SLOWER = "Lower the learning rate, or set global_clipnorm in the optimizer."
-FILL_IN = "Leave these rows out, or fill the cells in (with the column's mean, for instance)."
+FILL_IN = "Leave these rows out, or fill the cells in: pynn.Normalization(missing='mean') as the first layer does."
 NOT_FINITE = "Put finite numbers in, or build the model anew."
 
 
@@ -372,7 +372,7 @@ def bad_prediction(error: NumericalError, first: int, data: str | None = None) -
     spoken, row = operation(error.operation), None if error.row is None else error.row + first
     message = spoken.message.format(layer=error.layer, value=f"{error.value:.3g}")
     remedy = spoken.remedy
-    if error.operation in ("gemm", "bias", "activation", "loss"):
+    if error.operation in ("gemm", "bias", "activation", "forward", "loss"):
         remedy = "Scale this row like those the model was trained on, or predict in float64."
     evidence = {"operation": error.operation, "value": error.value} | ({"data": data} if data else {})
     rows, columns = ([] if at is None else [int(at)] for at in (row, error.column))

@@ -20,6 +20,7 @@ cdef extern from "pynn.h" nogil:
         PYNN_ERROR_UNSUPPORTED
         PYNN_ERROR_THREAD
         PYNN_ERROR_CALLBACK
+        PYNN_ERROR_NOT_READY
 
     const char *pynn_strerror(pynn_status status)
 
@@ -174,6 +175,9 @@ cdef extern from "pynn.h" nogil:
         pynn_spec bias_regularizer
         pynn_spec kernel_constraint
         pynn_spec bias_constraint
+        const int64_t *columns
+        const int64_t *sizes
+        int64_t n_columns
 
     pynn_status pynn_layer_named(pynn_layer *out, const char *kind)
     const char *pynn_layer_choice_name(int32_t index)
@@ -190,6 +194,7 @@ cdef extern from "pynn.h" nogil:
         int64_t inputs
         pynn_dtype dtype
         uint64_t seed
+        int target_scaling
 
     void pynn_model_options_init(pynn_model_options *options)
     pynn_status pynn_model_new(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
@@ -210,7 +215,11 @@ cdef extern from "pynn.h" nogil:
         int64_t offset
         int64_t rows
         int64_t columns
+        int trainable
 
+    int64_t pynn_model_n_state(const pynn_model *model)
+    double *pynn_model_state(pynn_model *model)
+    int pynn_model_target_scaling(const pynn_model *model)
     int32_t pynn_model_n_tensors(const pynn_model *model)
     pynn_status pynn_model_tensor(const pynn_model *model, int32_t index, pynn_tensor *out)
     pynn_status pynn_model_set_loss(pynn_model *model, const pynn_spec *loss)
@@ -230,6 +239,33 @@ cdef extern from "pynn.h" nogil:
 
     pynn_status pynn_model_set_custom_loss(pynn_model *model, const pynn_custom_loss *loss)
     const char *pynn_model_custom_loss_name(const pynn_model *model)
+
+    # adaptation to data
+    ctypedef struct pynn_summary:
+        pass
+
+    ctypedef struct pynn_column:
+        int64_t rows
+        int64_t count
+        int64_t missing
+        int64_t infinite
+        int64_t first_missing
+        int64_t first_infinite
+        double mean
+        double std
+        double minimum
+        double maximum
+        double quartiles[3]
+
+    pynn_status pynn_summary_new(pynn_summary **out, const pynn_context *context, int64_t columns, int64_t held,
+                                 pynn_error *error)
+    void pynn_summary_free(pynn_summary *summary)
+    pynn_status pynn_summary_add(pynn_summary *summary, const pynn_array *x, pynn_error *error)
+    int64_t pynn_summary_columns(const pynn_summary *summary)
+    pynn_status pynn_summary_column(const pynn_summary *summary, int64_t column, pynn_column *out)
+    pynn_status pynn_normalization_adapt(pynn_model *model, int32_t layer, const pynn_summary *summary,
+                                         int64_t first, pynn_error *error)
+    pynn_status pynn_target_adapt(pynn_model *model, const pynn_summary *summary, int minmax, pynn_error *error)
 
     # prediction
     ctypedef struct pynn_workspace:

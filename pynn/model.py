@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, arrays, health, lbfgs, losses, optimizers, runtime
+from . import _core, adapt, arrays, health, lbfgs, losses, optimizers, runtime
 from . import callbacks as callbacks_
 from . import checkpoint as checkpoint_
 from . import layers as layers_
 from . import metrics as metrics_
+from .adapt import Parts
 from .data import DataLoader, Schema, is_frame
 from .errors import (
     ArgumentTypeError,
@@ -25,6 +26,7 @@ from .errors import (
     NotReadyError,
     NumericalError,
     ShapeError,
+    UnknownNameError,
 )
 from .history import History, StepResult
 from .progress import progress
@@ -45,7 +47,8 @@ class BoundLayer:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "spec":
             raise AttributeError(name)
-        return getattr(self.spec, name)
+        found = self._model._find(self.index, name)
+        return getattr(self.spec, name) if found is None else found
 
     def __repr__(self) -> str:
         return repr(self.spec)
@@ -68,6 +71,12 @@ class BoundLayer:
     def bias(self, value: Any) -> None:
         self._write("bias", value)
 
+    def adapt(self, x: Any) -> None:
+        """Adapt this normalization alone; see `Sequential.adapt`."""
+        if not isinstance(self.spec, layers_.Normalization):
+            raise ArgumentTypeError(f"expected a pynn.Normalization to adapt; received {self.spec!r}")
+        adapt.adapt(self._model, x, self.index)
+
     def _write(self, name: str, value: Any) -> None:
         view, value = self._model._tensor(self.index, name), np.asarray(value)
         if value.shape != view.shape:
@@ -83,7 +92,8 @@ class Sequential:
     Parameters
     ----------
     layers : iterable of layers
-        `Dense` and `Dropout`. The number of inputs is taken from the data, or given to `build`.
+        `Dense`, `Dropout` and the others of `pynn.layers`. The number of inputs is taken from the data, or given to
+        `build`.
     seed : int in 0 ... 2**64 - 1
         Decides the initial parameters, the order of the rows and the draws of dropout. Same seed, same bits.
     dtype : "float32" or "float64"
@@ -111,16 +121,18 @@ class Sequential:
     """
 
     def __init__(self, layers: Iterable[layers_.Layer], *, seed: int = 0, dtype: Any = "float32") -> None:
-        specs = [layer.spec if isinstance(layer, BoundLayer) else layer for layer in layers]
-        for i, layer in enumerate(specs):
+        given = [layer.spec if isinstance(layer, BoundLayer) else layer for layer in layers]
+        for i, layer in enumerate(given):
             if not isinstance(layer, layers_.Layer):
                 raise ArgumentTypeError(f"expected layers such as pynn.Dense(10); received layers[{i}]={layer!r}")
+        specs = layers_.flatten(given)
         if not any(isinstance(layer, layers_.Dense) for layer in specs):
             raise ArgumentValueError("expected layers with at least one pynn.Dense; received none")
         self.seed = _integer("seed", seed, 0, 2**64 - 1)
         self.dtype = _dtype(dtype)
         self.layers = tuple(BoundLayer(self, i, layer) for i, layer in enumerate(specs))
         self.loss: Any = None
+        self.target_scaling: str | None = None
         self.optimizer: Any = None
         self.metrics: list[metrics_.Metric] = []
         self.history: History | None = None
@@ -138,6 +150,15 @@ class Sequential:
         self._epoch = 0  # that the next fit on arrays begins with
         self._chosen: tuple[Any, Any] = (None, None)  # the optimizer that the last fit began with, and ended with
 
+    def refused(self, name: str, x: np.ndarray) -> np.ndarray:
+        """Cells (row, column) of X, y or sample_weight that are not finite and that no layer takes care of."""
+        cells = arrays.find_nonfinite(x)
+        if name != "X" or not len(cells):
+            return cells
+        specs = [layer.spec for layer in self.layers]
+        taken = {column: layers_.tolerates(specs, column) for column in np.unique(cells[:, 1]).tolist()}
+        return cells[[not taken[column][0 if np.isnan(x[row, column]) else 1] for row, column in cells.tolist()]]
+
     # ---- building
 
     def build(self, inputs: int) -> Sequential:
@@ -147,8 +168,9 @@ class Sequential:
         """
         inputs = _integer("inputs", inputs, 1, 2**62)
         self._core = _core.Model(
-            runtime.context(), inputs, [layer.spec.core for layer in self.layers], self.dtype.name, self.seed
-        )
+            runtime.context(), inputs, [layer.spec.core for layer in self.layers], self.dtype.name, self.seed,
+            self.target_scaling is not None,
+        )  # fmt: skip
         self._forget_training()
         if self.loss is not None:
             self.loss.apply(self._core)
@@ -182,11 +204,21 @@ class Sequential:
         """All parameters as one writable vector: a view, valid as long as anyone holds it."""
         return np.asarray(self.core.parameters)
 
+    def _find(self, layer: int, name: str) -> np.ndarray | None:
+        """A layer's part of the parameters or the state, as a view."""
+        core = self._core
+        for tensors, whole in () if core is None else ((core.tensors, core.parameters), (core.states, core.state)):
+            for part, index, offset, rows, columns in tensors:
+                if index == layer and part == name:
+                    view = np.asarray(whole)[offset : offset + rows * columns]
+                    return view.reshape(rows, columns) if rows > 1 or name == "kernel" else view
+        return None
+
     def _tensor(self, layer: int, name: str) -> np.ndarray:
-        for part, index, offset, rows, columns in self.core.tensors:
-            if index == layer and part == name:
-                view = self.parameters[offset : offset + rows * columns]
-                return view.reshape(rows, columns) if name == "kernel" else view
+        self.core  # noqa: B018
+        found = self._find(layer, name)
+        if found is not None:
+            return found
         raise AttributeError(f"layer {layer}, {self.layers[layer]!r}, has no {name}")
 
     def summary(self) -> None:
@@ -214,7 +246,9 @@ class Sequential:
 
     # ---- training
 
-    def compile(self, loss: Any, optimizer: Any = "adam", metrics: Iterable[Any] = ()) -> None:
+    def compile(
+        self, loss: Any, optimizer: Any = "adam", metrics: Iterable[Any] = (), *, target_scaling: str | None = None
+    ) -> None:
         """Choose what to train for and how. Parameters stay; the optimizer's state and the count of epochs start anew.
 
         Parameters
@@ -225,15 +259,30 @@ class Sequential:
             ``"adam"``, ``pynn.SGD(learning_rate=0.1, momentum=0.9)``, ...
         metrics : iterable of str or Metric
             ``"accuracy"``, ``"mae"``, ``pynn.metrics.TopKAccuracy(k=3)``, ...
+        target_scaling : "standard", "minmax" or None
+            Learn ``(y - shift) / spread`` of each column of y: mean and standard deviation, or minimum and range, of
+            the first data that `fit` gets. The loss is of scaled targets; predictions and metrics are in the units of
+            y, also in a C program that loads the model. For losses of numbers, such as "mse".
         """
         if isinstance(metrics, (str, metrics_.Metric)):
             metrics = [metrics]
         loss, optimizer = losses.get(loss), lbfgs.get(optimizer) or optimizers.get(optimizer)
         chosen = [metrics_.get(metric) for metric in metrics or ()]
         self._check_pairs(loss, chosen)
+        if target_scaling not in (None, "standard", "minmax"):
+            raise UnknownNameError(
+                f"expected target_scaling as 'standard', 'minmax' or None; received target_scaling={target_scaling!r}"
+            )
+        if target_scaling is not None and (loss.row["link"] != "linear" or loss.row["pairs"]):
+            raise ArgumentValueError(
+                f"expected target_scaling with a loss whose predictions are its logits, in the units of y; "
+                f"received loss={loss.name!r}"
+            )
+        if self._core is not None and self._core.target_scaling != (target_scaling is not None):
+            self._core = runtime.twin(self._core, target_scaling=target_scaling is not None)
         if self._core is not None:
             loss.apply(self._core)
-        self.loss, self.optimizer, self.metrics = loss, optimizer, chosen
+        self.loss, self.optimizer, self.metrics, self.target_scaling = loss, optimizer, chosen, target_scaling
         self._forget_training()
 
     def _check_pairs(self, loss: Any, metrics: list[Any]) -> None:
@@ -251,6 +300,48 @@ class Sequential:
                 f"expected no metrics with the loss {loss.name!r}, whose predictions are means and log-variances; "
                 f"received metrics={[metric.name for metric in metrics]}"
             )
+
+    def adapt(self, x: Any) -> None:
+        """Let data decide what layers take from them: normalizations and the sizes of categories.
+
+        All normalizations are adapted anew, each to what the layers below it make of the data; `fit` adapts those
+        that were not. ``model.layers[i].adapt(x)`` adapts one. Parameters stay, unless sizes of categories are
+        learned, which builds the model.
+
+        Parameters
+        ----------
+        x : array-like, memory map, DataLoader or iterable of 2-D arrays
+            One pass in bounded memory for each layer, however many rows there are.
+        """
+        parts = adapt.parts(x)
+        self._learn_sizes(parts)
+        if not self.built:
+            first = next(iter(parts()), None)
+            if first is None:
+                raise ArgumentValueError("expected data with at least one row to adapt to; received none")
+            self.build(arrays.as_matrix(first[0]).shape[1])
+        for layer in self.layers:
+            if isinstance(layer.spec, layers_.Normalization):
+                adapt.adapt(self, x, layer.index)
+
+    def _learn_sizes(self, parts: Parts) -> None:
+        for index, sizes in adapt.learn_sizes(self, parts).items():
+            spec: Any = self.layers[index].spec
+            self.layers[index].spec = replace(spec, sizes=sizes)
+
+    def _adapt_to(self, loader: Any, batches: Batches) -> None:
+        """What waits for data takes them from those of `fit`."""
+        if not adapt.needed(self):
+            return
+        parts = adapt.parts(loader)
+        self._learn_sizes(parts)
+        inputs = batches.inputs
+        if not self.built:
+            self.build(inputs or arrays.as_matrix(next(iter(parts()))[0]).shape[1])
+        whole = getattr(batches, "data", None)
+        adapt.adapt(self, parts if whole is None else whole[0])
+        if self.target_scaling is not None and not adapt.targets_ready(self):
+            adapt.adapt_targets(self, parts() if whole is None else [(None, whole[1])])
 
     @property
     def learning_rate(self) -> float:
@@ -456,9 +547,10 @@ class Sequential:
                 loader = DataLoader(x, y, **(options | {"sample_weight": weights}))
             loader.set_epoch(initial_epoch or self._epoch)
         batches, schema = self._batches(loader, guard), getattr(loader, "schema", None) or self.schema
+        self._adapt_to(loader, batches)
         validation = self._validation(validation_data, batches.inputs, getattr(loader, "class_weight", None), schema)
         if guard.policy != "off" and isinstance(validation, list):
-            require_finite(_named(validation[0]), "validation")
+            require_finite(_named(validation[0]), self, "validation")
         self.schema = schema
         if not self.built and batches.inputs is not None:
             self.build(batches.inputs)
@@ -536,7 +628,7 @@ class Sequential:
             return Loaded(loader, None)
         data = self._check_data(*loader.whole)
         if guard.policy == "raise" and loader.on_bad_rows != "skip":
-            require_finite(_named(data))
+            require_finite(_named(data), self)
         return Loaded(loader, data)
 
     def _validation(self, data: Any, inputs: int | None, class_weight: Any, schema: Schema | None) -> Any:
@@ -698,12 +790,13 @@ class Sequential:
     def to_dict(self) -> dict[str, Any]:
         """Layers, seed, dtype and what `compile` chose, as plain values for JSON."""
         return {
-            "layers": [layer.spec.to_dict() for layer in self.layers],
+            "layers": [layer.to_dict() for layer in layers_.nest(layer.spec for layer in self.layers)],
             "seed": self.seed,
             "dtype": self.dtype.name,
             "loss": self.loss and self.loss.to_dict(),
             "optimizer": self.optimizer and self.optimizer.to_dict(),
             "metrics": [metric.name for metric in self.metrics],
+            "target_scaling": self.target_scaling,
         }
 
     @classmethod
@@ -715,7 +808,10 @@ class Sequential:
         if loss and loss.get("custom"):
             loss = losses.resolve(loss["name"], loss["link"], custom)
         if loss:
-            model.compile(loss, values.get("optimizer") or "adam", values.get("metrics") or ())
+            model.compile(
+                loss, values.get("optimizer") or "adam", values.get("metrics") or (),
+                target_scaling=values.get("target_scaling"),
+            )  # fmt: skip
         return model
 
     def save(self, path: Any) -> None:
@@ -726,12 +822,15 @@ class Sequential:
         self.core.save(_path(path), {"python": json.dumps(self.remembered())})
 
     def remembered(self) -> dict[str, Any]:
-        """What a file keeps of `compile` beside the loss, as plain values."""
+        """What a file keeps beside the layers' numbers and the loss, as plain values."""
+        categories = [(layer.index, layer.spec) for layer in self.layers if isinstance(layer.spec, layers_.Categorical)]
         return {
             "link": getattr(self.loss, "link", None),
             "optimizer": self.optimizer and self.optimizer.to_dict(),
             "metrics": [m.name for m in self.metrics if type(m).__module__ == metrics_.__name__],
             "schema": self.schema and self.schema.to_dict(),
+            "target_scaling": self.target_scaling,
+            "vocabularies": {str(index): spec.vocabularies for index, spec in categories if spec.vocabularies},
         }
 
     def export_c(self, path: Any, **options: Any) -> Exported:
@@ -752,6 +851,7 @@ class Sequential:
             state["loss"] = self.loss
         if self._core is not None:
             state |= {"inputs": self.inputs, "parameters": self.parameters.copy()}
+            state["state"] = np.array(self._core.state)
         if self._trainer is not None:
             slots = [np.array(slot) for slot in self._trainer.slots]
             state |= {"steps": self._trainer.steps, "slots": slots, "capacity": self._capacity}
@@ -765,6 +865,7 @@ class Sequential:
         if "inputs" in state:
             self.build(state["inputs"])
             self.parameters[...] = state["parameters"]
+            np.asarray(self.core.state)[...] = state["state"]
         if "steps" in state:
             trainer = self.trainer(state["capacity"])
             trainer.steps, trainer.rate_factor = state["steps"], state["rate_factor"]
@@ -774,7 +875,8 @@ class Sequential:
         self.schema = state["schema"]
 
     def __repr__(self) -> str:
-        return f"Sequential({list(self.layers)!r}, seed={self.seed}, dtype={self.dtype.name!r})"
+        layers = layers_.nest(layer.spec for layer in self.layers)
+        return f"Sequential({layers!r}, seed={self.seed}, dtype={self.dtype.name!r})"
 
 
 def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
@@ -809,8 +911,12 @@ def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
         loss = losses.resolve(core.custom_loss_name, link, custom)
     try:
         if loss is not None:
-            model.compile(loss, known.get("optimizer") or "adam", known.get("metrics") or ())
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+            scaling = (known.get("target_scaling") or "standard") if core.target_scaling else None
+            model.compile(loss, known.get("optimizer") or "adam", known.get("metrics") or (), target_scaling=scaling)
+        for index, names in (known.get("vocabularies") or {}).items():
+            spec: Any = model.layers[int(index)].spec
+            model.layers[int(index)].spec = replace(spec, vocabularies=names)
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise FileFormatError(f"expected a model that pynn saved; received {os.fspath(path)!r} ({error})") from None
     model._core = core
     if isinstance(loss, losses.Custom):

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from threading import Lock
 
+import numpy as np
+
 from . import _core, blas
 from .errors import ArgumentTypeError, ArgumentValueError, UnsupportedError
 
-__all__ = ["context", "get_num_threads", "provenance", "set_num_threads"]
+__all__ = ["context", "get_num_threads", "provenance", "set_num_threads", "twin"]
 
 _lock = Lock()
 _context: _core.Context | None = None
@@ -80,3 +82,13 @@ def set_num_threads(n: int) -> None:
     if not 1 <= n <= 256:
         raise ArgumentValueError(f"expected n in 1 ... 256; received n={n!r}")
     context().threads = int(n)
+
+
+def twin(core: _core.Model, dtype: str | None = None, *, target_scaling: bool | None = None) -> _core.Model:
+    """A model of the same layers, parameters and state, without a loss."""
+    scales = core.target_scaling if target_scaling is None else target_scaling
+    copy = _core.Model(core.context, core.inputs, core.layers, dtype or core.dtype, core.seed, scales)
+    np.asarray(copy.parameters)[...] = np.asarray(core.parameters)
+    both = min(len(copy.state), len(core.state))  # that of the targets is the last
+    np.asarray(copy.state)[:both] = np.asarray(core.state)[:both]
+    return copy

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import arrays, causes, checkpoint, health, runtime
+from . import causes, checkpoint, health, runtime
 from .callbacks import Callback
 from .errors import ArgumentTypeError, ArgumentValueError, NumericalError, ShapeError, TrainingWarning
 from .health import Finding, Guard, Report
@@ -721,11 +721,11 @@ def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | 
     return StepResult(loss, norm, True, found)
 
 
-def require_finite(data: dict[str, np.ndarray], of: str = "training") -> None:
+def require_finite(data: dict[str, np.ndarray], model: Sequential, of: str = "training") -> None:
     """Refuse data with cells that are NaN or infinite before any step; memory-mapped data are left to the steps."""
     for name, x in data.items():
         if getattr(x, "base", None) is not None and type(x.base).__name__ in ("mmap", "memmap"):
             continue
-        cells = arrays.find_nonfinite(x)
+        cells = model.refused(name, x)
         if len(cells):
             raise health.bad_cells(name, x, cells, data=of)

@@ -29,7 +29,9 @@ def imported(path):
 
 
 def test_only_the_core_knows_the_core():
-    allowed = {"arrays", "model", "runtime", "specs", "__init__", "blas", "cli", "causes", "checkpoint", "schedules"}
+    allowed = {
+        "adapt", "arrays", "model", "runtime", "specs", "__init__", "blas", "cli", "causes", "checkpoint", "schedules"
+    }  # fmt: skip
     paths = {*PACKAGE.glob("*.py"), *PACKAGE.glob("data/*.py")}
     using = {str(path.relative_to(PACKAGE).with_suffix("")) for path in paths if "_core" in imported(path)}
     assert using <= allowed

@@ -66,7 +66,8 @@ PYNN_API const char *pynn_version(void);
   X(PYNN_ERROR_FILE_FORMAT, 10, "the file is no valid pynn model")                                    \
   X(PYNN_ERROR_UNSUPPORTED, 11, "this build, processor or model does not support the request")        \
   X(PYNN_ERROR_THREAD, 12, "a thread could not be started")                                           \
-  X(PYNN_ERROR_CALLBACK, 13, "a function of the caller's failed; nothing was updated")
+  X(PYNN_ERROR_CALLBACK, 13, "a function of the caller's failed; nothing was updated")                \
+  X(PYNN_ERROR_NOT_READY, 14, "something has to be done before")
 
 typedef enum pynn_status {
 #define PYNN_STATUS_ENUM(name, value, text) name = value,
@@ -333,6 +334,9 @@ typedef struct pynn_layer {
   pynn_spec bias_regularizer;
   pynn_spec kernel_constraint; /* on the weights of each unit, after each update */
   pynn_spec bias_constraint;   /* on the bias as one vector */
+  const int64_t *columns; /* categorical: ascending; normalization: those that are its own, NULL: all. Caller owns */
+  const int64_t *sizes;   /* categorical: numbers of codes, one for each column */
+  int64_t n_columns;      /* at most 8192 numbers in the lists of all layers */
 } pynn_layer;
 
 /* A layer of that kind with its default numbers and choices; change `kind` by pynn_spec_set. UNKNOWN_NAME. */
@@ -357,9 +361,10 @@ typedef struct pynn_model pynn_model;
 
 typedef struct pynn_model_options {
   size_t struct_size;
-  int64_t inputs;   /* columns of X, >= 1 */
-  pynn_dtype dtype; /* PYNN_FLOAT32 or PYNN_FLOAT64 */
-  uint64_t seed;    /* of the initial parameters, and default of a trainer's random streams */
+  int64_t inputs;     /* columns of X, >= 1 */
+  pynn_dtype dtype;   /* PYNN_FLOAT32 or PYNN_FLOAT64 */
+  uint64_t seed;      /* of the initial parameters, and default of a trainer's random streams */
+  int target_scaling; /* 1: targets are learned as (t - shift) / spread, see pynn_target_adapt */
 } pynn_model_options;
 
 /* float32, seed 0; `inputs` is 0 and has to be set. Never fails. */
@@ -390,13 +395,22 @@ PYNN_API int64_t pynn_model_n_parameters(const pynn_model *model);
 /* The vector: n_parameters reals, aligned to 64 bytes. Written between calls, it is measured anew by the next one. */
 PYNN_API void *pynn_model_parameters(pynn_model *model);
 
-/* A named part of the parameter vector: a rows x columns matrix (a bias has one row), row-major, at `offset` reals. */
+/* Number of doubles in the state, and the state: what a model has beside its parameters and no gradient changes, shifts
+ * and scales of normalizations and moving moments. The caller may write it while nothing computes. */
+PYNN_API int64_t pynn_model_n_state(const pynn_model *model);
+PYNN_API double *pynn_model_state(pynn_model *model);
+/* Whether the model was made with target_scaling. */
+PYNN_API int pynn_model_target_scaling(const pynn_model *model);
+
+/* A named part of the parameters or of the state: a rows x columns matrix (a bias has one row), row-major, at `offset`.
+ */
 typedef struct pynn_tensor {
-  const char *name; /* "kernel" or "bias"; static */
-  int32_t layer;
+  const char *name; /* "kernel", "bias", "gamma", "moving_mean", ...; static */
+  int32_t layer;    /* -1: of the targets */
   int64_t offset;
   int64_t rows;
   int64_t columns;
+  int trainable; /* 1: of the parameters; 0: of the state */
 } pynn_tensor;
 /* Number of named parts. */
 PYNN_API int32_t pynn_model_n_tensors(const pynn_model *model);
@@ -436,6 +450,39 @@ PYNN_API pynn_status pynn_model_set_custom_loss(pynn_model *model, const pynn_cu
 /* The name of the model's custom loss, NULL when it has none. A file keeps the name and the link: what it was loaded
  * into predicts, and needs pynn_model_set_custom_loss before it evaluates or trains. */
 PYNN_API const char *pynn_model_custom_loss_name(const pynn_model *model);
+
+/* ---------------------------------------------------------------- adaptation to data */
+
+/* What columns hold, from one pass over a matrix in any number of parts. One thread at a time. */
+typedef struct pynn_summary pynn_summary;
+
+/* `held` 0: no quartiles; else so many numbers of each column are held (>= 2), which takes 8 held bytes a column:
+ * quartiles of up to `held` rows are exact; of n rows they have a rank that is wrong by at most
+ * n log2(n / held) / held, and the memory grows by as much for each time that n doubles. */
+PYNN_API pynn_status pynn_summary_new(pynn_summary **out, const pynn_context *context, int64_t columns, int64_t held,
+                                      pynn_error *error);
+PYNN_API void pynn_summary_free(pynn_summary *summary);
+/* More rows. NaN counts as missing; infinities are counted and left out. SHAPE, DTYPE, OUT_OF_MEMORY. */
+PYNN_API pynn_status pynn_summary_add(pynn_summary *summary, const pynn_array *x, pynn_error *error);
+PYNN_API int64_t pynn_summary_columns(const pynn_summary *summary);
+
+typedef struct pynn_column {
+  int64_t rows, count, missing, infinite; /* rows seen; finite numbers, NaN and infinities among them */
+  int64_t first_missing, first_infinite;  /* rows; -1: none */
+  double mean, std, minimum, maximum;     /* of the finite ones; std over all, not n - 1; NaN when there is none */
+  double quartiles[3];                    /* linearly interpolated; NaN without `held` */
+} pynn_column;
+/* INVALID_ARGUMENT when there is no such column. */
+PYNN_API pynn_status pynn_summary_column(const pynn_summary *summary, int64_t column, pynn_column *out);
+
+/* Shift, scale and what replaces missing numbers of a normalization layer, from a summary of the layer's inputs; of
+ * columns `first` ... when it is one of some columns: the last ones come last. NUMERIC, with row and column, for
+ * missing numbers under missing=error and infinities without a clip. Not while anything computes with the model. */
+PYNN_API pynn_status pynn_normalization_adapt(pynn_model *model, int32_t layer, const pynn_summary *summary,
+                                              int64_t first, pynn_error *error);
+/* Shift and spread of the targets of a model made with target_scaling: mean and standard deviation, or minimum and
+ * range. Predictions are in the targets' own units; losses are of scaled targets. */
+PYNN_API pynn_status pynn_target_adapt(pynn_model *model, const pynn_summary *summary, int minmax, pynn_error *error);
 
 /* ---------------------------------------------------------------- prediction */
 

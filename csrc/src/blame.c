@@ -47,26 +47,28 @@ static double largest_finite(const struct replay *r, const void *x, int64_t n) {
 
 int replay_fault(struct replay *r, pynn_operation operation, int32_t layer, const void *x, int64_t rows,
                  int64_t columns, int data_rows) {
-  pynn_blame *out = r->out;
-  if (r->kernels->largest((size_t)(rows * columns), x) <= r->kernels->maximum) return 0;
-  *out = (pynn_blame){.operation = operation, .layer = layer, .tensor_row = -1};
+  pynn_blame *out = r->out, found = {.operation = operation, .layer = layer, .tensor_row = -1};
+  const int input = operation == PYNN_OPERATION_INPUT;
+  const struct kernels *kernels = input ? r->model->input_kernels : r->kernels;
+  if (kernels->largest((size_t)(rows * columns), x) <= kernels->maximum) return 0;
   memset(r->seen, 0, (size_t)r->w->widest);
   for (int64_t i = 0; i < rows; i++) {
     int row_counted = 0;
     for (int64_t j = 0; j < columns; j++) {
-      const double value = number(r->kernels, x, i * columns + j);
-      if (fabs(value) <= r->kernels->maximum) continue;
-      if (!out->n_cells++) {
-        out->value = value;
-        if (!data_rows) out->tensor_row = i;
+      const double value = number(kernels, x, i * columns + j);
+      if (fabs(value) <= kernels->maximum || (input && model_accepts(r->model, j, value))) continue;
+      if (!found.n_cells++) {
+        found.value = value;
+        if (!data_rows) found.tensor_row = i;
       }
-      if (data_rows && !row_counted++ && out->n_rows++ < PYNN_BLAME_CELLS)
-        out->rows[out->n_rows - 1] = r->order ? r->order[r->first + i] : r->first + i;
-      if (!r->seen[j] && out->n_columns++ < PYNN_BLAME_CELLS) out->columns[out->n_columns - 1] = j;
+      if (data_rows && !row_counted++ && found.n_rows++ < PYNN_BLAME_CELLS)
+        found.rows[found.n_rows - 1] = r->order ? r->order[r->first + i] : r->first + i;
+      if (!r->seen[j] && found.n_columns++ < PYNN_BLAME_CELLS) found.columns[found.n_columns - 1] = j;
       r->seen[j] = 1;
     }
   }
-  return 1;
+  if (found.n_cells) *out = found;
+  return found.n_cells > 0;
 }
 
 int replay_operands(struct replay *r, const void *left, int64_t n_left, const void *right, int64_t n_right) {
@@ -97,6 +99,7 @@ static int what_goes_in(struct replay *r, const struct batch *batch) {
     return 1;
   for (int32_t i = 0; i < model->n_tensors; i++) {
     const pynn_tensor *tensor = &model->tensors[i].view;
+    if (!tensor->trainable) continue;
     if (replay_fault(r, PYNN_OPERATION_PARAMETER, tensor->layer, part(r, model->parameters, tensor->offset),
                      tensor->rows, tensor->columns, 0))
       return 1;
@@ -112,6 +115,7 @@ static int what_goes_in(struct replay *r, const struct batch *batch) {
 static int whole_forward(struct replay *r, struct job *job) {
   const struct layer *layer = job->layer;
   layer->kind->forward(job);
+  if (r->w->sums[job->index].activation_max <= r->kernels->maximum) return 0; /* columns that pass may hold anything */
   if (!replay_fault(r, PYNN_OPERATION_FORWARD, job->index, job_values(job), r->rows, layer->units, 1)) return 0;
   return replay_operands(r, job->x, r->rows * layer->inputs,
                          layer->n_parameters ? part(r, r->model->parameters, layer->parameters) : NULL,
@@ -125,7 +129,7 @@ static int whole_backward(struct replay *r, struct job *job) {
   layer->kind->backward(job);
   for (int32_t i = 0; i < r->model->n_tensors; i++) {
     const pynn_tensor *tensor = &r->model->tensors[i].view;
-    if (tensor->layer == job->index &&
+    if (tensor->layer == job->index && tensor->trainable &&
         replay_fault(r, PYNN_OPERATION_GRADIENT, job->index, part(r, r->gradient, tensor->offset), tensor->rows,
                      tensor->columns, 0)) {
       replay_operands(r, job->x, r->rows * layer->inputs, NULL, 0);
@@ -141,6 +145,7 @@ static int forward(struct replay *r) {
   const pynn_model *model = r->model;
   struct job job = {.w = r->w, .rows = r->rows, .training = 1, .step = (uint64_t)r->t->steps};
   r->w->inputs[0] = (struct values){r->w->input, model->inputs, NULL};
+  pass_propose(r->w);
   for (int32_t i = 0; i < model->n_layers; i++) {
     pass_enter(&job, i, r->t->dropout_key);
     const struct layer_kind *kind = job.layer->kind;
@@ -204,6 +209,7 @@ static int backward(struct replay *r) {
     job.below = i == lowest ? NULL : job.delta == r->w->delta[0] ? r->w->delta[1] : r->w->delta[0];
     const struct layer_kind *kind = job.layer->kind;
     if (kind->replay_backward ? kind->replay_backward(r, &job) : whole_backward(r, &job)) return 1;
+    if (job.below && job.layer->begins) pass_join(&job);
     job.delta = job.below;
   }
   return 0;
@@ -238,6 +244,7 @@ static int update(struct replay *r) {
   for (int32_t i = 0; i < model->n_tensors; i++)
     for (int s = -1; s < optimizer->n_slots; s++) {
       const pynn_tensor *tensor = &model->tensors[i].view;
+      if (!tensor->trainable) continue;
       const void *vector = s < 0 ? model->parameters : r->slots[s];
       if (!replay_fault(r, PYNN_OPERATION_UPDATE, tensor->layer,
                         (const char *)vector + (size_t)tensor->offset * r->kernels->size, tensor->rows, tensor->columns,
@@ -266,24 +273,14 @@ static void copy_reals(const struct replay *r, const void *from, int64_t n, void
 static pynn_status prepare(struct replay *r, pynn_dtype dtype, pynn_error *error) {
   const pynn_model *original = r->t->model;
   const pynn_context *context = original->context;
-  pynn_model_options options;
-  pynn_model_options_init(&options);
-  options.inputs = original->inputs;
-  options.dtype = dtype;
-  options.seed = original->seed;
-  pynn_layer *layers = context_allocate(context, (size_t)original->n_layers, sizeof *layers);
-  if (!layers) return PYNN_ERROR_OUT_OF_MEMORY;
-  for (int32_t i = 0; i < original->n_layers; i++) layers[i] = original->layers[i].spec;
-  pynn_status status = model_new_empty(&r->model, context, &options, layers, original->n_layers, error);
-  context_release(context, layers, (size_t)original->n_layers, sizeof *layers);
-  if (!status) status = model_copy_loss(r->model, original);
+  pynn_status status = model_like(&r->model, original, dtype, error);
   if (!status) status = workspace_new(&r->w, r->model, r->rows, 1);
   if (status) return status;
   r->kernels = context->kernels[dtype];
   r->seen = context_allocate(context, (size_t)r->w->widest, 1);
   r->gradient = context_allocate(context, (size_t)original->n_parameters, r->kernels->size);
   if (!r->seen || !r->gradient) return PYNN_ERROR_OUT_OF_MEMORY;
-  copy_reals(r, original->parameters, original->n_parameters, r->model->parameters);
+  model_copy(r->model, original);
   for (int i = 0; i < r->t->optimizer->n_slots; i++) {
     r->slots[i] = context_allocate(context, (size_t)original->n_parameters, r->kernels->size);
     if (!r->slots[i]) return PYNN_ERROR_OUT_OF_MEMORY;
@@ -310,7 +307,7 @@ static pynn_status replay(const pynn_trainer *t, const pynn_data *data, const in
   pynn_status status = prepare(&r, dtype, error);
   if (!status) {
     const struct guard guard = compute_begin(t->model->context, 0);
-    array_gather(r.kernels, &data->x, order, first, rows, r.w->input);
+    array_gather(r.model->input_kernels, &data->x, order, first, rows, r.w->input);
     status = pass_targets(r.w, &data->targets, &data->weights, order, first, &batch, error);
     if (!status)
       (void)(what_goes_in(&r, &batch) || mix(&r, &batch) || forward(&r) || loss(&r, &batch) || backward(&r) ||

@@ -40,6 +40,7 @@ static int64_t ring(const pynn_trainer *t) {
 }
 static int64_t parameters(const pynn_trainer *t) { return t->model->n_parameters; }
 static int64_t state(const pynn_trainer *t) { return t->model->n_parameters * (1 + t->optimizer->n_slots); }
+static int64_t model_state(const pynn_trainer *t) { return t->model->n_state; }
 static int64_t layers(const pynn_trainer *t) { return t->statistics ? t->model->n_layers : 0; }
 static int64_t units(const pynn_trainer *t) {
   int64_t n = 0;
@@ -59,6 +60,7 @@ static void *average(pynn_trainer *t, int index) {
   (void)index;
   return t->average.values;
 }
+static void *snapshot_state(pynn_trainer *t, int index) { return t->watch.snapshots[index].state; }
 static void *statistics(pynn_trainer *t, int index) {
   (void)index;
   return t->statistics;
@@ -115,11 +117,13 @@ static const struct row rows[] = {
 
     NUMBER("snapshot.0.good", watch.snapshots[0].good, 0, 1),
     NUMBER("snapshot.0.steps", watch.snapshots[0].steps, 0, LARGEST),
+    VECTOR("snapshot.0.state", PYNN_FLOAT64, snapshot_state, 0, model_state),
     VECTOR("snapshot.0.values", REAL, snapshot, 0, state),
     NUMBER("snapshot.0.n_averaged", watch.snapshots[0].n_averaged, 0, LARGEST),
     VECTOR("snapshot.0.average", PYNN_FLOAT64, snapshot_average, 0, parameters),
     NUMBER("snapshot.1.good", watch.snapshots[1].good, 0, 1),
     NUMBER("snapshot.1.steps", watch.snapshots[1].steps, 0, LARGEST),
+    VECTOR("snapshot.1.state", PYNN_FLOAT64, snapshot_state, 1, model_state),
     VECTOR("snapshot.1.values", REAL, snapshot, 1, state),
     NUMBER("snapshot.1.n_averaged", watch.snapshots[1].n_averaged, 0, LARGEST),
     VECTOR("snapshot.1.average", PYNN_FLOAT64, snapshot_average, 1, parameters),
@@ -202,7 +206,9 @@ static int64_t row_count(const struct row *row, const pynn_trainer *t) {
   return row->base((pynn_trainer *)t, row->index) ? row->count(t) : 0;
 }
 
-static int of_snapshot(const struct row *row) { return row->base == snapshot || row->base == snapshot_average; }
+static int of_snapshot(const struct row *row) {
+  return row->base == snapshot || row->base == snapshot_average || row->base == snapshot_state;
+}
 
 /* Whether a row's numbers are kept: those of a snapshot that is not good mean nothing. */
 static int row_wanted(const struct row *row, const pynn_trainer *t) {
@@ -323,25 +329,6 @@ static void write_setting(int32_t i, const pynn_trainer *t, char out[SETTING]) {
 
 /* ---------------------------------------------------------------- a copy */
 
-/* A model of the same layers, without the parameters' values. */
-static pynn_status copy_layers(pynn_model **out, const pynn_model *model, pynn_error *error) {
-  const size_t n = (size_t)model->n_layers;
-  pynn_layer *specs = context_allocate(model->context, n, sizeof *specs);
-  if (!specs) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for a copy of the layers; received none");
-  for (size_t i = 0; i < n; i++) specs[i] = model->layers[i].spec;
-  pynn_model_options options;
-  pynn_model_options_init(&options);
-  options.inputs = model->inputs, options.dtype = model->dtype, options.seed = model->seed;
-  pynn_status status = model_new_empty(out, model->context, &options, specs, model->n_layers, error);
-  context_release(model->context, specs, n, sizeof *specs);
-  if (!status && model->has_loss) status = model_copy_loss(*out, model);
-  return status;
-}
-
-static void copy_values(pynn_model *to, const pynn_model *from) {
-  memcpy(to->parameters, from->parameters, (size_t)from->n_parameters * from->kernels->size);
-}
-
 static pynn_status make_vectors(pynn_checkpoint *c, const pynn_trainer *t) {
   struct file_vectors *v = &c->vectors;
   v->capacity = v->n = N_ROWS;
@@ -366,7 +353,7 @@ pynn_status pynn_checkpoint_new(pynn_checkpoint **out, const pynn_trainer *t, py
   pynn_checkpoint *c = context_allocate(context, 1, sizeof *c);
   if (!c) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for a checkpoint; received none");
   c->context = context;
-  pynn_status status = copy_layers(&c->model, t->model, error);
+  pynn_status status = model_like(&c->model, t->model, t->model->dtype, error);
   if (!status && make_vectors(c, t) != PYNN_OK)
     status = fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for a copy of the state; received none");
   if (!status) status = pynn_checkpoint_take(c, t, error);
@@ -395,8 +382,8 @@ static size_t row_room(const pynn_checkpoint *c, int32_t i) {
 }
 
 static int same_size(const pynn_checkpoint *c, const pynn_trainer *t) {
-  if (!c->settings || c->model->n_parameters != t->model->n_parameters || c->model->dtype != t->model->dtype ||
-      c->model->n_layers != t->model->n_layers)
+  if (!c->settings || c->model->n_parameters != t->model->n_parameters || c->model->n_state != t->model->n_state ||
+      c->model->dtype != t->model->dtype || c->model->n_layers != t->model->n_layers)
     return 0;
   for (int32_t i = 0; i < N_ROWS; i++)
     if (row_room(c, i) != (size_t)row_count(&rows[i], t) * pynn_dtype_size(row_dtype(&rows[i], t->model))) return 0;
@@ -408,7 +395,7 @@ pynn_status pynn_checkpoint_take(pynn_checkpoint *c, const pynn_trainer *t, pynn
   if (!same_size(c, t))
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
                 "expected the trainer that this checkpoint was made for, under its guard; received another");
-  copy_values(c->model, t->model);
+  model_copy(c->model, t->model);
   for (int32_t i = 0; i < N_ROWS; i++) {
     pynn_vector *vector = &c->vectors.list[i];
     vector->count = row_wanted(&rows[i], t) ? row_count(&rows[i], t) : 0;
@@ -566,10 +553,15 @@ static int same_spec(const pynn_spec *a, const pynn_spec *b) {
   return a->table == b->table && a->row == b->row && memcmp(a->values, b->values, sizeof a->values) == 0;
 }
 
+static int same_list(const int64_t *a, const int64_t *b, int64_t n) {
+  return (a != NULL) == (b != NULL) && (!a || memcmp(a, b, (size_t)n * sizeof *a) == 0);
+}
+
 static int same_layer(const pynn_layer *a, const pynn_layer *b) {
   return same_spec(&a->kind, &b->kind) && same_spec(&a->activation, &b->activation) &&
          same_spec(&a->kernel_initializer, &b->kernel_initializer) &&
-         same_spec(&a->bias_initializer, &b->bias_initializer);
+         same_spec(&a->bias_initializer, &b->bias_initializer) && a->n_columns == b->n_columns &&
+         same_list(a->columns, b->columns, a->n_columns) && same_list(a->sizes, b->sizes, a->n_columns);
 }
 
 static pynn_status check_model(const pynn_model *kept, const pynn_model *model, pynn_error *error) {
@@ -579,7 +571,8 @@ static pynn_status check_model(const pynn_model *kept, const pynn_model *model, 
   } numbers[] = {{"dtype of bytes", pynn_dtype_size(model->dtype), pynn_dtype_size(kept->dtype)},
                  {"inputs", (uint64_t)model->inputs, (uint64_t)kept->inputs},
                  {"seed", model->seed, kept->seed},
-                 {"layers", (uint64_t)model->n_layers, (uint64_t)kept->n_layers}};
+                 {"layers", (uint64_t)model->n_layers, (uint64_t)kept->n_layers},
+                 {"target_scaling", (uint64_t)model->scales_targets, (uint64_t)kept->scales_targets}};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
     if (numbers[i].expected != numbers[i].received)
       return differs_by(error, numbers[i].what, numbers[i].expected, numbers[i].received);
@@ -654,12 +647,13 @@ static double number_of(const pynn_checkpoint *c, const char *name) {
 
 /* What rows promise one another. */
 static pynn_status check_together(const pynn_checkpoint *c, const pynn_trainer *t, pynn_error *error) {
-  static const char *const names[][2] = {{"pynn.snapshot.0.good", "pynn.snapshot.0.values"},
-                                         {"pynn.snapshot.1.good", "pynn.snapshot.1.values"}};
-  for (int i = 0; i < SNAPSHOTS; i++)
-    if ((number_of(c, names[i][0]) != 0) != (find(c, names[i][1])->count > 0) && state(t) > 0)
+  static const char *const names[][3] = {{"pynn.snapshot.0.good", "pynn.snapshot.0.values", "pynn.snapshot.0.state"},
+                                         {"pynn.snapshot.1.good", "pynn.snapshot.1.values", "pynn.snapshot.1.state"}};
+  const int64_t sizes[] = {0, state(t), model_state(t)};
+  for (int i = 0; i < 2 * SNAPSHOTS; i++)
+    if ((number_of(c, names[i / 2][0]) != 0) != (find(c, names[i / 2][1 + i % 2])->count > 0) && sizes[1 + i % 2] > 0)
       return fail(error, PYNN_ERROR_FILE_FORMAT, "expected the numbers of a good snapshot; received '%s' without them",
-                  names[i][0]);
+                  names[i / 2][0]);
   if (number_of(c, "pynn.guard.n_losses") >= (double)t->watch.options.window)
     return fail(error, PYNN_ERROR_FILE_FORMAT, "expected fewer losses than a window has; received %g",
                 number_of(c, "pynn.guard.n_losses"));
@@ -680,7 +674,7 @@ pynn_status pynn_checkpoint_restore(const pynn_checkpoint *c, pynn_trainer *t, p
   for (int32_t i = 0; i < N_ROWS && !status; i++) status = check_row(&rows[i], find(c, rows[i].name), t, error);
   if (!status) status = check_together(c, t, error);
   if (status) return status;
-  copy_values(t->model, c->model);
+  model_copy(t->model, c->model);
   for (int32_t i = 0; i < N_ROWS; i++) {
     const pynn_vector *vector = find(c, rows[i].name);
     char *packed = (char *)c->vectors.block + ((const char *)vector->data - (const char *)c->vectors.block);

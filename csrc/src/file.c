@@ -6,9 +6,12 @@
  *    "layers.0.kernel":{"dtype":"F32", "shape":[inputs, units], "data_offsets":[begin, end]}, "layers.0.bias": ...,
  *    <vectors in the order of their names, in checkpoints only: "pynn.steps":{"dtype":"I64", "shape":[1], ...}>}
  *
- *   pynn.model: {"dtype":"float32", "inputs":784, "seed":0, "loss":null or {"name":..., <numbers>},
- *                "layers":[{"kind":"dense", <numbers>, "activation":{"name":..., <numbers>},
- *                           "kernel_initializer":{...}, "bias_initializer":{...}}, {"kind":"dropout", <numbers>}]}
+ *   pynn.model: {"dtype":"float32", "inputs":784, "seed":0, <"target_scaling":true>, "loss":null or {"name":...,
+ * <numbers>}, "layers":[{"kind":"dense", <numbers>, "activation":{"name":..., <numbers>}, "kernel_initializer":{...},
+ * "bias_initializer":{...}}, {"kind":"dropout", <numbers>}, {"kind": "categorical", <numbers>, ..., "columns":[0, 3],
+ * "sizes":[7, 2]}]}
+ *
+ * State that is not trained ("layers.0.shift", "layers.target_shift", F64) stands before the parameters.
  *
  * A checkpoint (checkpoint.c) has text entries and vectors whose names start with "pynn."; a reader of models passes
  * over the vectors. The reader takes keys and tensors in this order only, so that duplicates, holes and overlaps cannot
@@ -150,16 +153,26 @@ struct entry {
   size_t rank;
 };
 
+static uint64_t state_size(const pynn_model *model) { return (uint64_t)model->n_state * sizeof *model->state; }
+
 static struct entry entry_of(const pynn_model *model, const pynn_tensor *tensor) {
   int is_vector = tensor->rows == 1 && strcmp(tensor->name, "kernel") != 0;
-  uint64_t rows = (uint64_t)tensor->rows, columns = (uint64_t)tensor->columns, size = model->kernels->size;
-  struct entry entry = {.dtype = tensor_dtypes[model->dtype], .rank = is_vector ? 1 : 2};
-  snprintf(entry.name, sizeof entry.name, "layers.%" PRId32 ".%s", tensor->layer, tensor->name);
+  const pynn_dtype dtype = tensor->trainable ? model->dtype : PYNN_FLOAT64;
+  uint64_t rows = (uint64_t)tensor->rows, columns = (uint64_t)tensor->columns, size = pynn_dtype_size(dtype);
+  struct entry entry = {.dtype = tensor_dtypes[dtype], .rank = is_vector ? 1 : 2};
+  if (tensor->layer < 0) snprintf(entry.name, sizeof entry.name, "layers.%s", tensor->name);
+  else snprintf(entry.name, sizeof entry.name, "layers.%" PRId32 ".%s", tensor->layer, tensor->name);
   entry.shape[0] = is_vector ? columns : rows;
   entry.shape[1] = columns;
-  entry.offsets[0] = (uint64_t)tensor->offset * size;
+  entry.offsets[0] = (tensor->trainable ? state_size(model) : 0) + (uint64_t)tensor->offset * size;
   entry.offsets[1] = entry.offsets[0] + rows * columns * size;
   return entry;
+}
+
+/* Tensors in the order of the file, state before parameters: number i of 2 n_tensors; NULL: of the other sort. */
+static const pynn_tensor *in_file(const pynn_model *model, int32_t i) {
+  const pynn_tensor *tensor = &model->tensors[i % model->n_tensors].view;
+  return tensor->trainable == (i >= model->n_tensors) ? tensor : NULL;
 }
 
 /* The end of a path, as much as a message has room for. */
@@ -193,6 +206,17 @@ void file_put_spec(struct json_writer *writer, const char *key, const pynn_spec 
   }
 }
 
+static void put_list(struct json_writer *writer, const char *key, const int64_t *numbers, int64_t n) {
+  if (!numbers || !n) return;
+  json_put(writer, ",");
+  json_put_string(writer, key);
+  for (int64_t i = 0; i < n; i++) {
+    json_put(writer, i == 0 ? ":[" : ",");
+    json_put_unsigned(writer, (uint64_t)numbers[i]);
+  }
+  json_put(writer, "]");
+}
+
 static void put_layer(struct json_writer *writer, const pynn_layer *layer) {
   json_put(writer, "{");
   file_put_spec(writer, "kind", &layer->kind, NULL);
@@ -204,6 +228,8 @@ static void put_layer(struct json_writer *writer, const pynn_layer *layer) {
     file_put_spec(writer, "name", layer_spec(layer, i), NULL);
     json_put(writer, "}");
   }
+  put_list(writer, "columns", layer->columns, layer->n_columns);
+  put_list(writer, "sizes", layer->sizes, layer->n_columns);
   json_put(writer, "}");
 }
 
@@ -214,6 +240,7 @@ static void put_model(struct json_writer *writer, const pynn_model *model) {
   json_put_unsigned(writer, (uint64_t)model->inputs);
   json_put(writer, ",\"seed\":");
   json_put_unsigned(writer, model->seed);
+  if (model->scales_targets) json_put(writer, ",\"target_scaling\":true");
   json_put(writer, ",\"loss\":");
   const pynn_spec *loss = pynn_model_loss(model);
   if (loss) {
@@ -273,9 +300,11 @@ static uint64_t parameters_size(const pynn_model *model) {
   return (uint64_t)model->n_parameters * model->kernels->size;
 }
 
+static uint64_t model_size(const pynn_model *model) { return state_size(model) + parameters_size(model); }
+
 static void put_header(struct json_writer *writer, const struct contents *contents) {
   const pynn_model *model = contents->model;
-  uint64_t offset = parameters_size(model);
+  uint64_t offset = model_size(model);
   json_put(writer, FILE_START "0000000000000000\",\"pynn.version\":\"" VERSION "\",\"pynn.model\":\"");
   writer->nested = 1;
   put_model(writer, model);
@@ -288,8 +317,10 @@ static void put_header(struct json_writer *writer, const struct contents *conten
     json_put_string(writer, contents->entries[i]->value);
   }
   json_put(writer, "}");
-  for (int32_t i = 0; i < model->n_tensors; i++) {
-    struct entry entry = entry_of(model, &model->tensors[i].view);
+  for (int32_t i = 0; i < 2 * model->n_tensors; i++) {
+    const pynn_tensor *tensor = in_file(model, i);
+    if (!tensor) continue;
+    struct entry entry = entry_of(model, tensor);
     put_tensor(writer, entry.name, &entry);
   }
   for (int32_t i = 0; i < contents->n_vectors; i++) {
@@ -383,7 +414,8 @@ static int put_data(const struct sink *sink, const void *data, uint64_t size, si
 /* Everything after the header. */
 static int put_contents(const struct sink *sink, const struct contents *contents) {
   const pynn_model *model = contents->model;
-  int code = put_data(sink, model->parameters, parameters_size(model), model->kernels->size);
+  int code = put_data(sink, model->state, state_size(model), sizeof *model->state);
+  if (!code) code = put_data(sink, model->parameters, parameters_size(model), model->kernels->size);
   for (int32_t i = 0; i < contents->n_vectors && !code; i++) {
     const pynn_vector *vector = contents->vectors[i];
     code = put_data(sink, vector->data, vector_size(vector), pynn_dtype_size(vector->dtype));
@@ -482,6 +514,7 @@ struct source {
 /* A file on its way to a model. The header is one block of memory, which becomes the model's metadata: nothing of the
  * file is held twice. */
 struct draft {
+  const pynn_context *context;
   unsigned char *start; /* everything before the parameters, and a NUL */
   size_t size;          /* without the NUL */
   struct json json;
@@ -491,6 +524,8 @@ struct draft {
   char custom[PYNN_CUSTOM_NAME]; /* name of a loss that is not in the library, "": none */
   pynn_layer *layers;
   int32_t n_layers, capacity;
+  int64_t *lists; /* MAX_COLUMNS numbers of the layers' columns and sizes; NULL: none so far */
+  int64_t n_lists;
   struct file_vectors *vectors; /* NULL: the caller passes over them */
   int is_checkpoint;
   uint64_t end; /* of the last tensor, from the first one's beginning */
@@ -535,7 +570,23 @@ static void take_spec(struct json *json, const char *key, pynn_table table, pynn
   }
 }
 
-static void take_layer(struct json *json, pynn_layer *layer) {
+static const int64_t *take_list(struct json *json, struct draft *draft, const char *key, int64_t *n) {
+  if (!json_has_key(json, key)) return NULL;
+  if (!draft->lists) draft->lists = context_allocate(draft->context, (size_t)MAX_COLUMNS, sizeof *draft->lists);
+  if (!draft->lists) json_fail(json, "memory for a list", "");
+  int64_t *list = draft->lists + draft->n_lists, count = 0;
+  json_open(json, '[');
+  while (json_more(json)) {
+    if (draft->n_lists == MAX_COLUMNS) json_fail(json, "no more columns than this version can have", "");
+    else list[count++] = (int64_t)json_unsigned(json, (uint64_t)MAX_WIDTH), draft->n_lists++;
+  }
+  json_close(json, ']');
+  if (*n && count != *n) json_fail(json, "as many sizes as columns", "");
+  *n = count;
+  return list;
+}
+
+static void take_layer(struct json *json, struct draft *draft, pynn_layer *layer) {
   *layer = (pynn_layer){.struct_size = sizeof *layer};
   json_open(json, '{');
   take_spec(json, "kind", PYNN_LAYER, &layer->kind);
@@ -546,6 +597,8 @@ static void take_layer(struct json *json, pynn_layer *layer) {
     take_spec(json, "name", layer_specs[i].table, layer_spec(layer, i));
     json_close(json, '}');
   }
+  layer->columns = take_list(json, draft, "columns", &layer->n_columns);
+  layer->sizes = take_list(json, draft, "sizes", &layer->n_columns);
   json_close(json, '}');
 }
 
@@ -573,6 +626,7 @@ static void take_model(struct json *json, struct draft *draft) {
   draft->options.inputs = (int64_t)json_unsigned(json, MAX_WIDTH);
   json_key(json, "seed");
   draft->options.seed = json_unsigned(json, UINT64_MAX);
+  draft->options.target_scaling = json_has_key(json, "target_scaling") && json_boolean(json);
   json_key(json, "loss");
   draft->has_loss = !json_null(json);
   if (draft->has_loss) {
@@ -585,7 +639,7 @@ static void take_model(struct json *json, struct draft *draft) {
   json_open(json, '[');
   while (json_more(json)) {
     if (draft->n_layers == draft->capacity) json_fail(json, "no more layers than this version can have", "");
-    else take_layer(json, &draft->layers[draft->n_layers++]);
+    else take_layer(json, draft, &draft->layers[draft->n_layers++]);
   }
   json_close(json, ']');
   json_close(json, '}');
@@ -676,7 +730,7 @@ static pynn_status make_model(pynn_model **out, const pynn_context *context, con
                               pynn_error *error) {
   pynn_model shape;
   pynn_status status = model_measure(&shape, context, &draft->options, draft->layers, draft->n_layers, error);
-  uint64_t bytes = status ? 0 : (uint64_t)shape.n_parameters * shape.kernels->size;
+  uint64_t bytes = status ? 0 : model_size(&shape);
   if (!status && bytes > size)
     return fail(error, PYNN_ERROR_FILE_FORMAT,
                 "expected %" PRIu64 " bytes of parameters, as the layers say; received %" PRIu64, bytes, size);
@@ -749,11 +803,13 @@ static void take_vectors(struct draft *draft, uint64_t room) {
 /* The tensors in the header must be those of the model, one after the other, then vectors up to the file's end. */
 static pynn_status take_tensors(struct draft *draft, const pynn_model *model, uint64_t room, pynn_error *error) {
   struct json *json = &draft->json;
-  for (int32_t i = 0; i < model->n_tensors; i++) {
-    struct entry entry = entry_of(model, &model->tensors[i].view);
+  for (int32_t i = 0; i < 2 * model->n_tensors; i++) {
+    const pynn_tensor *tensor = in_file(model, i);
+    if (!tensor) continue;
+    struct entry entry = entry_of(model, tensor);
     take_tensor(json, &entry);
   }
-  draft->end = parameters_size(model);
+  draft->end = model_size(model);
   take_vectors(draft, room);
   json_close(json, '}');
   json_finish(json);
@@ -783,9 +839,9 @@ static pynn_status take_data(struct source *source, struct checksum *sum, void *
 static pynn_status take_contents(struct draft *draft, pynn_model *model, struct source *source, struct checksum *sum,
                                  const char digits[CHECKSUM_DIGITS], pynn_error *error) {
   struct file_vectors *vectors = draft->vectors;
-  const uint64_t parameters = parameters_size(model);
-  pynn_status status = take_data(source, sum, model->parameters, parameters, model->kernels->size, error);
-  if (!vectors && !status) status = take_data(source, sum, NULL, draft->end - parameters, 1, error);
+  pynn_status status = take_data(source, sum, model->state, state_size(model), sizeof *model->state, error);
+  if (!status) status = take_data(source, sum, model->parameters, parameters_size(model), model->kernels->size, error);
+  if (!vectors && !status) status = take_data(source, sum, NULL, draft->end - model_size(model), 1, error);
   char *data = vectors ? vectors->block : NULL;
   for (int32_t i = 0; vectors && i < vectors->n && !status; i++) {
     pynn_vector *vector = &vectors->list[i];
@@ -817,7 +873,7 @@ static pynn_status make_list(struct draft *draft, const pynn_context *context, p
 static pynn_status make_block(struct draft *draft, const pynn_model *model, pynn_error *error) {
   struct file_vectors *vectors = draft->vectors;
   if (!vectors) return PYNN_OK;
-  vectors->size = (size_t)(draft->end - parameters_size(model));
+  vectors->size = (size_t)(draft->end - model_size(model));
   vectors->block = context_allocate(model->context, vectors->size, 1);
   if (vectors->block) return PYNN_OK;
   return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected %zu bytes of memory; received none", vectors->size);
@@ -856,9 +912,10 @@ static pynn_status load(pynn_model **out, struct file_vectors *vectors, const py
                         struct source *source, pynn_error *error) {
   pynn_model *model = NULL;
   struct file_vectors found = {0};
-  struct draft draft = {.vectors = vectors ? &found : NULL};
+  struct draft draft = {.context = context, .vectors = vectors ? &found : NULL};
   pynn_status status = load_draft(&model, context, source, &draft, error);
   context_release(context, draft.layers, (size_t)draft.capacity, sizeof *draft.layers);
+  context_release(context, draft.lists, (size_t)MAX_COLUMNS, sizeof *draft.lists);
   if (status != PYNN_OK) {
     file_release(context, &found);
     context_release(context, draft.start, draft.size + 1, 1);

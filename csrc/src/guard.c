@@ -221,6 +221,9 @@ void guard_applied(struct watch *v, double norm) {
 static void copy_state(pynn_trainer *t, struct snapshot *snapshot, int restore) {
   const size_t bytes = (size_t)t->model->n_parameters * t->model->kernels->size;
   char *kept = snapshot->values;
+  double *state = t->model->state;
+  memcpy(restore ? state : snapshot->state, restore ? snapshot->state : state,
+         (size_t)t->model->n_state * sizeof *state);
   for (int i = -1; i < t->optimizer->n_slots; i++, kept += bytes) {
     void *live = i < 0 ? t->model->parameters : t->slots[i];
     memcpy(restore ? live : kept, restore ? kept : live, bytes);

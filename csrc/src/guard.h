@@ -8,6 +8,7 @@ enum { SNAPSHOTS = 2 };
 
 struct snapshot {
   void *values;    /* parameters, then the state vectors; NULL: not under this policy */
+  double *state;   /* of the model */
   double *average; /* NULL: none is taken */
   int64_t n_averaged;
   int64_t steps;

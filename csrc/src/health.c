@@ -111,7 +111,8 @@ static pynn_status search_parameters(const struct search *s) {
   const pynn_model *model = s->w->model;
   pynn_status status = PYNN_OK;
   for (int32_t i = 0; i < model->n_tensors && !status; i++)
-    status = search_tensor(s, i, model->parameters, PYNN_OPERATION_PARAMETER, "a number in");
+    if (model->tensors[i].view.trainable)
+      status = search_tensor(s, i, model->parameters, PYNN_OPERATION_PARAMETER, "a number in");
   return status;
 }
 
@@ -119,6 +120,7 @@ static pynn_status search_gradient(const struct search *s, const void *gradient)
   const pynn_model *model = s->w->model;
   pynn_status status = PYNN_OK;
   for (int32_t i = model->n_tensors - 1; i >= 0 && !status; i--) {
+    if (!model->tensors[i].view.trainable) continue;
     const char *name = model->tensors[i].view.name;
     const pynn_operation operation = !strcmp(name, "kernel") ? PYNN_OPERATION_DW
                                      : !strcmp(name, "bias") ? PYNN_OPERATION_DB
@@ -135,6 +137,7 @@ static pynn_status search_values(const struct search *s) {
     const struct layer *layer = &model->layers[i];
     const int product = layer->kind->flags & LAYER_PRODUCT;
     const int64_t units = layer->units;
+    if (!product && finite_(s->w, s->w->sums[i].activation_max)) continue;
     if (product) status = search_rows(s, PYNN_OPERATION_GEMM, "a pre-activation", i, s->w->z[i], units, units);
     if (!status)
       status = search_rows(s, product ? PYNN_OPERATION_ACTIVATION : PYNN_OPERATION_FORWARD, "an activation", i,
@@ -179,10 +182,24 @@ static pynn_status search_deltas(const struct search *s) {
 
 static pynn_status search_inputs(const struct search *s) {
   const struct batch *batch = s->batch;
-  const int64_t inputs = s->w->model->inputs;
-  if (batch->x) return search_rows(s, PYNN_OPERATION_INPUT, "an input", -1, batch->x, inputs, batch->ldx);
-  sparse_gather(s->w->model->kernels, &batch->sparse, batch->rows, s->w->input);
-  return search_rows(s, PYNN_OPERATION_INPUT, "an input", -1, s->w->input, inputs, inputs);
+  const pynn_model *model = s->w->model;
+  const struct kernels *kernels = model->input_kernels;
+  const char *x = batch->x ? batch->x : s->w->input;
+  const size_t row_size = (size_t)(batch->x ? batch->ldx : model->inputs) * kernels->size;
+  if (!batch->x) sparse_gather(kernels, &batch->sparse, batch->rows, s->w->input);
+  for (int64_t i = 0; i < batch->rows; i++) {
+    const char *row = x + (size_t)i * row_size;
+    if (model_accepts_row(model, row)) continue;
+    for (int64_t j = 0; j < model->inputs; j++) {
+      double value;
+      kernels->to_double(1, row + (size_t)j * kernels->size, &value);
+      if (isfinite(value) || model_accepts(model, j, value)) continue;
+      const int64_t number = s->order ? s->order[s->first + i] : s->first + i;
+      *s->fault = (struct fault){.layer = -1, .row = number, .column = j, .value = value};
+      return found(PYNN_OPERATION_INPUT, "an input", -1, s->fault, s->error);
+    }
+  }
+  return PYNN_OK;
 }
 
 static pynn_status search_step(const struct search *s, double loss, const void *gradient) {
@@ -278,7 +295,7 @@ void health_statistics(pynn_trainer *t) {
     pynn_statistics *s = &t->statistics[i];
     *s = (pynn_statistics){.step = t->steps};
     if (!y->n) continue; /* dropout has nothing of its own */
-    const double n = (double)y->n, n_gradient = (double)g->n;
+    const double n = (double)y->n, n_gradient = g->n ? (double)g->n : 1;
     const struct changed change = changes(t, layer->parameters, layer->n_parameters);
     int64_t dead = 0;
     for (int64_t j = 0; j < layer->units; j++) dead += !observed->alive[j];

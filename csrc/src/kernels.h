@@ -118,6 +118,23 @@ struct kernels {
   void (*column_sums)(size_t rows, size_t columns, const void *x, size_t ldx, void *sums);
   /* y = keep ? x / (1-rate) : 0 with draws from counters first ... first+n-1 of (key, step); y may be x. */
   void (*dropout)(size_t n, const void *x, void *y, double rate, uint64_t key, uint64_t step, uint64_t first);
+  /* Layers that are not products: see kernels/layers.template.c, which says what each computes. */
+  void (*affine)(size_t rows, size_t columns, const void *x, size_t ldx, void *y, size_t ldy, const double *shift,
+                 const double *scale, const void *gamma, const void *beta);
+  void (*column_moments)(size_t rows, size_t columns, const void *x, size_t ldx, double *mean, double *variance);
+  void (*batch_norm_gradient)(size_t rows, size_t columns, const void *x, size_t ldx, void *delta, size_t ld,
+                              const double *mean, const double *inverse, const void *gamma, void *dgamma, void *dbeta,
+                              int wanted);
+  void (*layer_norm)(size_t n, const void *x, void *y, const void *gamma, const void *beta, double epsilon,
+                     double *moments);
+  void (*layer_norm_gradient)(size_t rows, size_t columns, const void *x, size_t ldx, const void *delta, size_t ld,
+                              const double *moments, void *dgamma, void *dbeta);
+  void (*layer_norm_delta)(size_t n, const void *x, void *delta, const void *gamma, const double *moments);
+  double (*normalize)(size_t n, const double *x, void *y, const double *shift, const double *scale, const double *fill,
+                      double clip);
+  void (*add)(size_t n, const void *a, const void *b, void *y);          /* y = a + b; y may be either */
+  void (*add_double)(size_t n, const void *x, const double *d, void *y); /* y = x + d */
+  void (*to_double)(size_t n, const void *x, double *out);
   /* n elements of any dtype at a byte stride into reals. */
   void (*from_array)(size_t n, const void *source, int64_t stride, pynn_dtype dtype, void *out);
   void (*from_double)(size_t n, const double *source, void *out);

@@ -13,6 +13,7 @@
 
 #include "kernels/activations.template.c"
 #include "kernels/gemm.template.c"
+#include "kernels/layers.template.c"
 #include "kernels/losses.template.c"
 #include "kernels/optimizers.template.c"
 #include "kernels/sparse.template.c"
@@ -54,6 +55,16 @@ const struct kernels PASTE(TABLE_PREFIX, TARGET) = {
     .compare = compare,
     .column_sums = column_sums,
     .dropout = dropout,
+    .affine = affine,
+    .column_moments = column_moments,
+    .batch_norm_gradient = batch_norm_gradient,
+    .layer_norm = layer_norm,
+    .layer_norm_gradient = layer_norm_gradient,
+    .layer_norm_delta = layer_norm_delta,
+    .normalize = normalize,
+    .add = add,
+    .add_double = add_double,
+    .to_double = to_double,
     .from_array = from_array,
     .from_double = from_double,
     .scale = scale,

@@ -10,9 +10,15 @@
 /* ---- shapes */
 
 /* A layer's tensor `role` is a rows x columns matrix of the parameters, filled by the layer's initializer of that
- * number (see layer_specs). */
+ * number (see layer_specs), or STARTS_ZERO or STARTS_ONE. */
 void layer_owns(struct layout *layout, struct layer *layer, int role, const char *name, int64_t rows, int64_t columns,
                 int initializer);
+/* The same for a row of the state, doubles that all begin as `start`. */
+void layer_owns_state(struct layout *layout, struct layer *layer, int role, const char *name, int64_t columns,
+                      double start);
+
+/* The layer's list of columns is in ascending order, within its input. */
+pynn_status layer_check_columns(const struct layer *layer, const struct layout *layout, pynn_error *error);
 
 /* The specs of pynn_layer beside its kind, by number: names in files and messages, and where they stand. */
 enum {
@@ -72,17 +78,23 @@ struct job {
 
 /* What a layer needs of a workspace for `rows` rows beside its values. */
 struct needs {
-  int64_t values; /* reals for each row, in w->z */
-  int64_t tiles;  /* most tiles of a job; 0: no more than rows / LOSS_ROWS */
+  int64_t values;  /* reals for each row, in w->z, for a backward pass */
+  int64_t doubles; /* in w->doubles */
+  int64_t tiles;   /* most tiles of a job; 0: no more than rows / LOSS_ROWS */
 };
+
+/* What a layer says of a number in its input that is not finite. */
+enum accepts { REFUSED, ACCEPTED, ACCEPTS_AS_NEXT };
 
 struct layer_kind {
   pynn_row row;
   uint32_t flags;
   uint32_t specs; /* of layer_specs: 1 << number for each that the kind has */
-  /* Units from inputs; says what the layer owns. */
-  void (*shape)(struct layer *layer, struct layout *layout);
-  struct needs (*needs)(const struct layer *layer, int64_t rows); /* NULL: nothing */
+  /* Units from inputs; says what the layer owns. NULL: as many, nothing. */
+  pynn_status (*shape)(struct layer *layer, struct layout *layout, pynn_error *error);
+  pynn_status (*ready)(const pynn_model *model, int32_t index, pynn_error *error);                 /* NULL: always */
+  enum accepts (*accepts)(const pynn_model *, const struct layer *, int64_t column, double value); /* NULL: refuses */
+  struct needs (*needs)(const struct layer *layer, int64_t rows);                                  /* NULL: nothing */
   /* w->y[index] <- the layer's values, with their largest magnitude and, when w->observes, their statistics. */
   void (*forward)(struct job *job);
   /* gradient <- dL/d(the layer's parameters), below <- dL/dX. */
@@ -96,12 +108,16 @@ struct layer_kind {
 };
 
 enum {
-  LAYER_ONLY_TRAINS = 1, /* predictions pass by the layer */
-  LAYER_SPARSE = 4,      /* takes sparse rows, as the first layer */
-  LAYER_PRODUCT = 2      /* of rows x inputs and inputs x units: may go to the BLAS */
+  LAYER_ONLY_TRAINS = 1,    /* predictions pass by the layer */
+  LAYER_PRODUCT = 2,        /* of rows x inputs and inputs x units: may go to the BLAS */
+  LAYER_SPARSE = 4,         /* takes sparse rows, as the first layer */
+  LAYER_READS_DOUBLE = 8,   /* as the first layer, whatever the model's dtype */
+  LAYER_UPDATES_STATE = 16, /* forward in training proposes new state, which an applied step commits */
+  LAYER_TAKES_CODES = 32    /* numbers that mean something only as they are */
 };
 
-extern const struct layer_kind layer_dense, layer_dropout;
+extern const struct layer_kind layer_dense, layer_dropout, layer_activation, layer_normalization,
+    layer_batch_normalization, layer_layer_normalization, layer_gaussian_noise, layer_add, layer_categorical;
 
 /* All kinds, in the order of the PYNN_LAYER table. */
 extern const struct layer_kind *const layer_kinds[];
@@ -112,6 +128,10 @@ extern const int32_t n_layer_kinds;
 /* Runs `tile` over the tiles of job->tiling; `work` is floating-point operations for each of its numbers. */
 void job_run(struct job *job, double work, void (*tile)(void *job, int64_t index));
 
+/* The same over tiles of whole rows, or of whole columns. */
+void job_rows(struct job *job, double work, void (*tile)(void *job, int64_t index));
+void job_columns(struct job *job, double work, void (*tile)(void *job, int64_t index));
+
 /* Whether the layer below is differentiated by the tiles of this one's dL/dX. */
 int job_fuses(const struct job *job);
 
@@ -120,6 +140,15 @@ void job_activate(const struct job *job, const struct tile *tile);
 /* Statistics of a tile of the layer's values, and of all tiles once they are done. */
 void job_observe(const struct job *job, int64_t index, const struct tile *tile);
 void job_observed(const struct job *job);
+/* The same with the largest magnitude: what forward does to a tile of values, and once all are done. */
+void job_value_tile(const struct job *job, int64_t index, const struct tile *tile);
+void job_valued(const struct job *job);
+/* dL/dX stands in delta: its largest magnitude. */
+void job_delta_in_place(struct job *job);
+/* The gradient of a tensor from number `from`, NULL when the layer does not have it. */
+void *job_gradient_of(const struct job *job, int role, int64_t from);
+/* job_gradient of two tensors' parts of n numbers, either of which may be NULL. */
+void job_gradient_pair(const struct job *job, int64_t index, const void *first, const void *second, size_t n);
 /* Adds the gradient of a regulariser (its number in layer_specs) to n numbers of the gradient; returns the penalty. */
 double job_penalty(const struct job *job, int regularizer, void *gradient, size_t n);
 /* The largest magnitude and the sum of squares of a tile of the gradient, n numbers; and of all tiles. With a penalty
@@ -139,6 +168,13 @@ static inline int rowwise(const struct layer *layer) {
 }
 static inline void *job_values(const struct job *job) { return job->w->y[job->index]; }
 static inline const struct kernels *job_kernels(const struct job *job) { return job->w->model->kernels; }
+static inline double *layer_state(const struct job *job, int role) {
+  return job->w->model->state + job->layer->tensor[role];
+}
+/* What the state is to be once the step is applied; begins as what it is. */
+static inline double *layer_proposal(const struct job *job, int role) {
+  return job->w->proposed + job->layer->tensor[role];
+}
 static inline void *layer_tensor(const struct job *job, int role) {
   return job->layer->tensor[role] < 0 ? NULL
                                       : at(job_kernels(job), job->w->model->parameters, job->layer->tensor[role]);

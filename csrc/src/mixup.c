@@ -3,6 +3,7 @@
  */
 #include "mixup.h"
 
+#include "layer.h"
 #include "rng.h"
 #include "trainer.h"
 
@@ -45,6 +46,10 @@ pynn_status pynn_trainer_set_mixup(pynn_trainer *t, double alpha, pynn_error *er
       !(t->model->loss->row.flags & PYNN_ROW_PROBABILITIES))
     return fail(error, PYNN_ERROR_UNSUPPORTED, "expected a loss that takes probabilities for mixup; received '%s'",
                 t->model->loss->row.name);
+  for (int32_t i = 0; alpha > 0 && i < t->model->n_layers; i++)
+    if (t->model->layers[i].kind->flags & LAYER_TAKES_CODES)
+      return fail(error, PYNN_ERROR_UNSUPPORTED, "expected a model without %s layers for mixup, which makes no codes",
+                  t->model->layers[i].kind->row.name);
   t->mixup = alpha;
   return PYNN_OK;
 }
@@ -101,10 +106,11 @@ void mixup_batch(pynn_workspace *w, struct batch *batch, double alpha, uint64_t 
   double share;
   int64_t shift;
   draw(key, step, alpha, batch->rows, &share, &shift);
-  struct mixing m = {.kernels = kernels, .rows = batch->rows, .shift = shift, .share = share};
+  const struct kernels *inputs = model->input_kernels; /* doubles take both deltas, which lie side by side */
+  struct mixing m = {.kernels = inputs, .rows = batch->rows, .shift = shift, .share = share};
   m.from = batch->x, m.ld = batch->ldx, m.columns = model->inputs, m.to = w->input;
   if (batch->x == w->input) {
-    m.from = memcpy(w->delta[0], w->input, (size_t)(batch->rows * model->inputs) * kernels->size);
+    m.from = memcpy(w->delta[0], w->input, (size_t)(batch->rows * model->inputs) * inputs->size);
     m.ld = model->inputs;
   }
   mix(model->context, m);
@@ -115,6 +121,7 @@ void mixup_batch(pynn_workspace *w, struct batch *batch, double alpha, uint64_t 
     if (w->weights[i] == 0)
       memset((char *)w->targets + (size_t)(i * model->targets) * kernels->size, 0,
              (size_t)model->targets * kernels->size);
+  m.kernels = kernels;
   m.from = memcpy(w->delta[1], w->targets, (size_t)(batch->rows * model->targets) * kernels->size);
   m.ld = m.columns = model->targets, m.to = w->targets;
   mix(model->context, m);

@@ -6,6 +6,8 @@
 #include "rng.h"
 #include "tables.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 void pynn_model_options_init(pynn_model_options *options) {
@@ -66,6 +68,8 @@ static pynn_status check_layer(const pynn_layer *layer, int32_t index, pynn_erro
   if (layer->struct_size != sizeof *layer || !spec_valid(&layer->kind, PYNN_LAYER)) what = "kind";
   for (int i = 0; i < N_LAYER_SPECS && !what; i++)
     if (has_choice(layer, i) && !spec_valid(layer_spec(layer, i), layer_specs[i].table)) what = layer_specs[i].key;
+  if (!what && (layer->n_columns < 0 || layer->n_columns > MAX_COLUMNS || (layer->n_columns && !layer->columns)))
+    what = "list of columns, of at most 8192,";
   if (!what) return PYNN_OK;
   fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a valid %s in layer %d, made by pynn_spec_named and _set", what,
        (int)index);
@@ -97,7 +101,7 @@ void layer_owns(struct layout *l, struct layer *layer, int role, const char *nam
   layer->tensor[role] = l->n_parameters;
   if (l->model->tensors)
     l->model->tensors[l->n_tensors] =
-        (struct tensor){{name, l->index, l->n_parameters, rows, columns},
+        (struct tensor){{name, l->index, l->n_parameters, rows, columns, 1},
                         initializer,
                         companion(layer, initializer, SPEC_KERNEL_REGULARIZER, SPEC_BIAS_REGULARIZER),
                         companion(layer, initializer, SPEC_KERNEL_CONSTRAINT, SPEC_BIAS_CONSTRAINT)};
@@ -105,26 +109,81 @@ void layer_owns(struct layout *l, struct layer *layer, int role, const char *nam
   l->n_parameters += rows * columns;
 }
 
+static int64_t owns_state(struct layout *l, const char *name, int64_t columns, double start) {
+  const int64_t offset = l->n_state;
+  if (l->model->tensors)
+    l->model->tensors[l->n_tensors] = (struct tensor){{name, l->index, offset, 1, columns, 0}, STARTS_ZERO, -1, -1};
+  for (int64_t i = 0; l->model->state && i < columns; i++) l->model->state[offset + i] = start;
+  l->n_tensors++;
+  l->n_state += columns;
+  return offset;
+}
+
+void layer_owns_state(struct layout *l, struct layer *layer, int role, const char *name, int64_t columns,
+                      double start) {
+  layer->tensor[role] = owns_state(l, name, columns, start);
+}
+
+/* The layer's own copy of its lists, in the model's block when it has one. */
+static void own_lists(struct layout *l, struct layer *layer, int64_t *used) {
+  pynn_model *model = l->model;
+  const int64_t n = layer->spec.n_columns;
+  layer->n_columns = n;
+  layer->columns = layer->spec.columns;
+  layer->sizes = layer->spec.sizes;
+  const int64_t **const lists[] = {&layer->columns, &layer->sizes};
+  for (int i = 0; i < 2; i++) {
+    if (!*lists[i] || !n) continue;
+    if (model->lists) *lists[i] = memcpy(model->lists + *used, *lists[i], (size_t)n * sizeof **lists[i]);
+    *used += n;
+  }
+  layer->spec.columns = layer->columns, layer->spec.sizes = layer->sizes;
+}
+
 /* Shapes and offsets of all layers and tensors; their numbers when `model` has no room for them yet. */
 static pynn_status lay_out(pynn_model *model, const pynn_layer *specs, pynn_error *error) {
   struct layout layout = {.model = model};
+  int64_t lists = 0;
   model->outputs = model->inputs;
+  model->input_kernels = model->kernels;
   for (int32_t i = 0; i < model->n_layers; i++) {
     pynn_status status = check_layer(&specs[i], i, error);
     if (status) return status;
     const struct layer_kind *kind = layer_kinds[specs[i].kind.row];
-    struct layer layer = {.spec = specs[i], .kind = kind, .inputs = model->outputs, .units = model->outputs};
+    struct layer layer = {
+        .spec = specs[i], .kind = kind, .inputs = model->outputs, .units = model->outputs, .source = -1};
+    own_lists(&layout, &layer, &lists);
     for (int role = 0; role < LAYER_TENSORS; role++) layer.tensor[role] = -1;
     if (kind->specs >> SPEC_ACTIVATION & 1) layer.activation = &model->kernels->activations[specs[i].activation.row];
     layer.parameters = layout.n_parameters;
     layout.index = i;
-    if (kind->shape) kind->shape(&layer, &layout);
+    layout.widths[i] = layer.inputs;
+    if (kind->shape) status = kind->shape(&layer, &layout, error);
+    if (status) {
+      if (error) error->layer = i;
+      return status;
+    }
+    if (i == 0 && (kind->flags & LAYER_READS_DOUBLE)) model->input_kernels = model->context->kernels[PYNN_FLOAT64];
+    if (kind->flags & LAYER_UPDATES_STATE) model->updates_state = 1;
     layer.n_parameters = layout.n_parameters - layer.parameters;
     model->outputs = layer.units;
     if (layout.n_parameters > MAX_PARAMETERS)
       return fail(error, PYNN_ERROR_TOO_LARGE, "expected at most 2^36 parameters; received more, at layer %d", (int)i);
-    if (model->layers) model->layers[i] = layer;
+    if (layer.units > MAX_WIDTH || lists > MAX_COLUMNS)
+      return fail(error, PYNN_ERROR_TOO_LARGE,
+                  "expected layers of at most 2^20 units and 8192 columns and sizes in all; received more, at layer %d",
+                  (int)i);
+    if (model->layers) {
+      model->layers[i] = layer;
+      if (layer.source >= 0) model->layers[layer.source].begins++;
+    }
   }
+  layout.index = -1;
+  model->target_scaling = model->scales_targets ? owns_state(&layout, "target_shift", model->outputs, 0) : -1;
+  if (model->scales_targets) owns_state(&layout, "target_spread", model->outputs, 1);
+  if (model->scales_targets) owns_state(&layout, "target_rows", 1, 0);
+  model->n_lists = lists;
+  model->n_state = layout.n_state;
   model->n_parameters = layout.n_parameters;
   model->n_tensors = layout.n_tensors;
   model->regularized = model->constrained = 0;
@@ -152,6 +211,7 @@ pynn_status model_measure(pynn_model *out, const pynn_context *context, const py
                       .dtype = options->dtype,
                       .seed = options->seed,
                       .inputs = options->inputs,
+                      .scales_targets = options->target_scaling != 0,
                       .n_layers = n_layers};
   return lay_out(out, layers, error);
 }
@@ -168,8 +228,10 @@ pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const
     model->layers = context_allocate(context, (size_t)n_layers, sizeof *model->layers);
     model->tensors = context_allocate(context, (size_t)shape.n_tensors, sizeof *model->tensors);
     model->parameters = context_allocate(context, (size_t)shape.n_parameters, model->kernels->size);
+    model->state = context_allocate(context, (size_t)shape.n_state, sizeof *model->state);
+    model->lists = context_allocate(context, (size_t)shape.n_lists, sizeof *model->lists);
   }
-  if (!model || !model->layers || !model->tensors || !model->parameters) {
+  if (!model || !model->layers || !model->tensors || !model->parameters || !model->state || !model->lists) {
     pynn_model_free(model);
     return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for %lld parameters; received none",
                 (long long)shape.n_parameters);
@@ -183,14 +245,22 @@ pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const
 static pynn_status initialize(pynn_model *model) {
   size_t most = 0;
   for (int32_t i = 0; i < model->n_tensors; i++) {
-    size_t n = (size_t)(model->tensors[i].view.rows * model->tensors[i].view.columns);
+    size_t n =
+        model->tensors[i].view.trainable ? (size_t)(model->tensors[i].view.rows * model->tensors[i].view.columns) : 0;
     most = n > most ? n : most;
   }
   double *values = context_allocate(model->context, most, sizeof *values);
   double *scratch = context_allocate(model->context, most, sizeof *scratch);
   for (int32_t i = 0; values && scratch && i < model->n_tensors; i++) {
     const pynn_tensor *tensor = &model->tensors[i].view;
-    const pynn_spec *spec = layer_spec(&model->layers[tensor->layer].spec, model->tensors[i].initializer);
+    const int initializer = model->tensors[i].initializer;
+    if (!tensor->trainable || initializer == STARTS_ZERO) continue;
+    if (initializer == STARTS_ONE) {
+      for (int64_t j = 0; j < tensor->columns; j++)
+        model->kernels->from_double(1, &(double){1}, at(model->kernels, model->parameters, tensor->offset + j));
+      continue;
+    }
+    const pynn_spec *spec = layer_spec(&model->layers[tensor->layer].spec, initializer);
     pynn_initializers[spec->row].fill(tensor->rows, tensor->columns,
                                       stream_key(model->seed, STREAM_INITIALIZER, (uint64_t)i), spec->values, values,
                                       scratch);
@@ -217,12 +287,99 @@ pynn_status pynn_model_new(pynn_model **out, const pynn_context *context, const 
   return PYNN_OK;
 }
 
+pynn_status model_like(pynn_model **out, const pynn_model *model, pynn_dtype dtype, pynn_error *error) {
+  const size_t n = (size_t)model->n_layers;
+  pynn_model_options options;
+  pynn_model_options_init(&options);
+  options.inputs = model->inputs, options.dtype = dtype, options.seed = model->seed;
+  options.target_scaling = model->scales_targets;
+  pynn_layer *layers = context_allocate(model->context, n, sizeof *layers);
+  if (!layers) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for a copy of the layers; received none");
+  for (size_t i = 0; i < n; i++) layers[i] = model->layers[i].spec;
+  pynn_model *copy = NULL;
+  pynn_status status = model_new_empty(&copy, model->context, &options, layers, model->n_layers, error);
+  context_release(model->context, layers, n, sizeof *layers);
+  if (!status && model->has_loss) status = model_copy_loss(copy, model);
+  if (!status) *out = copy;
+  return status;
+}
+
+void model_copy(pynn_model *to, const pynn_model *from) {
+  memcpy(to->state, from->state, (size_t)from->n_state * sizeof *from->state);
+  to->kernels->from_array((size_t)from->n_parameters, from->parameters, (int64_t)from->kernels->size, from->dtype,
+                          to->parameters);
+}
+
+/* ---- what data decide, and what they may hold */
+
+pynn_status model_ready(const pynn_model *model, int with_targets, pynn_error *error) {
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    if (!model->layers[i].kind->ready) continue;
+    pynn_status status = model->layers[i].kind->ready(model, i, error);
+    if (status) return status;
+  }
+  if (with_targets && model->scales_targets && !(model->state[model->target_scaling + 2 * model->outputs] > 0))
+    return fail(error, PYNN_ERROR_NOT_READY,
+                "expected targets to have been summarised, by pynn_target_adapt; received target_scaling without");
+  return PYNN_OK;
+}
+
+int model_accepts(const pynn_model *model, int64_t column, double value) {
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    const struct layer_kind *kind = model->layers[i].kind;
+    const enum accepts answer = kind->accepts ? kind->accepts(model, &model->layers[i], column, value)
+                                : kind->flags & LAYER_ONLY_TRAINS ? ACCEPTS_AS_NEXT
+                                                                  : REFUSED;
+    if (answer != ACCEPTS_AS_NEXT) return answer == ACCEPTED;
+  }
+  return 0;
+}
+
+int model_accepts_row(const pynn_model *model, const void *x) {
+  const struct kernels *kernels = model->input_kernels;
+  if (kernels->largest((size_t)model->inputs, x) <= kernels->maximum) return 1;
+  for (int64_t j = 0; j < model->inputs; j++) {
+    double value;
+    kernels->to_double(1, at(kernels, x, j), &value);
+    if (!isfinite(value) && !model_accepts(model, j, value)) return 0;
+  }
+  return 1;
+}
+
+pynn_status pynn_target_adapt(pynn_model *model, const pynn_summary *summary, int minmax, pynn_error *error) {
+  if (!model || !summary || !model->scales_targets || pynn_summary_columns(summary) != model->outputs)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
+                "expected a model made with target_scaling and a summary of its outputs; received another");
+  double *shift = model->state + model->target_scaling, *spread = shift + model->outputs;
+  pynn_column c = {0};
+  for (int64_t j = 0; j < model->outputs; j++) {
+    pynn_summary_column(summary, j, &c);
+    if (c.count && c.count == c.rows) continue;
+    const int64_t row = c.missing ? c.first_missing : c.first_infinite;
+    fail(error, PYNN_ERROR_NUMERIC, "expected finite targets; received NaN or infinity in row %lld, column %lld",
+         (long long)row, (long long)j);
+    if (error) error->row = row, error->column = j, error->operation = PYNN_OPERATION_TARGET;
+    return c.rows ? PYNN_ERROR_NUMERIC
+                  : fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected at least one row of targets; received none");
+  }
+  for (int64_t j = 0; j < model->outputs; j++) {
+    pynn_summary_column(summary, j, &c);
+    const double range = c.maximum - c.minimum;
+    shift[j] = minmax || c.minimum == c.maximum ? c.minimum : c.mean;
+    spread[j] = c.minimum == c.maximum ? 0 : minmax ? fmin(range, DBL_MAX) : c.std;
+  }
+  spread[model->outputs] = (double)c.rows;
+  return PYNN_OK;
+}
+
 void pynn_model_free(pynn_model *model) {
   if (!model) return;
   const pynn_context *context = model->context;
   context_release(context, model->layers, (size_t)model->n_layers, sizeof *model->layers);
   context_release(context, model->tensors, (size_t)model->n_tensors, sizeof *model->tensors);
   context_release(context, model->parameters, (size_t)model->n_parameters, model->kernels->size);
+  context_release(context, model->state, (size_t)model->n_state, sizeof *model->state);
+  context_release(context, model->lists, (size_t)model->n_lists, sizeof *model->lists);
   context_release(context, model->metadata, model->metadata_size, 1);
   context_release(context, model, 1, sizeof *model);
 }
@@ -240,6 +397,9 @@ void *pynn_model_parameters(pynn_model *model) {
   model->parameters_given = 1;
   return model->parameters;
 }
+int64_t pynn_model_n_state(const pynn_model *model) { return model->n_state; }
+double *pynn_model_state(pynn_model *model) { return model->state; }
+int pynn_model_target_scaling(const pynn_model *model) { return model->scales_targets; }
 int32_t pynn_model_n_tensors(const pynn_model *model) { return model->n_tensors; }
 const pynn_spec *pynn_model_loss(const pynn_model *model) {
   return model->has_loss && !model->custom.name[0] ? &model->loss_spec : NULL;
@@ -257,6 +417,7 @@ static pynn_status set_link(pynn_model *model, const char *name) {
   pynn_spec link, linear;
   if (pynn_spec_named(&link, PYNN_ACTIVATION, name) || pynn_spec_named(&linear, PYNN_ACTIVATION, "linear"))
     return PYNN_ERROR_UNKNOWN_NAME;
+  if (model->scales_targets && link.row != linear.row) return PYNN_ERROR_UNSUPPORTED;
   struct layer *last = &model->layers[model->n_layers - 1];
   model->link_spec = link;
   model->link = link.row == linear.row ? NULL : &model->kernels->activations[link.row];
@@ -272,6 +433,7 @@ pynn_status pynn_model_set_loss(pynn_model *model, const pynn_spec *spec) {
   const struct loss *loss = &model->kernels->losses[spec->row];
   const int pairs = (loss->row.flags & PYNN_ROW_PAIRS) != 0;
   if (pairs && model->outputs % 2) return PYNN_ERROR_SHAPE;
+  if (pairs && model->scales_targets) return PYNN_ERROR_UNSUPPORTED;
   pynn_status status = set_link(model, loss->row.link);
   if (status) return status;
   model->has_loss = 1;

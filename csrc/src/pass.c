@@ -34,10 +34,15 @@ void pass_enter(struct job *job, int32_t index, uint64_t dropout_key) {
 
 /* ---- forward */
 
+void pass_propose(pynn_workspace *w) {
+  if (w->proposed) memcpy(w->proposed, w->model->state, (size_t)w->model->n_state * sizeof *w->proposed);
+}
+
 const void *pass_forward(pynn_workspace *w, const struct batch *batch, int training, uint64_t dropout_key,
                          uint64_t step) {
   struct job job = {.w = w, .rows = batch->rows, .training = training, .step = step};
   w->inputs[0] = (struct values){batch->x, batch->ldx, batch->x ? NULL : &batch->sparse};
+  if (training) pass_propose(w);
   for (int32_t i = 0; i < w->model->n_layers; i++) {
     pass_enter(&job, i, dropout_key);
     w->inputs[i + 1] = w->inputs[i];
@@ -177,6 +182,13 @@ int32_t pass_lowest(const pynn_model *model) {
   return model->n_layers;
 }
 
+void pass_join(const struct job *job) {
+  const pynn_model *model = job->w->model;
+  for (int32_t i = job->index + 1; i < model->n_layers; i++)
+    if (model->layers[i].source == job->index)
+      model->kernels->add((size_t)(job->rows * job->layer->inputs), job->below, job->w->z[i], job->below);
+}
+
 void pass_backward(pynn_workspace *w, const struct batch *batch, void *gradient, uint64_t dropout_key, uint64_t step) {
   const int32_t lowest = pass_lowest(w->model);
   struct job job = {
@@ -187,6 +199,7 @@ void pass_backward(pynn_workspace *w, const struct batch *batch, void *gradient,
     job.fuses = job_fuses(&job);
     job.below_differentiated = 0;
     job.layer->kind->backward(&job);
+    if (job.below && job.layer->begins) pass_join(&job);
     job.delta = job.below;
     job.differentiated = job.below_differentiated;
   }
@@ -194,13 +207,47 @@ void pass_backward(pynn_workspace *w, const struct batch *batch, void *gradient,
 
 /* ---- predictions and targets */
 
+/* Targets are learned as (t - shift) / spread; a target that never changed has spread 0 and is predicted as it was. */
+enum { PART = 256 };
+
+static void unscale(const pynn_model *model, int64_t rows, void *out) {
+  const struct kernels *kernels = model->kernels;
+  const double *shift = model->state + model->target_scaling, *spread = shift + model->outputs;
+  double part[PART];
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t from = 0; from < model->outputs; from += PART) {
+      const int64_t n = least(PART, model->outputs - from);
+      void *y = at(kernels, out, i * model->outputs + from);
+      kernels->to_double((size_t)n, y, part);
+      for (int64_t j = 0; j < n; j++) part[j] = part[j] * spread[from + j] + shift[from + j];
+      kernels->from_double((size_t)n, part, y);
+    }
+}
+
+static void gather_scaled(const pynn_model *model, const pynn_array *targets, const int64_t *order, int64_t first,
+                          int64_t rows, void *out) {
+  const struct kernels *kernels = model->kernels, *doubles = model->context->kernels[PYNN_FLOAT64];
+  const double *shift = model->state + model->target_scaling, *spread = shift + model->outputs;
+  double part[PART];
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t from = 0; from < model->outputs; from += PART) {
+      const int64_t n = least(PART, model->outputs - from);
+      const char *t = array_row(targets, order ? order[first + i] : first + i) + from * targets->column_stride;
+      doubles->from_array((size_t)n, t, targets->column_stride, targets->dtype, part);
+      for (int64_t j = 0; j < n; j++) {
+        const double away = part[j] - shift[from + j];
+        part[j] = spread[from + j] > 0 ? away / spread[from + j] : away == away ? 0 : away;
+      }
+      kernels->from_double((size_t)n, part, at(kernels, out, i * model->outputs + from));
+    }
+}
+
 void pass_predictions(const pynn_workspace *w, int64_t rows, const void *logits, int raw, void *out) {
   const pynn_model *model = w->model;
   const size_t n = (size_t)model->outputs, size = model->kernels->size;
-  if (raw || !model->link) {
-    memcpy(out, logits, (size_t)rows * n * size);
-    return;
-  }
+  if (raw || !model->link) memcpy(out, logits, (size_t)rows * n * size);
+  if (!raw && model->target_scaling >= 0) unscale(model, rows, out);
+  if (raw || !model->link) return;
   for (size_t i = 0; i < (size_t)rows; i++)
     model->link->forward(n, (const char *)logits + i * n * size, (char *)out + i * n * size, model->link_spec.values);
 }
@@ -213,10 +260,10 @@ static int takes_labels(const pynn_model *model, const pynn_array *targets) {
 pynn_status pass_check_inputs(const pynn_model *model, const pynn_array *x, pynn_error *error) {
   pynn_status status = array_check(x, "x", -1, model->inputs, error);
   const struct layer_kind *first = model->layers[0].kind;
-  if (status || !x->indices || (first->flags & LAYER_SPARSE)) return status;
+  if (status || !x->indices || ((first->flags & LAYER_SPARSE) && !model->layers[0].begins)) return status;
   status = fail(error, PYNN_ERROR_UNSUPPORTED,
                 "expected a dense x, or a dense layer first; received a sparse x and layer 0, %s, which would fill it",
-                first->row.name);
+                model->layers[0].begins ? "a residual block" : first->row.name);
   if (error) error->layer = 0;
   return status;
 }
@@ -240,7 +287,8 @@ pynn_status pass_targets(pynn_workspace *w, const pynn_array *targets, const pyn
   const struct kernels *doubles = model->context->kernels[PYNN_FLOAT64];
   batch->has_labels = takes_labels(model, targets);
   batch->has_weights = weights && weights->data;
-  if (!batch->has_labels) array_gather(model->kernels, targets, order, first, batch->rows, w->targets);
+  if (model->target_scaling >= 0) gather_scaled(model, targets, order, first, batch->rows, w->targets);
+  else if (!batch->has_labels) array_gather(model->kernels, targets, order, first, batch->rows, w->targets);
   for (int64_t i = 0; batch->has_labels && i < batch->rows; i++) {
     int64_t row = order ? order[first + i] : first + i;
     if (array_label(doubles, targets, row, model->outputs, &w->labels[i])) continue;

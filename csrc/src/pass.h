@@ -27,17 +27,21 @@ struct values {
 
 struct pynn_workspace {
   const pynn_model *model;
-  int64_t capacity;        /* rows */
-  int64_t widest;          /* columns of the widest layer, input included */
-  int keeps;               /* every layer's values are kept for a backward pass */
-  void *input;             /* capacity x inputs: the batch */
-  void *targets;           /* capacity x outputs */
-  int64_t *labels;         /* capacity */
-  double *weights;         /* capacity */
-  double *losses;          /* capacity: of rows, from a custom loss */
-  int failed;              /* a custom loss did, in this pass */
-  void **y;                /* per layer, capacity x units: its values */
-  void **z;                /* per layer, what its kind needs beside them: values before the activation */
+  int64_t capacity; /* rows */
+  int64_t widest;   /* columns of the widest layer, input included */
+  int keeps;        /* every layer's values are kept for a backward pass */
+  void *input;      /* capacity x inputs: the batch */
+  void *targets;    /* capacity x outputs */
+  int64_t *labels;  /* capacity */
+  double *weights;  /* capacity */
+  double *losses;   /* capacity: of rows, from a custom loss */
+  int failed;       /* a custom loss did, in this pass */
+  void **y;         /* per layer, capacity x units: its values */
+  void **z;         /* per layer, what its kind needs beside them: values before the activation */
+  double **doubles; /* per layer, the doubles its kind needs */
+  double *doubles_block;
+  size_t n_doubles;
+  double *proposed;        /* the state as the step at hand would leave it; NULL: no layer changes it */
   struct values *inputs;   /* per layer and one more: what each was given in this pass, and the logits */
   void *delta[2];          /* capacity x widest: dL/d output of the layer at hand and of the one below */
   void *panels;            /* the delta, packed for the product with W^T */
@@ -97,6 +101,10 @@ double pass_trivial_loss(pynn_workspace *workspace, const struct batch *batch, i
 struct job;
 /* The job of layer `index` in a pass whose forward has come that far. */
 void pass_enter(struct job *job, int32_t index, uint64_t dropout_key);
+/* The deltas of blocks that begin with this layer, added to the one that came out of it. */
+void pass_join(const struct job *job);
+/* Before a forward pass in training: the state is proposed as it is. */
+void pass_propose(pynn_workspace *workspace);
 /* The first layer with parameters: nothing needs the delta of those below it. */
 int32_t pass_lowest(const pynn_model *model);
 

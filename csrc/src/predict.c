@@ -1,6 +1,7 @@
 /* Predictions and evaluation: tiles of rows through a workspace, however many rows there are. */
 #include "array.h"
 #include "health.h"
+#include "layer.h"
 
 #include <math.h>
 
@@ -24,12 +25,12 @@ static pynn_status locate(const struct call *call, int64_t first, int64_t rows) 
   if (status) return fail(call->error, PYNN_ERROR_NUMERIC, "expected finite numbers; received NaN or infinity");
   w->keeps = 0; /* what was computed before is computed again, to the last bit: without the BLAS */
   for (int64_t i = 0; i < rows; i++) {
-    array_gather(model->kernels, call->x, NULL, first + i, 1, w->input);
-    if (call->targets || model->kernels->largest((size_t)model->inputs, w->input) <= model->kernels->maximum)
+    array_gather(model->input_kernels, call->x, NULL, first + i, 1, w->input);
+    if (call->targets || (model->layers->kind->flags & LAYER_READS_DOUBLE) || model_accepts_row(model, w->input))
       order[batch.rows++] = first + i;
   }
   if (batch.rows) {
-    array_gather(model->kernels, call->x, order, 0, batch.rows, w->input);
+    array_gather(model->input_kernels, call->x, order, 0, batch.rows, w->input);
     batch.x = w->input;
     if (call->targets) status = pass_targets(w, call->targets, call->weights, order, 0, &batch, call->error);
     const void *logits = pass_forward(w, &batch, 0, 0, 0);
@@ -50,13 +51,13 @@ static pynn_status run(const struct call *call, pynn_workspace *w, double *loss)
     struct batch batch = {.rows = rows, .ldx = model->inputs};
     if (call->targets) status = pass_targets(w, call->targets, call->weights, NULL, first, &batch, call->error);
     if (status) break;
-    batch.x = array_in_place(model->kernels, call->x, first, &batch.ldx);
+    batch.x = array_in_place(model->input_kernels, call->x, first, &batch.ldx);
     if (call->x->indices) {
       batch.sparse = (struct sparse){call->x, NULL, first};
       status = sparse_check(&batch.sparse, rows, call->error);
       if (status) break;
     } else if (!batch.x) {
-      array_gather(model->kernels, call->x, NULL, first, rows, w->input);
+      array_gather(model->input_kernels, call->x, NULL, first, rows, w->input);
       batch.x = w->input;
     }
     const void *logits = pass_forward(w, &batch, 0, 0, 0), *seen = logits;
@@ -81,6 +82,7 @@ pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, con
   if (!model || !workspace || workspace->model != model || !x || !out)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a model, its workspace, x and out; received NULL");
   pynn_status status = pass_check_inputs(model, x, error);
+  if (!status) status = model_ready(model, !raw, error);
   const struct call call = {.model = model, .x = x, .raw = raw, .out = out, .error = error};
   double none = 0;
   return status ? status : run(&call, workspace, &none);
@@ -93,6 +95,7 @@ pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, co
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
                 "expected a model, its workspace, x, targets and loss; received NULL");
   pynn_status status = pass_check_targets(model, x, targets, weights, error);
+  if (!status) status = model_ready(model, 1, error);
   const struct call call = {model, x, targets, weights, 0, out, error};
   double sum = 0;
   if (!status) status = run(&call, workspace, &sum);

@@ -62,6 +62,7 @@ pynn_status guard_memory(pynn_trainer *t, const pynn_guard *guard) {
   int enough = 1;
   for (int i = 0; i < SNAPSHOTS && guard->policy == PYNN_POLICY_ROLLBACK; i++)
     enough &= take(context, &t->watch.snapshots[i].values, state, size) &&
+              take(context, &t->watch.snapshots[i].state, (size_t)t->model->n_state, sizeof(double)) &&
               (!t->average.values || take(context, &t->watch.snapshots[i].average, n, sizeof(double)));
   if (guard->check_every > 0)
     enough &= workspace_observe(t->w, 1) == PYNN_OK && take(context, &t->before, n, size) &&
@@ -69,7 +70,10 @@ pynn_status guard_memory(pynn_trainer *t, const pynn_guard *guard) {
               take(context, &t->statistics, n_layers, sizeof *t->statistics);
   if (!enough) guard = &t->watch.options;
   for (int i = 0; i < SNAPSHOTS; i++) {
-    if (guard->policy != PYNN_POLICY_ROLLBACK) give_back(context, &t->watch.snapshots[i].values, state, size);
+    if (guard->policy != PYNN_POLICY_ROLLBACK) {
+      give_back(context, &t->watch.snapshots[i].values, state, size);
+      give_back(context, &t->watch.snapshots[i].state, (size_t)t->model->n_state, sizeof(double));
+    }
     if (guard->policy != PYNN_POLICY_ROLLBACK || !t->average.values)
       give_back(context, &t->watch.snapshots[i].average, n, sizeof(double));
   }
@@ -380,7 +384,7 @@ struct gather {
 
 static void gather_tile(void *argument, int64_t index) {
   const struct gather *job = argument;
-  const struct kernels *kernels = job->t->model->kernels;
+  const struct kernels *kernels = job->t->model->input_kernels;
   const int64_t row = index * GATHER_ROWS, left = job->rows - row;
   char *out = (char *)job->t->w->input + (size_t)(row * job->x->columns) * kernels->size;
   array_gather(kernels, job->x, job->order, job->first + row, left < GATHER_ROWS ? left : GATHER_ROWS, out);
@@ -394,7 +398,7 @@ static struct batch take_rows(const pynn_trainer *t, const pynn_array *x, const 
     batch.sparse = (struct sparse){x, order, first};
     return batch;
   }
-  if (!order && (batch.x = array_in_place(t->model->kernels, x, first, &batch.ldx))) return batch;
+  if (!order && (batch.x = array_in_place(t->model->input_kernels, x, first, &batch.ldx))) return batch;
   struct gather job = {t, x, order, first, rows};
   parallel_for(t->model->context, (rows + GATHER_ROWS - 1) / GATHER_ROWS, 40.0 * (double)(rows * x->columns),
                gather_tile, &job);
@@ -470,6 +474,7 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
   scale = scale_to(t, norm, clipped * unusual, scale * unusual);
   status = update(t, norm, scale, fault, error);
   if (status) return status;
+  if (t->w->proposed) memcpy(t->model->state, t->w->proposed, (size_t)t->model->n_state * sizeof *t->w->proposed);
   if (unusual < 1)
     guard_note(t, PYNN_EVENT_CLIPPED, &(struct fault){PYNN_OPERATION_CLIP, -1, -1, -1, norm, 0}, first, rows);
   guard_applied(watch, clipped * unusual);
@@ -511,6 +516,7 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
                 "expected batches of 1 ... %lld rows, as the trainer was made for; received %lld",
                 (long long)t->w->capacity, (long long)batch_size);
   pynn_status status = pass_check_targets(t->model, &data->x, &data->targets, &data->weights, error);
+  if (!status) status = model_ready(t->model, 1, error);
   if (!status) status = check_order(data, order, first, count, error);
   if (status) return status;
 

@@ -19,6 +19,29 @@ static int64_t most_tiles(const pynn_model *model, int64_t capacity) {
   return tiles + 1;
 }
 
+/* Whether a later layer adds what layer `index` gives: then it has to stay. */
+static int is_added(const pynn_model *model, int32_t index) {
+  for (int32_t i = index + 1; i < model->n_layers; i++) {
+    if (model->layers[i].begins) return 1;
+    if (!(model->layers[i].kind->flags & LAYER_ONLY_TRAINS)) return 0;
+  }
+  return 0;
+}
+
+/* Without a backward pass layers write to two buffers in turn, but for those that a later one adds. */
+static size_t own_values(const pynn_model *model, int32_t index, size_t rows, int keeps) {
+  return keeps || is_added(model, index) ? rows * (size_t)model->layers[index].units : 0;
+}
+
+static void share_values(pynn_workspace *w) {
+  int turn = 0;
+  for (int32_t i = 0; i < w->model->n_layers; i++) {
+    if (w->model->layers[i].kind->flags & LAYER_ONLY_TRAINS) continue;
+    if (!is_added(w->model, i)) w->y[i] = w->delta[turn = !turn];
+    w->z[i] = w->y[i];
+  }
+}
+
 pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t capacity, int keeps) {
   const pynn_context *context = model->context;
   const struct kernels *kernels = model->kernels;
@@ -35,13 +58,15 @@ pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t
   /* One block for all values, cut into vectors that begin on cache lines. */
   size_t rows = (size_t)capacity, wide = rows * (size_t)shape.widest, offset = 0;
 #define CUT(count) (offset += ((size_t)(count) + align - 1) / align * align)
-  CUT(rows * (size_t)model->inputs);
+  const size_t input_size = model->input_kernels->size / kernels->size; /* in reals: 2 for doubles before floats */
+  CUT(rows * (size_t)model->inputs * input_size);
   CUT(rows * (size_t)model->outputs);
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    if (keeps) CUT(rows * (size_t)needs_of(&model->layers[i], capacity).values);
+    CUT(own_values(model, i, rows, keeps));
+    shape.n_doubles += (size_t)needs_of(&model->layers[i], capacity).doubles;
+  }
   if (keeps) {
-    for (int32_t i = 0; i < model->n_layers; i++) {
-      CUT(rows * (size_t)needs_of(&model->layers[i], capacity).values);
-      CUT(rows * (size_t)model->layers[i].units);
-    }
     CUT((rows + kernels->gemm_columns) * (size_t)shape.widest);
   }
   CUT(wide), CUT(wide);
@@ -57,6 +82,9 @@ pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t
       allocate(&w->losses, context, rows, sizeof *w->losses) || allocate(&w->z, context, n_layers, sizeof *w->z) ||
       allocate(&w->y, context, n_layers, sizeof *w->y) ||
       allocate(&w->inputs, context, n_layers + 1, sizeof *w->inputs) ||
+      allocate(&w->doubles, context, n_layers, sizeof *w->doubles) ||
+      allocate(&w->doubles_block, context, w->n_doubles, sizeof *w->doubles_block) ||
+      (keeps && model->updates_state && allocate(&w->proposed, context, (size_t)model->n_state, sizeof *w->proposed)) ||
       allocate(&w->sums, context, n_layers, sizeof *w->sums) ||
       allocate(&w->tile_max, context, (size_t)w->tiles, sizeof *w->tile_max) ||
       allocate(&w->tile_sum, context, (size_t)w->tiles, sizeof *w->tile_sum) ||
@@ -66,19 +94,21 @@ pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t
   }
   offset = 0;
 #define TAKE(pointer, count) (pointer) = at(kernels, w->input, (int64_t)offset), CUT(count)
-  TAKE(w->input, rows * (size_t)model->inputs);
+  TAKE(w->input, rows * (size_t)model->inputs * input_size);
   TAKE(w->targets, rows * (size_t)model->outputs);
+  double *doubles = w->doubles_block;
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    if (keeps) TAKE(w->z[i], rows * (size_t)needs_of(&model->layers[i], capacity).values);
+    TAKE(w->y[i], own_values(model, i, rows, keeps));
+    w->doubles[i] = doubles;
+    doubles += needs_of(&model->layers[i], capacity).doubles;
+  }
   if (keeps) {
-    for (int32_t i = 0; i < model->n_layers; i++) {
-      TAKE(w->z[i], rows * (size_t)needs_of(&model->layers[i], capacity).values);
-      TAKE(w->y[i], rows * (size_t)model->layers[i].units);
-    }
     TAKE(w->panels, (rows + kernels->gemm_columns) * (size_t)shape.widest);
   }
   TAKE(w->delta[0], wide);
   TAKE(w->delta[1], wide);
-  for (int32_t i = 0, turn = 0; i < model->n_layers && !keeps; i++) /* in turn, but for layers that do not write */
-    w->z[i] = w->y[i] = w->delta[(turn += !(model->layers[i].kind->flags & LAYER_ONLY_TRAINS)) % 2];
+  if (!keeps) share_values(w);
 #undef TAKE
 #undef CUT
   *out = w;
@@ -131,6 +161,9 @@ void pynn_workspace_free(pynn_workspace *w) {
   context_release(context, w->z, n_layers, sizeof *w->z);
   context_release(context, w->y, n_layers, sizeof *w->y);
   context_release(context, w->inputs, n_layers + 1, sizeof *w->inputs);
+  context_release(context, w->doubles, n_layers, sizeof *w->doubles);
+  context_release(context, w->doubles_block, w->n_doubles, sizeof *w->doubles_block);
+  context_release(context, w->proposed, (size_t)w->model->n_state, sizeof *w->proposed);
   context_release(context, w->sums, n_layers, sizeof *w->sums);
   context_release(context, w->tile_max, tiles, sizeof *w->tile_max);
   context_release(context, w->tile_sum, tiles, sizeof *w->tile_sum);

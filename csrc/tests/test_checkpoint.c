@@ -238,6 +238,8 @@ static void test_nothing_is_forgotten(void) {
       SPARED(watch.snapshots[1].values),
       SPARED(watch.snapshots[0].average),
       SPARED(watch.snapshots[1].average),
+      SPARED(watch.snapshots[0].state),
+      SPARED(watch.snapshots[1].state),
   };
   size_t run = 0;
   for (size_t at = 0; at < sizeof(struct pynn_trainer); at++) {

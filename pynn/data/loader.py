@@ -296,6 +296,19 @@ class DataLoader:
         for first in range(0, rows, step):
             yield self.source.gather(np.arange(first, min(first + step, rows)))
 
+    def parts(self) -> Iterator[Rows]:
+        """One pass over all rows, in the source's order where it has one: what layers adapt to."""
+        if self.source.rows is None or (not self.by_number and self.source.bounds is None):
+            yield from self.blocks(self.epoch)
+            return
+        tally = Tally(self.on_bad_rows or "")
+        for rows in self._in_order():
+            if self._kept is None:
+                yield self._finish(rows, tally)
+                continue
+            kept = np.isin(rows.numbers, self._kept)
+            yield Rows(rows.numbers[kept], rows.x[kept], None if rows.targets is None else rows.targets[kept], None)
+
     def _finish(self, rows: Rows, tally: Tally) -> Rows:
         """What is done to rows on their way: bad cells, class weights."""
         if self.on_bad_rows in ("error", "impute"):

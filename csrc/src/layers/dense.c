@@ -19,11 +19,13 @@ enum {
   BLAS_COLUMNS = 512
 };
 
-static void shape(struct layer *layer, struct layout *layout) {
+static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
+  (void)error;
   layer->units = (int64_t)layer->spec.kind.values[UNITS];
   layer_owns(layout, layer, KERNEL, "kernel", layer->inputs, layer->units, SPEC_KERNEL_INITIALIZER);
   if (layer->spec.kind.values[USE_BIAS] != 0)
     layer_owns(layout, layer, BIAS, "bias", 1, layer->units, SPEC_BIAS_INITIALIZER);
+  return PYNN_OK;
 }
 
 /* ---- how products are cut */

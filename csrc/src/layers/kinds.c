@@ -1,7 +1,17 @@
 /* The kinds of layers, and what their jobs share. */
 #include "../layer.h"
 
-const struct layer_kind *const layer_kinds[] = {&layer_dense, &layer_dropout};
+const struct layer_kind *const layer_kinds[] = {
+    &layer_dense,
+    &layer_dropout,
+    &layer_activation,
+    &layer_normalization,
+    &layer_batch_normalization,
+    &layer_layer_normalization,
+    &layer_gaussian_noise,
+    &layer_add,
+    &layer_categorical,
+};
 const int32_t n_layer_kinds = sizeof layer_kinds / sizeof *layer_kinds;
 
 #define CHOICE(member, table, usual) {#member, table, usual, offsetof(pynn_layer, member)}
@@ -15,9 +25,31 @@ const struct layer_spec layer_specs[N_LAYER_SPECS] = {
     [SPEC_BIAS_CONSTRAINT] = CHOICE(bias_constraint, PYNN_CONSTRAINT, "none"),
 };
 
+pynn_status layer_check_columns(const struct layer *layer, const struct layout *layout, pynn_error *error) {
+  int64_t previous = -1;
+  for (int64_t i = 0; i < layer->n_columns; previous = layer->columns[i++]) {
+    const int64_t column = layer->columns[i];
+    if (column <= previous || column >= layer->inputs)
+      return fail(error, PYNN_ERROR_SHAPE,
+                  "expected columns of layer %d in ascending order within 0 ... %lld; received %lld after %lld",
+                  (int)layout->index, (long long)layer->inputs - 1, (long long)column, (long long)previous);
+  }
+  return PYNN_OK;
+}
+
 void job_run(struct job *job, double work, void (*tile)(void *job, int64_t index)) {
   parallel_for(job->w->model->context, tiles_in(&job->tiling), work * (double)(job->tiling.m * job->tiling.n), tile,
                job);
+}
+
+void job_rows(struct job *job, double work, void (*tile)(void *job, int64_t index)) {
+  job->tiling = tiling_of(job->rows, job->layer->units, LOSS_ROWS, job->layer->units);
+  job_run(job, work, tile);
+}
+
+void job_columns(struct job *job, double work, void (*tile)(void *job, int64_t index)) {
+  job->tiling = tiling_of(job->rows, job->layer->units, job->rows, COLUMN_TILE);
+  job_run(job, work, tile);
 }
 
 double job_largest(const struct job *job, int64_t tiles) {
@@ -70,14 +102,13 @@ static void differentiate_tile(void *argument, int64_t index) {
 
 /* dL/dZ from dL/dY where no product came before it to do it tile by tile. */
 void job_differentiate(struct job *job) {
-  job->tiling = tiling_of(job->rows, job->layer->units, LOSS_ROWS, job->layer->units);
-  job_run(job, 10, differentiate_tile);
+  job_rows(job, 10, differentiate_tile);
   job->w->sums[job->index].delta_max = job_largest(job, job->tiling.down);
 }
 
 int job_fuses(const struct job *job) {
   const struct layer *below = job->layer - 1;
-  return job->index > 0 && below->kind->differentiate && !rowwise(below);
+  return job->index > 0 && !job->layer->begins && below->kind->differentiate && !rowwise(below);
 }
 
 /* ---- statistics: of tiles, put together in their order */
@@ -88,18 +119,51 @@ void job_observe(const struct job *job, int64_t index, const struct tile *t) {
   const int64_t units = job->layer->units, from = t->row * units + t->column, down = index / job->tiling.across;
   const struct activation *f = job->layer->activation;
   kernels->observe((size_t)t->rows, (size_t)t->columns, at(kernels, w->y[job->index], from),
-                   f ? at(kernels, w->z[job->index], from) : NULL, (size_t)units, f ? f->flat : 0,
+                   f && w->z[job->index] ? at(kernels, w->z[job->index], from) : NULL, (size_t)units, f ? f->flat : 0,
                    w->tile_alive + down * units + t->column, &w->tile_observed[index]);
+}
+
+static double largest_in(const struct job *job, const struct tile *t, const void *x) {
+  const struct kernels *kernels = job_kernels(job);
+  const int64_t units = job->layer->units;
+  if (t->columns == units) return kernels->largest((size_t)(t->rows * units), at(kernels, x, t->row * units));
+  double largest = 0;
+  for (int64_t i = t->row; i < t->row + t->rows; i++)
+    largest = larger(largest, kernels->largest((size_t)t->columns, at(kernels, x, i * units + t->column)));
+  return largest;
+}
+
+void job_value_tile(const struct job *job, int64_t index, const struct tile *t) {
+  job->w->tile_max[index] = largest_in(job, t, job_values(job));
+  if (job->w->observes) job_observe(job, index, t);
+}
+
+void job_valued(const struct job *job) {
+  job->w->sums[job->index].activation_max = job_largest(job, tiles_in(&job->tiling));
+  if (job->w->observes) job_observed(job);
+}
+
+static void delta_max_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct tile t = tile_at(&job->tiling, index);
+  job->w->tile_max[index] = largest_in(job, &t, job->delta);
+}
+
+void job_delta_in_place(struct job *job) {
+  job_rows(job, 1, delta_max_tile);
+  job->w->sums[job->index].delta_max = job_largest(job, job->tiling.down);
+  job->below = job->delta;
+}
+
+static void add_observed(struct observed *all, const struct observed *tile) {
+  all->largest = larger(all->largest, tile->largest);
+  all->sum += tile->sum, all->squares += tile->squares, all->n += tile->n;
+  all->zeros += tile->zeros, all->tiny += tile->tiny, all->saturated += tile->saturated;
 }
 
 static struct observed sum_observed(const pynn_workspace *w, int64_t tiles) {
   struct observed all = {0};
-  for (int64_t i = 0; i < tiles; i++) {
-    const struct observed *tile = &w->tile_observed[i];
-    all.largest = larger(all.largest, tile->largest);
-    all.sum += tile->sum, all.squares += tile->squares, all.n += tile->n;
-    all.zeros += tile->zeros, all.tiny += tile->tiny, all.saturated += tile->saturated;
-  }
+  for (int64_t i = 0; i < tiles; i++) add_observed(&all, &w->tile_observed[i]);
   return all;
 }
 
@@ -132,6 +196,25 @@ void job_gradient(const struct job *job, int64_t index, const void *gradient, si
   job->w->tile_penalty[index] = 0;
   job->w->tile_sum[index] = kernels->sum_squares(n, gradient, &job->w->tile_max[index]);
   if (job->w->observes) kernels->observe(1, n, gradient, NULL, n, 0, NULL, &job->w->tile_observed[index]);
+}
+
+void *job_gradient_of(const struct job *job, int role, int64_t from) {
+  const int64_t offset = job->layer->tensor[role];
+  return offset < 0 ? NULL : at(job_kernels(job), job->gradient, offset + from);
+}
+
+void job_gradient_pair(const struct job *job, int64_t index, const void *first, const void *second, size_t n) {
+  pynn_workspace *w = job->w;
+  w->tile_max[index] = w->tile_sum[index] = 0;
+  if (w->observes) w->tile_observed[index] = (struct observed){0};
+  if (first) job_gradient(job, index, first, n);
+  if (!second) return;
+  const double largest = w->tile_max[index], sum = w->tile_sum[index];
+  const struct observed before = w->observes ? w->tile_observed[index] : (struct observed){0};
+  job_gradient(job, index, second, n);
+  w->tile_max[index] = larger(w->tile_max[index], largest);
+  w->tile_sum[index] += sum;
+  if (w->observes) add_observed(&w->tile_observed[index], &before);
 }
 
 void job_gradients(const struct job *job, int64_t tiles) {

@@ -1,0 +1,33 @@
+/* Activation: Y = f(X), an activation on its own. */
+#include "../layer.h"
+
+static void forward_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct kernels *kernels = job_kernels(job);
+  const struct layer *layer = job->layer;
+  const struct tile t = tile_at(&job->tiling, index);
+  for (int64_t i = t.row; i < t.row + t.rows; i++)
+    layer->activation->forward((size_t)t.columns, at(kernels, job->x, i * job->ldx),
+                               at(kernels, job_values(job), i * t.columns), layer->spec.activation.values);
+  job_value_tile(job, index, &t);
+}
+
+static void forward(struct job *job) {
+  /* Z is X where it lies. Only a first layer can have rows apart; then nothing needs its delta. */
+  job->w->z[job->index] = job->ldx == job->layer->units ? (void *)(uintptr_t)job->x : NULL;
+  job_rows(job, 30, forward_tile);
+  job_valued(job);
+}
+
+static void backward(struct job *job) {
+  if (!job->differentiated) job_differentiate(job);
+  job->below = job->delta;
+}
+
+const struct layer_kind layer_activation = {
+    .row = {.name = "activation", .aliases = ""},
+    .specs = 1 << SPEC_ACTIVATION,
+    .forward = forward,
+    .backward = backward,
+    .differentiate = differentiate,
+};

@@ -1,0 +1,59 @@
+/* Add: Y = X + the input of the layer `layers` below, which ends a residual block y = x + f(x) of so many layers.
+ * Backward keeps the delta: the pass adds it to the delta that comes out of the block's first layer. */
+#include "../layer.h"
+
+#include <string.h>
+
+enum { LAYERS }; /* numbers */
+
+static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
+  const int64_t n = (int64_t)layer->spec.kind.values[LAYERS], first = layout->index - n;
+  if (first < 0)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected at most %d layers below layer %d; received layers=%lld",
+                (int)layout->index, (int)layout->index, (long long)n);
+  if (layout->widths[first] != layer->inputs)
+    return fail(error, PYNN_ERROR_SHAPE,
+                "expected a block that gives as many columns as it takes; received %lld in, %lld out at layer %d: "
+                "put a dense layer of %lld units into the block or before it",
+                (long long)layout->widths[first], (long long)layer->inputs, (int)layout->index,
+                (long long)layout->widths[first]);
+  layer->source = (int32_t)first;
+  return PYNN_OK;
+}
+
+static struct needs needs(const struct layer *layer, int64_t rows) {
+  (void)rows;
+  return (struct needs){.values = layer->units};
+}
+
+static void forward_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct kernels *kernels = job_kernels(job);
+  const struct values *other = &job->w->inputs[job->layer->source];
+  const struct tile t = tile_at(&job->tiling, index);
+  for (int64_t i = t.row; i < t.row + t.rows; i++)
+    kernels->add((size_t)t.columns, at(kernels, job->x, i * job->ldx), at(kernels, other->at, i * other->ld),
+                 at(kernels, job_values(job), i * t.columns));
+  job_value_tile(job, index, &t);
+}
+
+static void forward(struct job *job) {
+  job_rows(job, 2, forward_tile);
+  job_valued(job);
+}
+
+static void backward(struct job *job) {
+  memcpy(job->w->z[job->index], job->delta, (size_t)(job->rows * job->layer->units) * job_kernels(job)->size);
+  job->below = job->delta;
+}
+
+const struct layer_kind layer_add = {
+    .row = {.name = "add",
+            .aliases = "",
+            .n_fields = 1,
+            .fields = {[LAYERS] = {"layers", 1, 1, (double)MAX_LAYERS, PYNN_FIELD_INTEGER}}},
+    .shape = shape,
+    .needs = needs,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,116 @@
+/* Batch normalization (Ioffe, Szegedy 2015), with Keras's numbers:
+ *
+ *   in training    x^ = (X - mean) / sqrt(variance + epsilon), mean and (biased) variance of the batch's columns
+ *                  moving <- momentum moving + (1 - momentum) of the batch, once the step is applied
+ *   in prediction  x^ = (X - moving_mean) / sqrt(moving_variance + epsilon)
+ *   Y = gamma x^ + beta
+ *
+ * A batch of one row has x^ = 0; it says nothing about the variance, whose moving value it leaves alone. */
+#include "../layer.h"
+
+#include <float.h>
+#include <math.h>
+
+enum { GAMMA, BETA, MOVING_MEAN, MOVING_VARIANCE }; /* tensors */
+enum { MOMENTUM, EPSILON, CENTER, SCALE };          /* numbers */
+
+static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
+  (void)error;
+  const double *p = layer->spec.kind.values;
+  if (p[SCALE] != 0) layer_owns(layout, layer, GAMMA, "gamma", 1, layer->units, STARTS_ONE);
+  if (p[CENTER] != 0) layer_owns(layout, layer, BETA, "beta", 1, layer->units, STARTS_ZERO);
+  layer_owns_state(layout, layer, MOVING_MEAN, "moving_mean", layer->units, 0);
+  layer_owns_state(layout, layer, MOVING_VARIANCE, "moving_variance", layer->units, 1);
+  return PYNN_OK;
+}
+
+static struct needs needs(const struct layer *layer, int64_t rows) {
+  (void)rows;
+  return (struct needs){.doubles = 2 * layer->units, .tiles = divide_up(layer->units, COLUMN_TILE)};
+}
+
+static double *means(const struct job *job) { return job->w->doubles[job->index]; }
+static double *inverses(const struct job *job) { return job->w->doubles[job->index] + job->layer->units; }
+
+/* 1 / sqrt(variance + epsilon); NaN, which refuses the step, for a variance beyond the range of double. */
+static double inverse(const struct job *job, double variance) {
+  return variance <= DBL_MAX ? 1 / sqrt(variance + job->layer->spec.kind.values[EPSILON]) : (double)NAN;
+}
+
+static void apply(const struct job *job, const struct tile *t, const double *mean) {
+  const struct kernels *kernels = job_kernels(job);
+  const void *gamma = layer_tensor(job, GAMMA), *beta = layer_tensor(job, BETA);
+  kernels->affine((size_t)t->rows, (size_t)t->columns, at(kernels, job->x, t->row * job->ldx + t->column),
+                  (size_t)job->ldx, at(kernels, job_values(job), t->row * job->layer->units + t->column),
+                  (size_t)job->layer->units, mean + t->column, inverses(job) + t->column,
+                  gamma ? at(kernels, gamma, t->column) : NULL, beta ? at(kernels, beta, t->column) : NULL);
+}
+
+static void training_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct tile t = tile_at(&job->tiling, index);
+  const double momentum = job->layer->spec.kind.values[MOMENTUM];
+  double *moving_mean = layer_proposal(job, MOVING_MEAN), *moving_variance = layer_proposal(job, MOVING_VARIANCE);
+  double *mean = means(job) + t.column, *scale = inverses(job) + t.column;
+  job_kernels(job)->column_moments((size_t)t.rows, (size_t)t.columns, at(job_kernels(job), job->x, t.column),
+                                   (size_t)job->ldx, mean, scale);
+  for (int64_t j = 0; j < t.columns; j++) {
+    moving_mean[t.column + j] += (1 - momentum) * (mean[j] - moving_mean[t.column + j]);
+    if (t.rows > 1) moving_variance[t.column + j] += (1 - momentum) * (scale[j] - moving_variance[t.column + j]);
+    scale[j] = inverse(job, scale[j]);
+  }
+  apply(job, &t, means(job));
+  job_value_tile(job, index, &t);
+}
+
+static void prediction_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct tile t = tile_at(&job->tiling, index);
+  apply(job, &t, layer_state(job, MOVING_MEAN));
+  job_value_tile(job, index, &t);
+}
+
+static void forward(struct job *job) {
+  if (job->training) {
+    job_columns(job, 8, training_tile);
+  } else {
+    const double *variance = layer_state(job, MOVING_VARIANCE);
+    for (int64_t j = 0; j < job->layer->units; j++) inverses(job)[j] = inverse(job, variance[j]);
+    job_rows(job, 4, prediction_tile);
+  }
+  job_valued(job);
+}
+
+static void backward_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct kernels *kernels = job_kernels(job);
+  const struct tile t = tile_at(&job->tiling, index);
+  const void *gamma = layer_tensor(job, GAMMA);
+  void *dgamma = job_gradient_of(job, GAMMA, t.column), *dbeta = job_gradient_of(job, BETA, t.column);
+  kernels->batch_norm_gradient((size_t)t.rows, (size_t)t.columns, at(kernels, job->x, t.column), (size_t)job->ldx,
+                               at(kernels, job->delta, t.column), (size_t)job->layer->units, means(job) + t.column,
+                               inverses(job) + t.column, gamma ? at(kernels, gamma, t.column) : NULL, dgamma, dbeta,
+                               job->below != NULL);
+  job_gradient_pair(job, index, dgamma, dbeta, (size_t)t.columns);
+}
+
+static void backward(struct job *job) {
+  job_columns(job, 12, backward_tile);
+  job_gradients(job, job->tiling.across);
+  if (job->below) job_delta_in_place(job);
+}
+
+const struct layer_kind layer_batch_normalization = {
+    .row = {.name = "batch_normalization",
+            .aliases = "",
+            .n_fields = 4,
+            .fields = {[MOMENTUM] = {"momentum", 0.99, 0, 1, PYNN_FIELD_OPEN_MAXIMUM},
+                       [EPSILON] = {"epsilon", 1e-3, 1e-30, 1e30, 0},
+                       [CENTER] = {"center", 1, 0, 1, PYNN_FIELD_BOOLEAN},
+                       [SCALE] = {"scale", 1, 0, 1, PYNN_FIELD_BOOLEAN}}},
+    .flags = LAYER_UPDATES_STATE,
+    .shape = shape,
+    .needs = needs,
+    .forward = forward,
+    .backward = backward,
+};

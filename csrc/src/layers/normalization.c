@@ -1,0 +1,206 @@
+/* Normalization: Y = (X - shift) scale in double, rounded once, with numbers that adaptation took from data. As the
+ * first layer it reads X in double whatever the model's dtype: 1e9 + 1 is not 1e9.
+ *
+ *   standard  shift = mean,    scale = 1 / standard deviation (of all rows, not n - 1)
+ *   minmax    shift = minimum, scale = 1 / (maximum - minimum)
+ *   robust    shift = median,  scale = 1 / (third - first quartile), or 1 / deviation where the quartiles agree
+ *
+ * A column that never changed has scale 0 and gives 0. A column without any number has shift 0, scale 0. Columns that
+ * are not the layer's pass as they are: their scale is NaN. */
+#include "../layer.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+enum { SHIFT, SCALE, FILL, ROWS }; /* tensors, all of them state; ROWS: that it was adapted to, 0: not adapted */
+enum { MODE, MISSING, CLIP };      /* numbers */
+enum { STANDARD, MINMAX, ROBUST };
+enum { MISSING_ERROR, MISSING_MEAN, MISSING_MEDIAN };
+enum { PART = 256 };
+
+static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
+  pynn_status status = layer_check_columns(layer, layout, error);
+  if (status) return status;
+  layer_owns_state(layout, layer, SHIFT, "shift", layer->units, 0);
+  layer_owns_state(layout, layer, SCALE, "scale", layer->units, 1);
+  layer_owns_state(layout, layer, FILL, "fill", layer->units, 0);
+  layer_owns_state(layout, layer, ROWS, "rows", 1, 0);
+  return PYNN_OK;
+}
+
+static pynn_status ready(const pynn_model *model, int32_t index, pynn_error *error) {
+  const struct layer *layer = &model->layers[index];
+  if (model->state[layer->tensor[ROWS]] > 0) return PYNN_OK;
+  fail(error, PYNN_ERROR_NOT_READY,
+       "expected a normalization that was adapted to data; received none in layer %d: call "
+       "adapt first",
+       (int)index);
+  if (error) error->layer = index;
+  return PYNN_ERROR_NOT_READY;
+}
+
+static enum accepts accepts(const pynn_model *model, const struct layer *layer, int64_t column, double value) {
+  const double *p = layer->spec.kind.values, scale = model->state[layer->tensor[SCALE] + column];
+  if (scale != scale) return ACCEPTS_AS_NEXT;
+  if (value != value) return p[MISSING] != MISSING_ERROR ? ACCEPTED : REFUSED;
+  return p[CLIP] > 0 || fabs(value) <= DBL_MAX ? ACCEPTED : REFUSED;
+}
+
+/* Doubles of columns from ... from+n-1 of a row of the input. */
+static const double *row_part(const struct job *job, int64_t row, int64_t from, int64_t n, double *room) {
+  if (job->index == 0) return (const double *)job->x + row * job->ldx + from;
+  job_kernels(job)->to_double((size_t)n, at(job_kernels(job), job->x, row * job->ldx + from), room);
+  return room;
+}
+
+static void forward_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct kernels *kernels = job_kernels(job);
+  const double *shift = layer_state(job, SHIFT), *scale = layer_state(job, SCALE), *fill = layer_state(job, FILL);
+  const double *p = job->layer->spec.kind.values;
+  const struct tile t = tile_at(&job->tiling, index);
+  double room[PART], largest = 0;
+  for (int64_t i = t.row; i < t.row + t.rows; i++)
+    for (int64_t from = 0; from < t.columns; from += PART) {
+      const int64_t n = least(PART, t.columns - from);
+      const double m = kernels->normalize((size_t)n, row_part(job, i, from, n, room),
+                                          at(kernels, job_values(job), i * t.columns + from), shift + from,
+                                          scale + from, p[MISSING] == MISSING_ERROR ? NULL : fill + from, p[CLIP]);
+      largest = larger(largest, m);
+    }
+  job_value_tile(job, index, &t);
+  job->w->tile_max[index] = largest; /* columns that pass may hold codes, and NaN for an unknown one */
+}
+
+static void forward(struct job *job) {
+  job_rows(job, 8, forward_tile);
+  job_valued(job);
+}
+
+/* delta <- delta scale, and 0 where the layer gave a constant: for a missing number and beyond the clip. */
+static void backward_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct kernels *kernels = job_kernels(job);
+  const double *shift = layer_state(job, SHIFT), *scale = layer_state(job, SCALE);
+  const double clip = job->layer->spec.kind.values[CLIP];
+  const struct tile t = tile_at(&job->tiling, index);
+  double room[PART], delta[PART];
+  for (int64_t i = t.row; i < t.row + t.rows; i++)
+    for (int64_t from = 0; from < t.columns; from += PART) {
+      const int64_t n = least(PART, t.columns - from);
+      void *to = at(kernels, job->delta, i * t.columns + from);
+      const double *x = row_part(job, i, from, n, room);
+      kernels->to_double((size_t)n, to, delta);
+      for (int64_t j = 0; j < n; j++) {
+        const double s = scale[from + j], z = (x[j] - shift[from + j]) * s;
+        if (s == s) delta[j] = x[j] != x[j] || (clip > 0 && !(fabs(z) <= clip)) ? 0 : delta[j] * s;
+      }
+      kernels->from_double((size_t)n, delta, to);
+    }
+}
+
+static void backward(struct job *job) {
+  if (!job->below) return;
+  job_rows(job, 8, backward_tile);
+  job_delta_in_place(job);
+}
+
+/* ---- adaptation */
+
+struct setting {
+  double shift, scale, fill;
+};
+
+static double inverse_of(double spread) {
+  const double scale = spread > 0 ? 1 / spread : 0;
+  return scale <= DBL_MAX ? scale : 0; /* a spread below the least normal number is none */
+}
+
+static struct setting setting_of(const double *p, const pynn_column *c) {
+  struct setting s = {0};
+  const double iqr = c->quartiles[2] - c->quartiles[0];
+  if (!c->count) return s;
+  s.fill = p[MISSING] == MISSING_MEDIAN ? c->quartiles[1] : c->mean;
+  if (p[MODE] == MINMAX) {
+    s.shift = c->minimum, s.scale = 0.5 * inverse_of(c->maximum * 0.5 - c->minimum * 0.5);
+  } else if (p[MODE] == ROBUST) {
+    s.shift = c->quartiles[1], s.scale = inverse_of(iqr > 0 ? iqr : c->std);
+  } else {
+    s.shift = c->mean, s.scale = inverse_of(c->std);
+  }
+  if (c->minimum == c->maximum) s.shift = c->minimum, s.scale = 0;
+  return s;
+}
+
+static pynn_status fail_cell(pynn_error *error, int32_t layer, int64_t row, int64_t column, double value) {
+  fail(error, PYNN_ERROR_NUMERIC, "expected finite numbers to adapt to; received %g in row %lld, column %lld%s", value,
+       (long long)row, (long long)column, value != value ? ": choose what is done about missing values" : "");
+  if (error) {
+    error->layer = layer, error->row = row, error->column = column, error->value = value;
+    error->operation = PYNN_OPERATION_INPUT;
+  }
+  return PYNN_ERROR_NUMERIC;
+}
+
+static pynn_status check_column(const struct layer *layer, int32_t index, int64_t column, const pynn_column *c,
+                                pynn_error *error) {
+  const double *p = layer->spec.kind.values;
+  if (c->missing && p[MISSING] == MISSING_ERROR) return fail_cell(error, index, c->first_missing, column, (double)NAN);
+  if (c->infinite && !(p[CLIP] > 0)) return fail_cell(error, index, c->first_infinite, column, (double)INFINITY);
+  if ((p[MODE] == ROBUST || p[MISSING] == MISSING_MEDIAN) && c->count && c->quartiles[1] != c->quartiles[1])
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a summary with quartiles; received one with held=0");
+  return PYNN_OK;
+}
+
+static int is_own(const struct layer *layer, int64_t column) {
+  if (!layer->n_columns) return 1;
+  for (int64_t i = 0; i < layer->n_columns; i++)
+    if (layer->columns[i] == column) return 1;
+  return 0;
+}
+
+pynn_status pynn_normalization_adapt(pynn_model *model, int32_t index, const pynn_summary *summary, int64_t first,
+                                     pynn_error *error) {
+  if (!model || !summary || index < 0 || index >= model->n_layers ||
+      model->layers[index].kind != &layer_normalization || first < 0 ||
+      pynn_summary_columns(summary) > model->layers[index].units - first)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
+                "expected a model, the index of a normalization and a summary of its columns; received layer=%d",
+                (int)index);
+  const struct layer *layer = &model->layers[index];
+  const int64_t n = pynn_summary_columns(summary);
+  pynn_column column = {0};
+  for (int64_t j = 0; j < n; j++) {
+    pynn_status status = pynn_summary_column(summary, j, &column);
+    if (!status && is_own(layer, first + j)) status = check_column(layer, index, first + j, &column, error);
+    if (status) return status;
+  }
+  if (!column.rows)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a summary of at least one row; received none");
+  for (int64_t j = 0; j < n; j++) {
+    struct setting s = {0, (double)NAN, 0};
+    pynn_summary_column(summary, j, &column);
+    if (is_own(layer, first + j)) s = setting_of(layer->spec.kind.values, &column);
+    model->state[layer->tensor[SHIFT] + first + j] = s.shift;
+    model->state[layer->tensor[SCALE] + first + j] = s.scale;
+    model->state[layer->tensor[FILL] + first + j] = s.fill;
+  }
+  if (first + n == layer->units) model->state[layer->tensor[ROWS]] = (double)column.rows;
+  return PYNN_OK;
+}
+
+const struct layer_kind layer_normalization = {
+    .row = {.name = "normalization",
+            .aliases = "",
+            .n_fields = 3,
+            .fields = {[MODE] = {"mode", STANDARD, STANDARD, ROBUST, PYNN_FIELD_INTEGER},
+                       [MISSING] = {"missing", MISSING_ERROR, MISSING_ERROR, MISSING_MEDIAN, PYNN_FIELD_INTEGER},
+                       [CLIP] = {"clip", 0, 0, 1e30, 0}}},
+    .flags = LAYER_READS_DOUBLE,
+    .shape = shape,
+    .ready = ready,
+    .accepts = accepts,
+    .forward = forward,
+    .backward = backward,
+};
