@@ -66,12 +66,13 @@ class Task:
 class Pynn:
     """`fit`, as a user calls it: with its checks."""
 
-    name, follows_order = "pynn", True
+    name, follows_order, blas = "pynn", True, "scipy"
 
     def __init__(self, task: Task, threads: int) -> None:
         self.task, self.threads, self.model = task, threads, task.model()
 
     def prepare(self) -> None:
+        pynn.blas.use(self.blas)
         pynn.set_num_threads(self.threads)
 
     def epochs(self, n: int, order: np.ndarray | None = None) -> None:
@@ -79,6 +80,12 @@ class Pynn:
 
     def loss(self) -> float:
         return self.model.evaluate(self.task.X, self.task.y)["loss"]
+
+
+class PynnWithMKL(Pynn):
+    """The same with the BLAS of `pip install 'pynn-dense[mkl]'`: no peer, but beside them."""
+
+    name, blas = "pynn, MKL", "mkl"
 
 
 class PyTorch:
@@ -208,7 +215,7 @@ class ScikitLearn:
         return self.log_loss(self.task.y, probabilities, labels=self.classes)
 
 
-PEERS = {peer.name: peer for peer in (Pynn, PyTorch, Jax, ScikitLearn)}
+PEERS = {peer.name: peer for peer in (Pynn, PynnWithMKL, PyTorch, Jax, ScikitLearn)}
 
 
 def verify(task: Task, peers: list[str]) -> None:
@@ -292,7 +299,7 @@ def compare_steps(network: str, optimizer: str, peers: list[str], seconds: float
         t, threads = best(times, name)
         row["best"][name], row["threads"][name] = 1e6 * t / task.steps, threads
     row["gflops_of_bare_gemm"] = 1e-3 * flops(task) / row["best"]["gemm"]
-    others = [row["best"][name] for name in peers if name != "pynn"]
+    others = [row["best"][name] for name in peers if not name.startswith("pynn")]
     row["fastest_peer_over_pynn"] = min(others) / row["best"]["pynn"] if others else None
     row["pynn_share_of_bare_gemm"] = row["best"]["gemm"] / row["best"]["pynn"]
     return row
@@ -302,6 +309,7 @@ def predictors(net: pynn.Sequential, peers: list[str]) -> dict[tuple[str, int], 
     """(prepare, predict) of the same network: probabilities for the rows of x."""
     made: dict[tuple[str, int], tuple[Callable, Callable]] = {}
     tensors = [(layer.kernel, layer.bias) for layer in net.layers]
+    pynn.blas.use(Pynn.blas)
     for threads in THREADS:
         made["pynn", threads] = (lambda t=threads: pynn.set_num_threads(t), net.predict)
         if "PyTorch" in peers:
@@ -444,9 +452,12 @@ def installed(names: list[str]) -> list[str]:
     found = []
     for name in names:
         try:
-            __import__(modules.get(name, "pynn"))
+            if name == "pynn, MKL":
+                pynn.blas.use("mkl")
+            else:
+                __import__(modules.get(name, "pynn"))
             found.append(name)
-        except ImportError:
+        except (ImportError, pynn.PynnError):
             print(f"{name} is not installed: left out")
     return found
 
@@ -491,7 +502,7 @@ def main() -> None:
 
     if matching(["predict"], options.rows):
         print(f"\nµs per predict of {'-'.join(map(str, PREDICT))} (threads)\n")
-        names = [name for name in everyone if name != "JAX"]
+        names = [name for name in everyone if name not in ("JAX", "pynn, MKL")]
         print_row(["rows", *names])
         print_row(["---"] + ["---:"] * len(names))
         record["predict"] = compare_predict(names, seconds / 2)

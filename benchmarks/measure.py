@@ -138,7 +138,7 @@ def write(record: dict[str, Any], path: Path) -> None:
     print(f"wrote {path}")
 
 
-COLORS = {"pynn": "#d1495b", "JAX": "#2e86ab", "PyTorch": "#ee9b00", "scikit-learn": "#8d99ae",
+COLORS = {"pynn": "#d1495b", "pynn, MKL": "#f0b7bf", "JAX": "#2e86ab", "PyTorch": "#ee9b00", "scikit-learn": "#8d99ae",
           "ONNX Runtime": "#5b8e7d"}  # fmt: skip
 
 
