@@ -280,6 +280,16 @@ def test_statistics_go_on(data, tmp_path):
     assert whole.statistics(0) == model.statistics(0) != {}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_kill_nine(tmp_path):
+    """A sample of benchmarks/kill.py: processes killed at random moments, in writes too."""
+    script = Path(__file__).parent.parent / "benchmarks" / "kill.py"
+    command = [sys.executable, script, "--kills", "20", "--seed", "1", "--small"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "20 kills" in result.stdout
+
+
 # ---- finished runs, longer runs, other runs
 
 
