@@ -526,6 +526,7 @@ class Training:
         for callback, kept in zip(self.callbacks, state["callbacks"], strict=True):
             checkpoint.restore(callback, kept)
         self.model.stop_training = state["stopped"]
+        self.kept_at = None if self.within else self.place
         return history[-1] if len(history) else {}
 
     def pause(self) -> None:

@@ -304,9 +304,10 @@ def test_a_finished_run_returns_at_once(data, tmp_path):
     watch = pynn.LambdaCallback(on_epoch_begin=lambda epoch, logs: steps.append(epoch))
     with pytest.raises(pynn.ArgumentValueError, match=r"callbacks"):
         again.fit(x, y, epochs=3, checkpoint=path, resume=True, callbacks=[watch])
-    again = make()
+    again, written = make(), path.stat().st_mtime_ns
     assert [dict(epoch) for epoch in again.fit(x, y, epochs=3, checkpoint=path, resume=True)] == history.epochs
     assert outcome(again) == outcome(first)
+    assert path.stat().st_mtime_ns == written
     assert again.fit(x, y, epochs=2, checkpoint=path, resume=True).epochs == history.epochs
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [
     "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/guide.md", "docs/guard.md",
-    "pynn/datasets/data/README.md",
+    "docs/reliability.md", "pynn/datasets/data/README.md",
 ]  # fmt: skip
 
 
