@@ -30,6 +30,8 @@ struct world {
   pynn_model *model;
   pynn_workspace *workspace;
   pynn_trainer *trainer;
+  pynn_model *plain; /* one layer that acts alike in training and prediction */
+  pynn_trainer *plain_trainer;
   pynn_checkpoint *copy;
   pynn_data data;
   unsigned char *model_file, *checkpoint_file; /* bytes of good files */
@@ -57,6 +59,19 @@ static pynn_trainer_options trainer_options(const pynn_model *model) {
   return options;
 }
 
+static void make_plain(struct world *w, const pynn_spec *loss) {
+  pynn_layer layer;
+  pynn_model_options options;
+  pynn_trainer_options trainer;
+  pynn_dense(&layer, OUTPUTS, NULL);
+  pynn_model_options_init(&options);
+  options.inputs = INPUTS;
+  CHECK_STATUS(PYNN_OK, pynn_model_new(&w->plain, w->context, &options, &layer, 1, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_model_set_loss(w->plain, loss));
+  pynn_trainer_options_init(&trainer, w->plain);
+  CHECK_STATUS(PYNN_OK, pynn_trainer_new(&w->plain_trainer, w->plain, &trainer, NULL));
+}
+
 static struct world make_world(void) {
   struct world w = {.context = counted_context()};
   pynn_spec loss;
@@ -67,6 +82,7 @@ static struct world make_world(void) {
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&w.workspace, w.model));
   const pynn_trainer_options options = trainer_options(w.model);
   CHECK_STATUS(PYNN_OK, pynn_trainer_new(&w.trainer, w.model, &options, NULL));
+  make_plain(&w, &loss);
   w.data.x = pynn_matrix(x, PYNN_FLOAT32, ROWS, INPUTS);
   w.data.targets = pynn_matrix(y, PYNN_FLOAT32, ROWS, OUTPUTS);
   for (int i = 0; i < 5; i++) CHECK_STATUS(PYNN_OK, pynn_train_step(w.trainer, &w.data, &step, NULL));
@@ -82,6 +98,8 @@ static void free_world(struct world *w) {
   free(w->model_file);
   free(w->checkpoint_file);
   pynn_checkpoint_free(w->copy);
+  pynn_trainer_free(w->plain_trainer);
+  pynn_model_free(w->plain);
   pynn_trainer_free(w->trainer);
   pynn_workspace_free(w->workspace);
   pynn_model_free(w->model);
@@ -289,6 +307,46 @@ static pynn_status settings(struct world *w) {
   return pynn_trainer_rate_factor(w->trainer) == 1 ? status : PYNN_ERROR_SHAPE;
 }
 
+/* An average, begun and ended; under a policy that keeps it with good states. */
+static pynn_status set_average(struct world *w) {
+  pynn_average average;
+  pynn_average_init(&average);
+  pynn_status status = pynn_trainer_set_average(w->trainer, &average, NULL);
+  CHECK((pynn_trainer_average(w->trainer) == NULL) == (status != PYNN_OK));
+  if (!status) status = pynn_trainer_set_n_averaged(w->trainer, 0);
+  CHECK_EQUAL(pynn_trainer_n_averaged(w->trainer), 0);
+  if (!status) CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_trainer_use_average(w->trainer));
+  CHECK_STATUS(PYNN_OK, pynn_trainer_set_average(w->trainer, NULL, NULL));
+  return status;
+}
+
+static int nothing_lost(void *user, pynn_dtype dtype, int64_t rows, int64_t n, const void *logits, const void *targets,
+                        const int64_t *classes, double *losses, void *gradient, int backward) {
+  (void)user, (void)logits, (void)targets, (void)classes;
+  memset(losses, 0, (size_t)rows * sizeof *losses);
+  if (backward) memset(gradient, 0, (size_t)(rows * n) * pynn_dtype_size(dtype));
+  return 0;
+}
+
+static pynn_status own_losses(struct world *w) {
+  const pynn_spec old = *pynn_model_loss(w->plain);
+  const pynn_custom_loss own = {.struct_size = sizeof own, .name = "nothing", .function = nothing_lost};
+  double loss, gradient[INPUTS * OUTPUTS + OUTPUTS];
+  pynn_status status = pynn_model_set_custom_loss(w->plain, &own);
+  if (!status) status = pynn_trainer_full_gradient(w->plain_trainer, &w->data, ROWS, &loss, gradient, NULL);
+  CHECK(pynn_model_custom_loss_name(w->plain) && loss == 0);
+  if (!status) status = pynn_model_set_loss(w->plain, &old);
+  return status;
+}
+
+static pynn_status mixup(struct world *w) {
+  pynn_step step;
+  pynn_status status = pynn_trainer_set_mixup(w->plain_trainer, 0.4, NULL);
+  if (!status) status = pynn_train_step(w->plain_trainer, &w->data, &step, NULL);
+  if (!status) status = pynn_trainer_set_mixup(w->plain_trainer, 0, NULL);
+  return status;
+}
+
 #define ALLOCATES 1
 #define TAKES_NOTHING 0
 /* Functions, whether they take memory, what is done, and the file that it replaces (which a failure leaves alone). */
@@ -316,6 +374,12 @@ static const struct scenario {
     {"pynn_checkpoint_take pynn_checkpoint_restore pynn_checkpoint_entry pynn_checkpoint_model "
      "pynn_checkpoint_vector pynn_checkpoint_vector_at pynn_checkpoint_n_vectors",
      TAKES_NOTHING, checkpoint_use, NULL, NULL},
+    {"pynn_trainer_set_average pynn_trainer_average pynn_trainer_set_n_averaged pynn_trainer_n_averaged "
+     "pynn_trainer_use_average",
+     ALLOCATES, set_average, NULL, NULL},
+    {"pynn_model_set_custom_loss pynn_model_custom_loss_name pynn_trainer_full_gradient", TAKES_NOTHING, own_losses,
+     NULL, NULL},
+    {"pynn_trainer_set_mixup", TAKES_NOTHING, mixup, NULL, NULL},
     {"pynn_predict pynn_evaluate", TAKES_NOTHING, predict, NULL, NULL},
     {"pynn_train_step pynn_train_batches pynn_trainer_begin_epoch pynn_trainer_events pynn_trainer_health "
      "pynn_trainer_statistics pynn_trainer_losses",
@@ -338,7 +402,7 @@ static const char without_memory[] =
     "pynn_model_n_tensors pynn_model_tensor pynn_model_metadata pynn_guard_init pynn_trainer_options_init "
     "pynn_trainer_gradient pynn_trainer_n_slots pynn_trainer_slot pynn_trainer_epoch_loss pynn_operation_name "
     "pynn_event_name pynn_gather pynn_shuffle pynn_schedule_named pynn_schedule_rate pynn_plateau_init "
-    "pynn_plateau_next pynn_measure pynn_arena_over pynn_arena_allocator ";
+    "pynn_plateau_next pynn_csr pynn_average_init pynn_mixup_draw pynn_measure pynn_arena_over pynn_arena_allocator ";
 
 static int among(const char *words, const char *name) {
   const size_t n = strlen(name);
