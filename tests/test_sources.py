@@ -2,12 +2,14 @@
 
 import gc
 import gzip
+import importlib.util
 import json
 import os
 import struct
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -616,3 +618,18 @@ model.predict(x)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before >> 10)
 """
     assert int(python(code)) < 250  # the batches' input and deltas, 64 and 128 rows wide; five vectors of parameters
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+@pytest.mark.parametrize("kind", ["npy", "parquet"])
+def test_the_streaming_benchmark_in_small(kind):
+    pytest.importorskip("pyarrow")
+    path = Path(__file__).parent.parent / "benchmarks" / "streaming.py"
+    spec = importlib.util.spec_from_file_location("streaming", path)
+    streaming = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(streaming)
+    found = streaming.measure(kind, 0.2, units=16, batch_size=256)
+    assert found["size"] > found["rows"] * 4 * streaming.COLUMNS > 1.9e8
+    assert found["memory"] < (300e6 if kind == "parquet" else 80e6)
+    assert found["accuracy"] > 0.8
+    assert 0 <= found["waited"] < 1
