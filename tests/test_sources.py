@@ -631,5 +631,5 @@ def test_the_streaming_benchmark_in_small(kind):
     found = streaming.measure(kind, 0.2, units=16, batch_size=256)
     assert found["size"] > found["rows"] * 4 * streaming.COLUMNS > 1.9e8
     assert found["memory"] < (300e6 if kind == "parquet" else 80e6)
-    assert found["accuracy"] > 0.8
+    assert found["accuracy"] > 0.6  # of ten classes, over the first epoch
     assert 0 <= found["waited"] < 1
