@@ -131,7 +131,7 @@ def find_learning_rate(
     if len(rates) < 3:
         raise ArgumentValueError(
             f"expected training to start at min_learning_rate; received min_learning_rate={min_learning_rate!r}, at "
-            "which a step was refused: model.history.report of a fit at a smaller rate says why"
+            "which a step was refused; try a smaller one"
         )
     found = [np.array(values) for values in (rates, losses, smoothed)]
     return LearningRateTest(float(found[0][np.argmin(found[2])] / 10), *found)
