@@ -40,7 +40,8 @@ static const char *const tensor_dtypes[] = {"F32", "F64", "F16", "BOOL", "I8",  
 #define N_TENSOR_DTYPES ((int)(sizeof tensor_dtypes / sizeof *tensor_dtypes))
 
 /* By pynn_table, for messages. */
-static const char *const table_names[] = {"activations", "losses", "optimizers", "initializers", "layers"};
+static const char *const table_names[] = {"activations", "losses",    "optimizers",   "initializers",
+                                          "layers",      "schedules", "regularizers", "constraints"};
 
 /* ---------------------------------------------------------------- bytes */
 
