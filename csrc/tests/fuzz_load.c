@@ -12,7 +12,7 @@
 #include "file.h"
 #include "pynn.h"
 
-enum { MOST = 1 << 16, SEEDS = 5, INPUTS = 3, OUTPUTS = 2, ROWS = 4 };
+enum { MOST = 1 << 16, SEEDS = 32, INPUTS = 3, OUTPUTS = 2, ROWS = 4 };
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
@@ -49,12 +49,15 @@ static struct {
   unsigned char *bytes;
   size_t size;
 } seeds[SEEDS];
+static int n_seeds;
 static pynn_context *context;
 static pynn_trainer *trainer;
 static pynn_checkpoint *good; /* what the trainer is put back to */
 static char path[64];
 
-static void keep_seed(int i) {
+static void keep_seed(void) {
+  const int i = n_seeds++;
+  require(i < SEEDS, "room for seeds");
   FILE *file = fopen(path, "rb");
   require(file != NULL, "a seed");
   seeds[i].bytes = malloc(MOST);
@@ -97,9 +100,9 @@ static void make_seeds(void) {
   for (int dtype = PYNN_FLOAT32; dtype <= PYNN_FLOAT64; dtype++) {
     pynn_model *model = new_model((pynn_dtype)dtype, dtype == PYNN_FLOAT32 ? 1 : 3);
     require(pynn_save(model, path, entries, 1, NULL) == PYNN_OK, "a file");
-    keep_seed(2 * dtype);
+    keep_seed();
     require(file_save(model, path, settings, 5, vectors, 3, NULL) == PYNN_OK, "a small checkpoint");
-    keep_seed(2 * dtype + 1);
+    keep_seed();
     pynn_model_free(model);
   }
   pynn_trainer_options options;
@@ -111,7 +114,33 @@ static void make_seeds(void) {
   train();
   require(pynn_checkpoint_new(&good, trainer, NULL) == PYNN_OK, "a copy");
   require(pynn_checkpoint_write(good, path, entries, 1, vectors, 2, NULL) == PYNN_OK, "a checkpoint");
-  keep_seed(4);
+  keep_seed();
+}
+
+/* A small checkpoint for each kind of layer after a dense one, with a regularizer and a constraint where it takes them.
+ */
+static void make_seeds_of_kinds(void) {
+  static const double numbers[] = {1};
+  const pynn_vector vectors[] = {{"best", PYNN_FLOAT64, 1, numbers}};
+  const pynn_metadata settings[] = {{"pynn.guard", "{}"}};
+  for (int32_t kind = 0; kind < pynn_table_size(PYNN_LAYER); kind++) {
+    pynn_layer layers[2];
+    pynn_model *model = NULL;
+    pynn_model_options options;
+    pynn_spec choice;
+    pynn_model_options_init(&options);
+    options.inputs = INPUTS;
+    pynn_dense(&layers[0], OUTPUTS, "gelu");
+    require(pynn_layer_named(&layers[1], pynn_table_row(PYNN_LAYER, kind)->name) == PYNN_OK, "a kind");
+    for (int32_t i = 0; pynn_layer_choice_name(i); i++)
+      for (int table = PYNN_REGULARIZER; table <= PYNN_CONSTRAINT; table++)
+        if (pynn_spec_named(&choice, (pynn_table)table, pynn_table_row((pynn_table)table, 1)->name) == PYNN_OK)
+          for (int l = 0; l < 2; l++) pynn_layer_choose(&layers[l], pynn_layer_choice_name(i), &choice);
+    if (pynn_model_new(&model, context, &options, layers, 2, NULL) != PYNN_OK) continue; /* needs more than defaults */
+    require(file_save(model, path, settings, 1, vectors, 1, NULL) == PYNN_OK, "a file");
+    keep_seed();
+    pynn_model_free(model);
+  }
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
@@ -123,6 +152,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   require(pynn_context_new(&context, &options) == PYNN_OK, "a context");
   snprintf(path, sizeof path, "fuzz_load_%ld", (long)getpid());
   make_seeds();
+  make_seeds_of_kinds();
   return unlink(path);
 }
 
@@ -215,7 +245,7 @@ static void resize_a_vector(struct parts *parts, unsigned random) {
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
   static struct parts parts;
   const unsigned choice = seed % 16, random = seed / 16 * 2654435761u >> 4;
-  const int fresh = (int)(random % SEEDS);
+  const int fresh = (int)(random % (unsigned)n_seeds);
   if ((size < 64 || random % 61 == 0) && seeds[fresh].size <= max_size)
     memcpy(data, seeds[fresh].bytes, size = seeds[fresh].size);
   if (choice == 0 || !take_apart(&parts, data, size)) return LLVMFuzzerMutate(data, size, max_size);
@@ -234,8 +264,11 @@ static void use_model(const pynn_model *model, const unsigned char *bytes, size_
   const size_t n = (size_t)pynn_model_n_parameters(model) * pynn_dtype_size(pynn_model_dtype(model));
   uint64_t header = 0;
   for (int i = FILE_PREFIX - 1; i >= 0; i--) header = header << 8 | bytes[i];
-  require(n <= size - header, "parameters beyond the file");
-  require(memcmp(pynn_model_parameters((pynn_model *)model), bytes + FILE_PREFIX + header, n) == 0, "the parameters");
+  const size_t n_state = (size_t)pynn_model_n_state(model) * sizeof(double);
+  const unsigned char *numbers = bytes + FILE_PREFIX + header;
+  require(n + n_state <= size - header, "numbers beyond the file");
+  require(memcmp(pynn_model_state((pynn_model *)model), numbers, n_state) == 0, "the state");
+  require(memcmp(pynn_model_parameters((pynn_model *)model), numbers + n_state, n) == 0, "the parameters");
   pynn_model_metadata(model, "classes");
   pynn_workspace *workspace = NULL;
   if (pynn_model_inputs(model) >= 64 || pynn_model_outputs(model) >= 64 || n >= 4096 || bytes[size - 1] % 8) return;

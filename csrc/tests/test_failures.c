@@ -32,6 +32,7 @@ struct world {
   pynn_trainer *trainer;
   pynn_model *plain; /* one layer that acts alike in training and prediction */
   pynn_trainer *plain_trainer;
+  pynn_model *scaled; /* inputs and targets are adapted to */
   pynn_checkpoint *copy;
   pynn_data data;
   unsigned char *model_file, *checkpoint_file; /* bytes of good files */
@@ -72,6 +73,18 @@ static void make_plain(struct world *w, const pynn_spec *loss) {
   CHECK_STATUS(PYNN_OK, pynn_trainer_new(&w->plain_trainer, w->plain, &trainer, NULL));
 }
 
+static pynn_model *scaled_model(const pynn_context *context) {
+  pynn_layer layers[2];
+  pynn_model *model = NULL;
+  pynn_model_options options;
+  CHECK_STATUS(PYNN_OK, pynn_layer_named(&layers[0], "normalization"));
+  pynn_dense(&layers[1], OUTPUTS, NULL);
+  pynn_model_options_init(&options);
+  options.inputs = INPUTS, options.target_scaling = 1;
+  CHECK_STATUS(PYNN_OK, pynn_model_new(&model, context, &options, layers, 2, NULL));
+  return model;
+}
+
 static struct world make_world(void) {
   struct world w = {.context = counted_context()};
   pynn_spec loss;
@@ -83,6 +96,7 @@ static struct world make_world(void) {
   const pynn_trainer_options options = trainer_options(w.model);
   CHECK_STATUS(PYNN_OK, pynn_trainer_new(&w.trainer, w.model, &options, NULL));
   make_plain(&w, &loss);
+  w.scaled = scaled_model(w.context);
   w.data.x = pynn_matrix(x, PYNN_FLOAT32, ROWS, INPUTS);
   w.data.targets = pynn_matrix(y, PYNN_FLOAT32, ROWS, OUTPUTS);
   for (int i = 0; i < 5; i++) CHECK_STATUS(PYNN_OK, pynn_train_step(w.trainer, &w.data, &step, NULL));
@@ -98,6 +112,7 @@ static void free_world(struct world *w) {
   free(w->model_file);
   free(w->checkpoint_file);
   pynn_checkpoint_free(w->copy);
+  pynn_model_free(w->scaled);
   pynn_trainer_free(w->plain_trainer);
   pynn_model_free(w->plain);
   pynn_trainer_free(w->trainer);
@@ -347,6 +362,27 @@ static pynn_status mixup(struct world *w) {
   return status;
 }
 
+/* A summary of so many rows that what it holds grows. */
+static pynn_status summarize(const struct world *w, const pynn_array *part, pynn_summary **out) {
+  pynn_column column;
+  pynn_status status = pynn_summary_new(out, w->context, part->columns, 4, NULL);
+  CHECK(!*out == (status != PYNN_OK));
+  for (int i = 0; i < 9 && !status; i++) status = pynn_summary_add(*out, part, NULL);
+  if (!status) status = pynn_summary_column(*out, pynn_summary_columns(*out) - 1, &column);
+  return status;
+}
+
+static pynn_status adapt(struct world *w) {
+  pynn_summary *inputs = NULL, *targets = NULL;
+  pynn_status status = summarize(w, &w->data.x, &inputs);
+  if (!status) status = summarize(w, &w->data.targets, &targets);
+  if (!status) status = pynn_normalization_adapt(w->scaled, 0, inputs, 0, NULL);
+  if (!status) status = pynn_target_adapt(w->scaled, targets, 0, NULL);
+  pynn_summary_free(inputs);
+  pynn_summary_free(targets);
+  return status;
+}
+
 #define ALLOCATES 1
 #define TAKES_NOTHING 0
 /* Functions, whether they take memory, what is done, and the file that it replaces (which a failure leaves alone). */
@@ -379,6 +415,9 @@ static const struct scenario {
      ALLOCATES, set_average, NULL, NULL},
     {"pynn_model_set_custom_loss pynn_model_custom_loss_name pynn_trainer_full_gradient", TAKES_NOTHING, own_losses,
      NULL, NULL},
+    {"pynn_summary_new pynn_summary_free pynn_summary_add pynn_summary_columns pynn_summary_column "
+     "pynn_normalization_adapt pynn_target_adapt",
+     ALLOCATES, adapt, NULL, NULL},
     {"pynn_trainer_set_mixup", TAKES_NOTHING, mixup, NULL, NULL},
     {"pynn_predict pynn_evaluate", TAKES_NOTHING, predict, NULL, NULL},
     {"pynn_train_step pynn_train_batches pynn_trainer_begin_epoch pynn_trainer_events pynn_trainer_health "
@@ -402,7 +441,8 @@ static const char without_memory[] =
     "pynn_model_n_tensors pynn_model_tensor pynn_model_metadata pynn_guard_init pynn_trainer_options_init "
     "pynn_trainer_gradient pynn_trainer_n_slots pynn_trainer_slot pynn_trainer_epoch_loss pynn_operation_name "
     "pynn_event_name pynn_gather pynn_shuffle pynn_schedule_named pynn_schedule_rate pynn_plateau_init "
-    "pynn_plateau_next pynn_csr pynn_average_init pynn_mixup_draw pynn_measure pynn_arena_over pynn_arena_allocator ";
+    "pynn_model_n_state pynn_model_state pynn_model_target_scaling pynn_plateau_next pynn_csr pynn_average_init "
+    "pynn_mixup_draw pynn_measure pynn_arena_over pynn_arena_allocator ";
 
 static int among(const char *words, const char *name) {
   const size_t n = strlen(name);
