@@ -395,9 +395,10 @@ PYNN_API int64_t pynn_model_n_parameters(const pynn_model *model);
 /* The vector: n_parameters reals, aligned to 64 bytes. Written between calls, it is measured anew by the next one. */
 PYNN_API void *pynn_model_parameters(pynn_model *model);
 
-/* Number of doubles in the state, and the state: what a model has beside its parameters and no gradient changes, shifts
- * and scales of normalizations and moving moments. The caller may write it while nothing computes. */
+/* Number of doubles in the state: what a model has beside its parameters and no gradient changes, shifts and scales of
+ * normalizations and moving moments. */
 PYNN_API int64_t pynn_model_n_state(const pynn_model *model);
+/* That state, the model's own, valid while it lives. The caller may write it while nothing computes. */
 PYNN_API double *pynn_model_state(pynn_model *model);
 /* Whether the model was made with target_scaling. */
 PYNN_API int pynn_model_target_scaling(const pynn_model *model);
@@ -461,9 +462,11 @@ typedef struct pynn_summary pynn_summary;
  * n log2(n / held) / held, and the memory grows by as much for each time that n doubles. */
 PYNN_API pynn_status pynn_summary_new(pynn_summary **out, const pynn_context *context, int64_t columns, int64_t held,
                                       pynn_error *error);
+/* NULL is allowed. */
 PYNN_API void pynn_summary_free(pynn_summary *summary);
 /* More rows. NaN counts as missing; infinities are counted and left out. SHAPE, DTYPE, OUT_OF_MEMORY. */
 PYNN_API pynn_status pynn_summary_add(pynn_summary *summary, const pynn_array *x, pynn_error *error);
+/* Number of columns that it was made for. */
 PYNN_API int64_t pynn_summary_columns(const pynn_summary *summary);
 
 typedef struct pynn_column {
