@@ -503,6 +503,19 @@ def test_quartiles_of_a_stream_stay_within_their_bound(order):
     np.testing.assert_allclose(exact.column(0)["quartiles"], np.quantile(x, [0.25, 0.5, 0.75]), rtol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_quartiles_of_numbers_of_any_size_are_exact(dtype):
+    n = 4 * 777 + 1  # quartiles are numbers of the column
+    rng = np.random.default_rng(16)
+    x = rng.integers(-9, 9, n) if dtype == "int64" else 10 ** rng.uniform(-30, 30, n) * rng.choice([-1, 0, 1], n)
+    x = x.astype(dtype)
+    summary = _core.Summary(runtime.context(), 1, n)
+    for part in np.array_split(x, 5):
+        summary.add(part)
+    expected = np.sort(x)[[777, 2 * 777, 3 * 777]].tolist()
+    assert list(summary.column(0)["quartiles"]) == list(summary.column(0)["quartiles"]) == expected
+
+
 def test_a_column_that_never_changes_has_no_variance():
     for value in (0.1, 1e9 + 0.1, -3e-300, 1e300, 1 / 3):
         summary = _core.Summary(runtime.context(), 1)

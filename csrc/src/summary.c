@@ -39,6 +39,7 @@ struct pynn_summary {
   int64_t columns, held, rows;
   struct moments *moments; /* per column */
   struct buffer *buffers;  /* columns x LEVELS; NULL: no quartiles */
+  double *scratch;         /* to sort with: `held` numbers, once there are any */
 };
 
 pynn_status pynn_summary_new(pynn_summary **out, const pynn_context *context, int64_t columns, int64_t held,
@@ -67,6 +68,7 @@ void pynn_summary_free(pynn_summary *s) {
   if (!s) return;
   for (int64_t i = 0; s->buffers && i < s->columns * LEVELS; i++)
     context_release(s->context, s->buffers[i].values, (size_t)s->held, sizeof(double));
+  context_release(s->context, s->scratch, (size_t)s->held, sizeof *s->scratch);
   context_release(s->context, s->buffers, (size_t)s->columns * LEVELS, sizeof *s->buffers);
   context_release(s->context, s->moments, (size_t)s->columns, sizeof *s->moments);
   context_release(s->context, s, 1, sizeof *s);
@@ -128,32 +130,59 @@ static void merge(struct moments *a, const struct moments *b) {
 
 /* ---- quartiles */
 
-static void sort(double *x, int64_t n) { /* heap sort: in place, no recursion, no worst case */
-  for (int64_t start = n / 2, end = n; end > 1;) {
-    if (start > 0) start--;
-    else {
-      end--;
-      const double last = x[end];
-      x[end] = x[0], x[0] = last;
-    }
-    const double value = x[start];
-    int64_t root = start;
-    for (int64_t child; (child = 2 * root + 1) < end; root = child) {
-      if (child + 1 < end && x[child + 1] > x[child]) child++;
-      if (!(x[child] > value)) break;
-      x[root] = x[child];
-    }
-    x[root] = value;
+/* Numbers as integers in the same order: negative ones with all bits turned over, the others with their sign set. */
+static uint64_t key_of(double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits >> 63 ? ~bits : bits | 1ULL << 63;
+}
+
+static double from_key(uint64_t key) {
+  const uint64_t bits = key >> 63 ? key ^ 1ULL << 63 : ~key;
+  double x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+static int sorted(const double *x, int64_t n) {
+  for (int64_t i = 1; i < n; i++)
+    if (key_of(x[i]) < key_of(x[i - 1])) return 0;
+  return 1;
+}
+
+/* Radix sort by bytes, from the lowest; a byte that is the same in all keys, as three of each float32 are, is skipped.
+ */
+static void sort(double *x, int64_t n, double *scratch) {
+  if (sorted(x, n)) return;
+  int64_t counts[8][256] = {{0}};
+  for (int64_t i = 0; i < n; i++) {
+    const uint64_t key = key_of(x[i]);
+    for (int byte = 0; byte < 8; byte++) counts[byte][key >> 8 * byte & 255]++;
   }
+  double *from = x, *to = scratch;
+  for (int byte = 0; byte < 8; byte++) {
+    int64_t *next = counts[byte], first = 0;
+    if (next[key_of(x[0]) >> 8 * byte & 255] == n) continue;
+    for (int value = 0; value < 256; value++) {
+      const int64_t count = next[value];
+      next[value] = first;
+      first += count;
+    }
+    for (int64_t i = 0; i < n; i++) to[next[key_of(from[i]) >> 8 * byte & 255]++] = from[i];
+    double *const other = from;
+    from = to, to = other;
+  }
+  if (from != x) memcpy(x, from, (size_t)n * sizeof *x);
 }
 
 static int hold(pynn_summary *s, struct buffer *levels, int level, const double *x, int64_t n) {
   struct buffer *b = &levels[level];
+  if (!s->scratch && !(s->scratch = context_allocate(s->context, (size_t)s->held, sizeof *s->scratch))) return 0;
   if (!b->values && !(b->values = context_allocate(s->context, (size_t)s->held, sizeof *b->values))) return 0;
   while (n > 0) {
     if (b->count == s->held) { /* full: every second number goes up */
       const int64_t whole = s->held / 2 * 2;
-      sort(b->values, b->count);
+      sort(b->values, b->count, s->scratch);
       for (int64_t i = 0; i < whole; i += 2) b->values[i / 2] = b->values[i + b->odd];
       const double left = b->values[s->held - 1];
       b->odd = !b->odd;
@@ -168,22 +197,31 @@ static int hold(pynn_summary *s, struct buffer *levels, int level, const double 
   return 1;
 }
 
-/* The number of rank `rank` (0 ...) among all, each counted by its weight. Buffers are sorted. */
-static double ranked(const struct buffer *levels, double rank) {
-  int64_t next[LEVELS] = {0};
-  double weight = 1, passed = 0, value = 0;
-  for (;;) {
-    int at_level = -1;
-    for (int level = 0; level < LEVELS; level++)
-      if (next[level] < levels[level].count &&
-          (at_level < 0 || levels[level].values[next[level]] < levels[at_level].values[next[at_level]]))
-        at_level = level;
-    if (at_level < 0) return value;
-    value = levels[at_level].values[next[at_level]++];
-    weight = ldexp(1, at_level);
-    passed += weight;
-    if (passed > rank) return value;
+/* How many of x[0 ... n-1], which are sorted, have keys up to this one. */
+static int64_t count_up_to(const double *x, int64_t n, uint64_t key) {
+  int64_t low = 0;
+  while (low < n) {
+    const int64_t middle = low + (n - low) / 2;
+    if (key_of(x[middle]) <= key) low = middle + 1;
+    else n = middle;
   }
+  return low;
+}
+
+/* The number of rank `rank` (0 ...) among all, each counted by its weight: the least key that so many are below or at.
+ * Buffers are sorted. */
+static double ranked(const struct buffer *levels, double rank) {
+  uint64_t low = 0, high = UINT64_MAX;
+  while (low < high) {
+    const uint64_t middle = low + (high - low) / 2;
+    double passed = 0;
+    for (int level = 0; level < LEVELS; level++)
+      if (levels[level].count)
+        passed += ldexp((double)count_up_to(levels[level].values, levels[level].count, middle), level);
+    if (passed > rank) high = middle;
+    else low = middle + 1;
+  }
+  return from_key(low);
 }
 
 static double quantile(const struct buffer *levels, double share) {
@@ -262,7 +300,7 @@ pynn_status pynn_summary_column(const pynn_summary *s, int64_t column, pynn_colu
                        .quartiles = {none, none, none}};
   if (!s->buffers || !m->count) return PYNN_OK;
   struct buffer *levels = &s->buffers[column * LEVELS];
-  for (int level = 0; level < LEVELS; level++) sort(levels[level].values, levels[level].count);
+  for (int level = 0; level < LEVELS; level++) sort(levels[level].values, levels[level].count, s->scratch);
   for (int i = 0; i < 3; i++) out->quartiles[i] = quantile(levels, 0.25 * (i + 1));
   return PYNN_OK;
 }
