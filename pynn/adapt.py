@@ -129,7 +129,7 @@ def adapt(model: Sequential, data: Any, layer: int | None = None) -> None:
             x = arrays.as_matrix(x, "X", model.inputs)
             if below is not None:
                 x = below.predict(x, np.empty((len(x), below.outputs), model.dtype), True, False)
-            summary = summary or _core.Summary(runtime.context(), x.shape[1], held)
+            summary = summary or runtime.summary(x.shape[1], held)
             summary.add(x)
         if summary is None:
             raise ArgumentValueError("expected data with at least one row to adapt to; received none")
@@ -141,7 +141,7 @@ def _adapt_blocks(model: Sequential, index: int, x: np.ndarray) -> None:
     width = max(1, BYTES // (8 * len(x)))
     for first in range(0, x.shape[1], width):
         block = x[:, first : first + width]
-        summary = _core.Summary(runtime.context(), block.shape[1], max(2, len(x)))
+        summary = runtime.summary(block.shape[1], max(2, len(x)))
         summary.add(block)
         model.core.adapt(index, summary, first)
 
@@ -162,7 +162,7 @@ def _below(model: Sequential, index: int) -> _core.Model | None:
 
 def adapt_targets(model: Sequential, data: Iterable[tuple[Any, Any]]) -> None:
     """Take the scaling of targets from (X, y) parts."""
-    summary = _core.Summary(runtime.context(), model.outputs)
+    summary = runtime.summary(model.outputs)
     for _, y in data:
         if y is None:
             raise NotReadyError("expected targets to scale; received X alone")

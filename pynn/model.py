@@ -470,7 +470,7 @@ class Sequential:
             What each row's loss is multiplied by, >= 0.
         class_weight : dict of weights by class, or "balanced", optional
             What it is multiplied by besides, in training and validation, loss and metrics; see `DataLoader`.
-        on_bad_rows : "error", "skip" or "impute", optional
+        on_bad_rows : "error", "skip", "impute" or "median", optional
             What is done about rows of X with missing or infinite cells; see `DataLoader`. None: they are refused.
         steps_per_epoch : int, optional
             Steps in an epoch. The next epoch goes on with the batches that follow; data begin anew when they end.

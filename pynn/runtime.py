@@ -14,7 +14,7 @@ import numpy as np
 from . import _core, blas
 from .errors import ArgumentTypeError, ArgumentValueError, UnsupportedError
 
-__all__ = ["context", "get_num_threads", "provenance", "set_num_threads", "twin"]
+__all__ = ["context", "get_num_threads", "provenance", "set_num_threads", "summary", "twin"]
 
 _lock = Lock()
 _context: _core.Context | None = None
@@ -33,6 +33,11 @@ def context() -> _core.Context:
                     f"expected PYNN_CPU as baseline, avx2 or avx512 and supported by this processor; received {cpu!r}"
                 ) from None
         return _context
+
+
+def summary(columns: int, held: int = 0) -> _core.Summary:
+    """What columns hold, from one pass over any number of parts; `held` numbers of each are held for quartiles."""
+    return _core.Summary(context(), columns, held)
 
 
 def provenance() -> dict[str, str | int]:

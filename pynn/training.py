@@ -20,6 +20,7 @@ import numpy as np
 
 from . import causes, checkpoint, health, runtime
 from .callbacks import Callback
+from .data.bad import FILLS
 from .errors import ArgumentTypeError, ArgumentValueError, NumericalError, ShapeError, TrainingWarning
 from .health import Finding, Guard, Report
 from .history import History, StepResult
@@ -206,7 +207,7 @@ class Loaded(Batches):
         bad = self.loader.bad_rows
         if not bad.get("rows"):
             return []
-        done = "left out" if bad["action"] == "skip" else "filled in with the means of their columns"
+        done = "left out" if bad["action"] == "skip" else f"filled in with the {FILLS[bad['action']]} of their columns"
         what = "rows with missing or infinite cells were" if bad["action"] == "skip" else "rows had missing cells"
         message = f"{bad['rows']} {what} {done}, {bad['cells']} cells of X in {len(bad['columns'])} columns"
         columns = sorted(bad["columns"], key=lambda column: -bad["columns"][column])[:20]

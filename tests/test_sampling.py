@@ -138,7 +138,7 @@ def test_samplers_resume_and_train_to_the_same_bits_by_any_path(sampling):
         ({"class_weight": {0: -1.0}}, ValueError, r"weights >= 0; received class_weight\[0\]=-1"),
         ({"class_weight": {0: float("nan")}}, ValueError, r"class_weight\[0\]=nan"),
         ({"class_weight": {"a": 1.0}}, TypeError, "the class 'a'"),
-        ({"on_bad_rows": "ignore"}, ValueError, "on_bad_rows as 'error', 'skip', 'impute' or None"),
+        ({"on_bad_rows": "ignore"}, ValueError, "on_bad_rows as 'error', 'skip', 'impute', 'median' or None"),
         ({"prefetch": -1}, ValueError, "prefetch=-1"),
     ],
 )
@@ -357,6 +357,32 @@ def test_bad_cells_are_filled_in_with_the_mean_and_counted(holes):
         DataLoader(np.array([[1, np.nan], [2, np.nan]]), on_bad_rows="impute")
     with pytest.raises(ValueError, match="'error' or 'skip' for a stream"):
         DataLoader(Flow(x, y), on_bad_rows="impute")
+
+
+def test_bad_cells_are_filled_in_with_the_median_as_scikit_learn_does(holes, tmp_path, monkeypatch):
+    impute = pytest.importorskip("sklearn.impute")
+    x, y = holes
+    x[:, 0] = np.exp(x[:, 0])  # mean and median differ
+    x[10, 0] = np.nan
+    imputer = impute.SimpleImputer(strategy="median").fit(np.where(np.isfinite(x), x, np.nan))
+    filled = np.where(np.isfinite(x), x, imputer.statistics_)
+    np.save(tmp_path / "x.npy", x)
+    for data in (x, np.asfortranarray(x), x.astype(np.float64), tmp_path / "x.npy"):
+        loader = DataLoader(data, y, batch_size=16, on_bad_rows="median")
+        np.testing.assert_array_equal(np.concatenate([xb for xb, _ in loader]), filled.astype(x.dtype))
+        assert loader.bad_rows == {"action": "median", "rows": 4, "cells": 5, "columns": {0: 1, 1: 2, 2: 1, 3: 1}}
+        (finding,) = model_of().fit(loader).report.findings
+        assert finding.message.startswith("4 rows had missing cells filled in with the medians of their columns")
+    monkeypatch.setattr("pynn.data.bad.BYTES", 2 * 8 * 200)  # columns of an array two by two, as those of a large one
+    np.testing.assert_array_equal(DataLoader(x, on_bad_rows="median").impute_values, imputer.statistics_)
+    far = np.random.default_rng(0).exponential(size=(50_000, 1))
+    np.save(tmp_path / "far.npy", far)
+    (middle,) = DataLoader(tmp_path / "far.npy", on_bad_rows="median").impute_values  # of numbers not held at once
+    assert 0 < abs((far < middle).mean() - 0.5) < np.log2(50_000 / 2048) / 2048
+    with pytest.raises(pynn.NonfiniteDataError, match="received none in column 1"):
+        DataLoader(np.array([[1, np.nan], [2, np.nan]]), on_bad_rows="median")
+    with pytest.raises(ValueError, match="no mean or median before its end; received on_bad_rows='median'"):
+        DataLoader(Flow(x, y), on_bad_rows="median")
 
 
 def test_bad_rows_are_refused_with_row_and_column(holes):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from .. import arrays
+from .. import arrays, runtime
 from ..errors import NonfiniteDataError
 from .sources import Rows
 
-__all__ = ["Tally", "bad_cells", "fill", "means"]
+__all__ = ["FILLS", "Tally", "bad_cells", "fill", "fill_values"]
+
+FILLS = {"impute": "means", "median": "medians"}  # actions that fill cells in, and with what of their columns
+BYTES = 1 << 26  # of numbers that are held for exact medians
+HELD = 2048  # numbers of a column that are held for medians of more
 
 
 def bad_cells(part: Any) -> np.ndarray:
@@ -45,29 +49,32 @@ class Tally:
         return {"action": self.action, "rows": self.rows, "cells": self.cells, "columns": columns}
 
 
-def means(pieces: Iterable[Rows], tally: Tally) -> np.ndarray:
-    """The mean of each column's finite cells; bad ones are counted.
+def fill_values(action: str, passes: Callable[[], Iterator[Rows]], rows: int, whole: bool, tally: Tally) -> np.ndarray:
+    """The mean or median of each column's finite cells; bad cells are counted.
 
-    Sums are in float64, about the first finite cell of each column, so that a large mean costs no digits.
+    Medians are exact where the data are `whole` in memory, a block of columns in each pass, and where BYTES hold all
+    numbers; else they are those of `Normalization` for data that come in parts.
     """
-    origin: Any = None
-    sums: Any = 0.0
-    counts: Any = 0
-    for rows in pieces:
-        tally.count(Rows(rows.numbers, rows.x))
-        x = np.asarray(rows.x, np.float64).reshape(len(rows), -1)
-        finite = np.isfinite(x)
-        if origin is None:
-            origin = np.full(x.shape[1], np.nan)
-        new = np.isnan(origin) & finite.any(0)
-        origin[new] = x[finite.argmax(0)[new], np.flatnonzero(new)]
-        sums = sums + np.where(finite, x - np.nan_to_num(origin), 0).sum(0)
-        counts = counts + finite.sum(0)
-    if not np.all(counts):
+    columns = int(np.prod(np.shape(next(passes()).x)[1:]))
+    held, width = 0, max(1, columns)
+    if action == "median":
+        held = max(2, rows) if whole or 8 * rows * columns <= BYTES else HELD
+        width = max(1, BYTES // (8 * rows)) if whole else width
+    values: list[float] = []
+    for first in range(0, columns, width):
+        summary = runtime.summary(min(width, columns - first), held)
+        for part in passes():
+            if not first:
+                tally.count(Rows(part.numbers, part.x))
+            summary.add(np.asarray(part.x).reshape(len(part), -1)[:, first : first + width])
+        found = (summary.column(j) for j in range(min(width, columns - first)))
+        values += [column["mean"] if action == "impute" else column["quartiles"][1] for column in found]
+    if np.isnan(values).any():
         raise NonfiniteDataError(
-            f"expected columns with a finite cell, to impute from; received none in column {int(np.argmin(counts))}"
+            "expected columns with a finite cell, to impute from; received none in column "
+            f"{int(np.argmax(np.isnan(values)))}"
         )
-    return origin + sums / counts
+    return np.array(values)
 
 
 def fill(part: Any, cells: np.ndarray, values: np.ndarray) -> np.ndarray:

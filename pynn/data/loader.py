@@ -12,7 +12,7 @@ import numpy as np
 from .. import arrays
 from ..errors import ArgumentTypeError, ArgumentValueError, NonfiniteDataError
 from . import sampling as sampling_
-from .bad import Tally, bad_cells, fill, means
+from .bad import FILLS, Tally, bad_cells, fill, fill_values
 from .batch import batch
 from .buffer import Buffer
 from .prefetch import Ahead
@@ -25,7 +25,7 @@ __all__ = ["DataLoader"]
 BLOCK_BYTES = 4 << 20  # read at a time
 BUFFER_BYTES = 16 << 20  # shuffled at a time, unless `buffer` says otherwise
 UNKNOWN_ROWS = 8192  # the same for streams that do not tell the size of a row
-BAD_ROWS = ("error", "skip", "impute")
+BAD_ROWS = ("error", "skip", *FILLS)
 
 
 class DataLoader:
@@ -61,11 +61,12 @@ class DataLoader:
     drop_last : bool
         Leave out a last batch of fewer than `batch_size` rows.
     seed : int in 0 ... 2**64 - 1
-    on_bad_rows : "error", "skip" or "impute", optional
+    on_bad_rows : "error", "skip", "impute" or "median", optional
         What is done about rows of X with cells that are missing or infinite. None: they are handed on as they are, and
         what trains on them refuses them or, like `Normalization`, fills them in. ``"skip"`` also leaves rows out whose
-        target is missing; ``"impute"`` fills in the mean of the column's finite cells, from one pass over the data.
-        `bad_rows` counts them; `fit` reports them.
+        target is missing; ``"impute"`` fills in the mean of the column's finite cells, from one pass over the data,
+        ``"median"`` their median: exact in memory, and for files of up to 64 MB of numbers; for larger ones as in
+        `Normalization`. `bad_rows` counts them; `fit` reports them.
     buffer : int, optional
         Rows shuffled at a time, for streams; by default those of 16 MB. Three buffers are held at most.
     prefetch : int, optional
@@ -242,7 +243,7 @@ class DataLoader:
     @property
     def whole(self) -> tuple[Any, Any, Any] | None:
         """X, y and weights as `fit` hands them to C, when all the loader does is to number their rows; else None."""
-        if not isinstance(self.source, Indexed) or self.on_bad_rows in ("error", "impute"):
+        if not isinstance(self.source, Indexed) or self.on_bad_rows in ("error", *FILLS):
             return None
         parts = self.source.arrays
         if parts is None or self.class_weight is None:
@@ -268,18 +269,20 @@ class DataLoader:
         """One pass, where a choice needs to know all rows before the first is handed out."""
         if self.on_bad_rows in (None, "error") or (not self.by_number and self.on_bad_rows == "skip"):
             return
-        if self.on_bad_rows == "impute" and (self.source.rows is None or self.sparse):
-            what = "a sparse X" if self.sparse else "a stream, whose columns have no mean before its end"
+        if self.on_bad_rows in FILLS and (self.source.rows is None or self.sparse):
+            what = "a sparse X" if self.sparse else "a stream, whose columns have no mean or median before its end"
             raise ArgumentValueError(
-                f"expected on_bad_rows='error' or 'skip' for {what}; received on_bad_rows='impute'"
+                f"expected on_bad_rows='error' or 'skip' for {what}; received on_bad_rows={self.on_bad_rows!r}"
             )
         known = getattr(self.source, "fill", None)
-        if known is not None and self.on_bad_rows == "impute":
+        if known is not None and self.on_bad_rows in FILLS:
             self.impute_values = np.asarray(known)
             return
         tally = Tally(str(self.on_bad_rows))
-        if self.on_bad_rows == "impute":
-            self.impute_values = means(self._in_order(), tally)
+        if self.on_bad_rows in FILLS:
+            whole = isinstance(self.source, Indexed) and self.source.arrays is not None
+            rows = int(self.source.rows or 0)
+            self.impute_values = fill_values(self.on_bad_rows, self._in_order, rows, whole, tally)
         else:
             self._kept = np.flatnonzero(np.concatenate([tally.count(rows) for rows in self._in_order()]))
             if not len(self._kept):
@@ -311,7 +314,7 @@ class DataLoader:
 
     def _finish(self, rows: Rows, tally: Tally) -> Rows:
         """What is done to rows on their way: bad cells, class weights."""
-        if self.on_bad_rows in ("error", "impute"):
+        if self.on_bad_rows in ("error", *FILLS):
             bad = bad_cells(rows.x)
             if len(bad) and self.on_bad_rows == "error":
                 raise self._bad("X", rows, bad)
@@ -342,7 +345,7 @@ class DataLoader:
         file = f" of {self.source.name}" if hasattr(self.source, "name") else ""
         error = NonfiniteDataError(
             f"expected {name} of finite numbers; received {value} in row {row}{where}{file}. Leave such rows out, "
-            "on_bad_rows='skip', or fill the cells in: on_bad_rows='impute', Normalization(missing=...)"
+            "on_bad_rows='skip', or fill the cells in: on_bad_rows='impute' or 'median', Normalization(missing=...)"
         )
         error.row, error.column, error.value = row, column, value
         return error

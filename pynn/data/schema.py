@@ -96,7 +96,7 @@ class Schema:
     classes : tuple or None
         Its values in the order of their labels 0, 1, ...; None: it holds numbers, taken as they are.
     fill : tuple of float or None
-        What stands for missing numbers, under ``on_bad_rows="impute"``.
+        What stands for missing numbers, under ``on_bad_rows="impute"`` or ``"median"``.
     """
 
     columns: tuple[Column, ...]
