@@ -54,24 +54,44 @@ static double sum_squares(size_t n, const void *x_, double *largest_) {
   return sum;
 }
 
+/* Adds the sum of n numbers and of their squares. */
+static void add_moments(size_t n, const real *x, double *sum, double *squares) {
+  double first[LANES8] = {0}, second[LANES8] = {0};
+  const size_t even = n / LANES8 * LANES8;
+  for (size_t i = 0; i < even; i += LANES8)
+    for (size_t l = 0; l < LANES8; l++) {
+      const double value = (double)x[i + l];
+      first[l] += value;
+      second[l] += value * value;
+    }
+  for (size_t i = even; i < n; i++) {
+    first[i - even] += (double)x[i];
+    second[i - even] += (double)x[i] * (double)x[i];
+  }
+  for (size_t l = 0; l < LANES8; l++) *sum += first[l], *squares += second[l];
+}
+
 static void observe(size_t rows, size_t columns, const void *y_, const void *z_, size_t ld, double flat_,
                     unsigned char *alive, struct observed *out) {
-  const real_int smallest = magnitude(REAL_MIN), tiny = magnitude((real)TINY), flat = magnitude((real)flat_);
+  const real_int smallest = magnitude(REAL_MIN), tiny = magnitude((real)TINY);
+  const int saturates = z_ && flat_ > 0;
+  const real_int flat = saturates ? magnitude((real)flat_) : REAL_INT_MAX; /* no magnitude is above that */
   real_int most = 0;
   *out = (struct observed){.n = (int64_t)(rows * columns)};
   for (size_t j = 0; alive && j < columns; j++) alive[j] = 0;
   for (size_t i = 0; i < rows; i++) {
-    const real *y = (const real *)y_ + i * ld, *z = z_ && flat_ > 0 ? (const real *)z_ + i * ld : NULL;
-    int64_t zeros = 0, small = 0, saturated = 0;
+    const real *y = (const real *)y_ + i * ld, *z = saturates ? (const real *)z_ + i * ld : y;
+    real_int zeros = 0, small = 0, saturated = 0; /* as wide as a number: they are counted in vectors */
     for (size_t j = 0; j < columns; j++) {
       const real_int m = magnitude(y[j]);
-      const int zero = m < smallest, stuck = z && magnitude(z[j]) > flat;
       most = m > most ? m : most;
-      zeros += zero, small += m < tiny, saturated += stuck;
-      out->sum += (double)y[j];
-      out->squares += (double)y[j] * (double)y[j];
-      if (alive) alive[j] |= (unsigned char)(!zero && !stuck);
+      zeros += m < smallest;
+      small += m < tiny;
+      saturated += magnitude(z[j]) > flat;
     }
+    for (size_t j = 0; alive && j < columns; j++)
+      alive[j] |= (unsigned char)((magnitude(y[j]) >= smallest) & (magnitude(z[j]) <= flat));
+    add_moments(columns, y, &out->sum, &out->squares);
     out->zeros += zeros, out->tiny += small - zeros, out->saturated += saturated;
   }
   out->largest = magnitude_value(most);
@@ -79,13 +99,20 @@ static void observe(size_t rows, size_t columns, const void *y_, const void *z_,
 
 static void compare(size_t n, const void *before_, const void *after_, const void *gradient_, struct changed *out) {
   const real *before = before_, *after = after_, *gradient = gradient_;
+  double change[LANES8] = {0}, weight[LANES8] = {0};
+  real_int lost = 0;
   *out = (struct changed){0};
-  for (size_t i = 0; i < n; i++) {
-    const double w = (double)before[i], change = (double)after[i] - w;
-    out->squares += change * change;
-    out->weight_squares += w * w;
-    out->lost += change == 0 && gradient[i] != 0;
+  for (size_t i = 0; i < n; i++) lost += (after[i] == before[i]) & (gradient[i] != 0);
+  for (size_t i = 0; i < n; i += LANES8) {
+    const size_t width = n - i < LANES8 ? n - i : LANES8;
+    for (size_t l = 0; l < width; l++) {
+      const double w = (double)before[i + l], moved = (double)after[i + l] - w;
+      change[l] += moved * moved;
+      weight[l] += w * w;
+    }
   }
+  for (size_t l = 0; l < LANES8; l++) out->squares += change[l], out->weight_squares += weight[l];
+  out->lost = lost;
 }
 
 static void column_sums(size_t rows, size_t columns, const void *x_, size_t ldx, void *sums_) {
