@@ -279,8 +279,8 @@ static struct changed changes(const pynn_trainer *t, int64_t from, int64_t n) {
   struct changed all = {0};
   parallel_for(t->model->context, (n + CHUNK - 1) / CHUNK, 10.0 * (double)n, compare_chunk, &c);
   for (int64_t i = 0; i < (n + CHUNK - 1) / CHUNK; i++) {
-    all.squares += t->chunk_changed[i].squares;
-    all.weight_squares += t->chunk_changed[i].weight_squares;
+    all.norm = hypot(all.norm, t->chunk_changed[i].norm);
+    all.weight_norm = hypot(all.weight_norm, t->chunk_changed[i].weight_norm);
     all.lost += t->chunk_changed[i].lost;
   }
   return all;
@@ -300,17 +300,17 @@ void health_statistics(pynn_trainer *t) {
     int64_t dead = 0;
     for (int64_t j = 0; j < layer->units; j++) dead += !observed->alive[j];
     s->largest = y->largest;
-    s->mean = y->sum / n;
-    s->std = sqrt(fmax(0, y->squares / n - s->mean * s->mean));
+    s->mean = y->mean;
+    s->std = y->spread / sqrt(n);
     s->zeros = (double)y->zeros / n;
     s->saturated = (double)y->saturated / n;
     s->tiny = (double)y->tiny / n;
     s->dead = (double)dead / (double)layer->units;
-    s->gradient_rms = sqrt(g->squares / n_gradient);
+    s->gradient_rms = hypot(g->mean, g->spread / sqrt(n_gradient));
     s->gradient_zeros = (double)g->zeros / n_gradient;
     s->gradient_tiny = (double)g->tiny / n_gradient;
-    s->weight_norm = sqrt(change.weight_squares);
-    s->update_ratio = change.weight_squares > 0 ? sqrt(change.squares) / s->weight_norm : 0;
+    s->weight_norm = change.weight_norm;
+    s->update_ratio = change.weight_norm > 0 ? change.norm / change.weight_norm : 0;
     s->updates_lost = (double)change.lost / n_gradient;
   }
 }

@@ -62,17 +62,17 @@ struct constraint {
   void (*apply)(size_t rows, size_t columns, void *w, size_t ld, const double *p);
 };
 
-/* What statistics count and sum, over numbers y. */
+/* What statistics count and measure, over numbers y. Roots of sums of squares stay in range where squares do not. */
 #define TINY 1e-19 /* its square is lost in float32 */
 struct observed {
-  double largest, sum, squares;
+  double largest, mean, spread; /* largest magnitude; root of the sum of squared distances from the mean */
   int64_t n, zeros, tiny, saturated;
 };
 
 /* What an update did to n parameters. */
 struct changed {
-  double squares, weight_squares; /* of the change, and of the parameters before it */
-  int64_t lost;                   /* parameters with a gradient that did not move */
+  double norm, weight_norm; /* of the change, and of the parameters before it */
+  int64_t lost;             /* parameters with a gradient that did not move */
 };
 
 struct kernels {

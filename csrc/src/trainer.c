@@ -200,10 +200,34 @@ void *pynn_trainer_slot(pynn_trainer *t, int32_t index) {
   return t->slots[index];
 }
 
+/* ---- norms of the gradient; where squares of doubles leave their range, once more and scaled */
+
+static int squares_in_range(const pynn_trainer *t, double squares) {
+  return t->model->kernels->size == sizeof(float) || (squares > 1e-280 && squares <= DBL_MAX);
+}
+
+static double layer_gradient_norm(const pynn_trainer *t, int32_t i) {
+  const struct layer *layer = &t->model->layers[i];
+  const double squares = t->w->sums[i].gradient_squares, largest = t->w->sums[i].gradient_max;
+  if (squares_in_range(t, squares) || !(largest > 0)) return sqrt(squares);
+  const double *g = (const double *)t->gradient + layer->parameters;
+  double scaled = 0;
+  for (int64_t j = 0; j < layer->n_parameters; j++) scaled += (g[j] / largest) * (g[j] / largest);
+  return largest * sqrt(scaled);
+}
+
+static double gradient_norm(const pynn_trainer *t) {
+  double squares = 0, norm = 0;
+  for (int32_t i = 0; i < t->model->n_layers; i++) squares += t->w->sums[i].gradient_squares;
+  if (squares_in_range(t, squares)) return sqrt(squares);
+  for (int32_t i = 0; i < t->model->n_layers; i++) norm = hypot(norm, layer_gradient_norm(t, i));
+  return norm;
+}
+
 pynn_status pynn_trainer_health(const pynn_trainer *t, int32_t layer, pynn_layer_health *out) {
   if (layer < 0 || layer >= t->model->n_layers) return PYNN_ERROR_INVALID_ARGUMENT;
   const struct layer_sums *sums = &t->w->sums[layer];
-  *out = (pynn_layer_health){sums->activation_max, sums->delta_max, sums->gradient_max, sqrt(sums->gradient_squares)};
+  *out = (pynn_layer_health){sums->activation_max, sums->delta_max, sums->gradient_max, layer_gradient_norm(t, layer)};
   return PYNN_OK;
 }
 
@@ -236,23 +260,6 @@ int trainer_measure(pynn_trainer *t) {
     finite &= t->largest.slot_max[i] <= kernels->maximum;
   }
   return finite;
-}
-
-/* Global Euclidean norm of the gradient. Sums of squares of doubles can leave their range; then once more, scaled. */
-static double gradient_norm(const pynn_trainer *t) {
-  const pynn_model *model = t->model;
-  const struct kernels *kernels = model->kernels;
-  double squares = 0, largest = 0;
-  for (int32_t i = 0; i < model->n_layers; i++) {
-    squares += t->w->sums[i].gradient_squares;
-    largest = larger(largest, t->w->sums[i].gradient_max);
-  }
-  if ((squares > 1e-280 && squares <= DBL_MAX) || !(largest > 0) || kernels->size == sizeof(float))
-    return sqrt(squares);
-  const double *g = t->gradient;
-  squares = 0;
-  for (int64_t i = 0; i < model->n_parameters; i++) squares += (g[i] / largest) * (g[i] / largest);
-  return largest * sqrt(squares);
 }
 
 struct update update_prepare(const pynn_trainer *t, const struct kernels *kernels, double scale) {

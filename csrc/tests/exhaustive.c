@@ -75,7 +75,7 @@ static const struct function {
     {"elu", elu, elu_slope, 1, 1, MONOTONE},
     {"selu", selu, selu_slope, 2, 2, MONOTONE},
     {"gelu", gelu, gelu_slope, 2.5, 9, HAS_MINIMUM},
-    {"gelu_tanh", gelu_tanh, gelu_tanh_slope, 1.5, 4, HAS_MINIMUM},
+    {"gelu_tanh", gelu_tanh, gelu_tanh_slope, 1.5, 4.5, HAS_MINIMUM},
     {"silu", silu, silu_slope, 2, 4, HAS_MINIMUM},
     {"mish", mish, mish_slope, 2.5, 10, HAS_MINIMUM},
     {"softplus", softplus, logistic, 1, 2, MONOTONE},

@@ -62,8 +62,8 @@ static struct run start(const pynn_context *context, struct choice c, const pynn
   trainer_options.batch_size = ROWS;
   CHECK_STATUS(PYNN_OK, pynn_trainer_new(&run.trainer, run.model, &trainer_options, NULL));
   run.data.x = pynn_matrix(x, PYNN_FLOAT64, ROWS, INPUTS);
-  run.data.targets =
-      strcmp(c.loss, "mse") ? pynn_matrix(labels, PYNN_INT64, ROWS, 1) : pynn_matrix(y, PYNN_FLOAT64, ROWS, OUTPUTS);
+  run.data.targets = strstr(c.loss, "cross_entropy") ? pynn_matrix(labels, PYNN_INT64, ROWS, 1)
+                                                     : pynn_matrix(y, PYNN_FLOAT64, ROWS, OUTPUTS);
   run.n = pynn_model_n_parameters(run.model);
   run.bytes = (size_t)run.n * pynn_dtype_size(c.dtype);
   return run;
@@ -419,6 +419,57 @@ static void test_statistics(const pynn_context *context) {
   finish(&run);
 }
 
+/* Root of the mean square of n numbers that are about as large as `unit`. */
+static double root_mean_square(const double *numbers, int64_t n, double unit) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += (numbers[i] / unit) * (numbers[i] / unit);
+  return unit * sqrt(sum / (double)n);
+}
+
+/* Numbers whose squares leave the range of doubles have norms all the same, and equal ones a spread of 0. */
+static void test_statistics_at_the_edges(const pynn_context *context) {
+  static const double units[] = {1e-200, 1e200};
+  pynn_guard guard = guard_of(PYNN_POLICY_RAISE);
+  guard.check_every = 1;
+  for (int u = 0; u < 2; u++) {
+    struct run run = start(context, (struct choice){PYNN_FLOAT64, "linear", "mae", "sgd", 1e-3}, &guard);
+    const int64_t first = INPUTS * HIDDEN + HIDDEN, rest = run.n - first;
+    double *w = pynn_model_parameters(run.model), *before = malloc(run.bytes);
+    const double *g = pynn_trainer_gradient(run.trainer);
+    for (int64_t i = 0; i < run.n; i++) w[i] *= units[u];
+    for (int64_t i = first; i < run.n; i++) w[i] = u ? 1 : 0; /* layer 1 sees activations of that size */
+    for (int64_t i = 0; i < INPUTS; i++) w[i * HIDDEN] = 0;
+    memcpy(before, w, run.bytes);
+    pynn_statistics s;
+    pynn_layer_health health;
+    pynn_step step;
+    CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &run.data, &step, NULL));
+    CHECK_STATUS(PYNN_OK, pynn_trainer_statistics(run.trainer, 0, &s));
+    CHECK_CLOSE(s.weight_norm / units[u], root_mean_square(before, first, units[u]) / units[u] * sqrt((double)first),
+                1e-12);
+    CHECK(s.std > 0.1 * units[u] && s.std < 10 * units[u]);
+    CHECK_STATUS(PYNN_OK, pynn_trainer_statistics(run.trainer, 1, &s));
+    const double rms = root_mean_square(g + first, rest, u ? units[1] : 1);
+    CHECK_CLOSE(s.gradient_rms / rms, 1, 1e-12);
+    CHECK_STATUS(PYNN_OK, pynn_trainer_health(run.trainer, 1, &health));
+    CHECK_CLOSE(health.gradient_norm / (rms * sqrt((double)rest)), 1, 1e-12);
+    if (u) CHECK(step.gradient_norm > 1e190 && isfinite(step.gradient_norm));
+    free(before);
+    finish(&run);
+  }
+  struct run run = start(context, (struct choice){PYNN_FLOAT32, "linear", "mse", "sgd", 0.1}, &guard);
+  float *w = pynn_model_parameters(run.model);
+  pynn_statistics s;
+  pynn_step step;
+  for (int64_t i = 0; i < INPUTS * HIDDEN; i++) w[i] = 0;
+  for (int64_t i = 0; i < HIDDEN; i++) w[INPUTS * HIDDEN + i] = 0.1f;
+  CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &run.data, &step, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_trainer_statistics(run.trainer, 0, &s));
+  CHECK_EQUAL(s.std, 0);
+  CHECK_EQUAL(s.mean, (double)0.1f);
+  finish(&run);
+}
+
 /* The same statistics, and the same parameters with or without them, for any number of threads. */
 static void test_threads(void) {
   enum { IN = 300, UNITS = 200, N = 400, LAYERS = 4 };
@@ -550,6 +601,7 @@ int main(void) {
   test_invalid(context);
   test_written(context);
   test_statistics(context);
+  test_statistics_at_the_edges(context);
   test_threads();
   test_memory();
   pynn_context_free(context);

@@ -54,33 +54,38 @@ static double sum_squares(size_t n, const void *x_, double *largest_) {
   return sum;
 }
 
-/* Adds the sum of n numbers and of their squares. */
-static void add_moments(size_t n, const real *x, double *sum, double *squares) {
-  double first[LANES8] = {0}, second[LANES8] = {0};
+/* A power of two that brings `largest` near 1 where its square could leave the range of doubles, else 1. */
+static double unit_for(double largest) {
+  int power;
+  if (PYNN_REAL_BITS == 32 || largest == 0 || (largest > 1e-140 && largest < 1e140)) return 1;
+  frexp(largest, &power);
+  return ldexp(1, 2 - power);
+}
+
+/* Sum of the distances of x * unit from `origin`, or of their squares. */
+static inline double sum_distances(size_t n, const real *x, double unit, double origin, int squared) {
+  double lane[LANES8] = {0}, sum = 0;
   const size_t even = n / LANES8 * LANES8;
   for (size_t i = 0; i < even; i += LANES8)
     for (size_t l = 0; l < LANES8; l++) {
-      const double value = (double)x[i + l];
-      first[l] += value;
-      second[l] += value * value;
+      const double away = (double)x[i + l] * unit - origin;
+      lane[l] += squared ? away * away : away;
     }
   for (size_t i = even; i < n; i++) {
-    first[i - even] += (double)x[i];
-    second[i - even] += (double)x[i] * (double)x[i];
+    const double away = (double)x[i] * unit - origin;
+    lane[i - even] += squared ? away * away : away;
   }
-  for (size_t l = 0; l < LANES8; l++) *sum += first[l], *squares += second[l];
+  for (size_t l = 0; l < LANES8; l++) sum += lane[l];
+  return sum;
 }
 
-static void observe(size_t rows, size_t columns, const void *y_, const void *z_, size_t ld, double flat_,
-                    unsigned char *alive, struct observed *out) {
+static void count(size_t rows, size_t columns, const real *y_, const real *z_, size_t ld, real_int flat,
+                  unsigned char *alive, struct observed *out) {
   const real_int smallest = magnitude(REAL_MIN), tiny = magnitude((real)TINY);
-  const int saturates = z_ && flat_ > 0;
-  const real_int flat = saturates ? magnitude((real)flat_) : REAL_INT_MAX; /* no magnitude is above that */
   real_int most = 0;
-  *out = (struct observed){.n = (int64_t)(rows * columns)};
   for (size_t j = 0; alive && j < columns; j++) alive[j] = 0;
   for (size_t i = 0; i < rows; i++) {
-    const real *y = (const real *)y_ + i * ld, *z = saturates ? (const real *)z_ + i * ld : y;
+    const real *y = y_ + i * ld, *z = z_ + i * ld;
     real_int zeros = 0, small = 0, saturated = 0; /* as wide as a number: they are counted in vectors */
     for (size_t j = 0; j < columns; j++) {
       const real_int m = magnitude(y[j]);
@@ -91,28 +96,48 @@ static void observe(size_t rows, size_t columns, const void *y_, const void *z_,
     }
     for (size_t j = 0; alive && j < columns; j++)
       alive[j] |= (unsigned char)((magnitude(y[j]) >= smallest) & (magnitude(z[j]) <= flat));
-    add_moments(columns, y, &out->sum, &out->squares);
     out->zeros += zeros, out->tiny += small - zeros, out->saturated += saturated;
   }
   out->largest = magnitude_value(most);
 }
 
+static void observe(size_t rows, size_t columns, const void *y_, const void *z, size_t ld, double flat,
+                    unsigned char *alive, struct observed *out) {
+  const int saturates = z && flat > 0;
+  const real *y = y_;
+  const double n = (double)(rows * columns);
+  *out = (struct observed){.n = (int64_t)(rows * columns)};
+  if (!out->n) return;
+  count(rows, columns, y, saturates ? z : y, ld, saturates ? magnitude((real)flat) : REAL_INT_MAX, alive, out);
+  const double unit = unit_for(out->largest), first = (double)y[0] * unit;
+  double sum = 0, squares = 0;
+  for (size_t i = 0; i < rows; i++) sum += sum_distances(columns, y + i * ld, unit, first, 0);
+  const double mean = first + sum / n; /* of equal numbers: that number */
+  for (size_t i = 0; i < rows; i++) squares += sum_distances(columns, y + i * ld, unit, mean, 1);
+  out->mean = mean / unit;
+  out->spread = sqrt(squares) / unit;
+}
+
 static void compare(size_t n, const void *before_, const void *after_, const void *gradient_, struct changed *out) {
   const real *before = before_, *after = after_, *gradient = gradient_;
-  double change[LANES8] = {0}, weight[LANES8] = {0};
-  real_int lost = 0;
-  *out = (struct changed){0};
-  for (size_t i = 0; i < n; i++) lost += (after[i] == before[i]) & (gradient[i] != 0);
+  real_int lost = 0, most = 0;
+  for (size_t i = 0; i < n; i++) {
+    lost += (after[i] == before[i]) & (gradient[i] != 0);
+    most = magnitude(after[i]) > most ? magnitude(after[i]) : most;
+    most = magnitude(before[i]) > most ? magnitude(before[i]) : most;
+  }
+  const double unit = unit_for(magnitude_value(most));
+  double change[LANES8] = {0}, weight[LANES8] = {0}, changes = 0, weights = 0;
   for (size_t i = 0; i < n; i += LANES8) {
     const size_t width = n - i < LANES8 ? n - i : LANES8;
     for (size_t l = 0; l < width; l++) {
-      const double w = (double)before[i + l], moved = (double)after[i + l] - w;
+      const double w = (double)before[i + l] * unit, moved = (double)after[i + l] * unit - w;
       change[l] += moved * moved;
       weight[l] += w * w;
     }
   }
-  for (size_t l = 0; l < LANES8; l++) out->squares += change[l], out->weight_squares += weight[l];
-  out->lost = lost;
+  for (size_t l = 0; l < LANES8; l++) changes += change[l], weights += weight[l];
+  *out = (struct changed){sqrt(changes) / unit, sqrt(weights) / unit, lost};
 }
 
 static void column_sums(size_t rows, size_t columns, const void *x_, size_t ldx, void *sums_) {

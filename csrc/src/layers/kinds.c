@@ -155,9 +155,14 @@ void job_delta_in_place(struct job *job) {
   job->below = job->delta;
 }
 
+/* Means and spreads of two parts: Chan, Golub and LeVeque (1983). */
 static void add_observed(struct observed *all, const struct observed *tile) {
+  if (!tile->n) return;
+  const double a = (double)all->n, b = (double)tile->n, away = tile->mean - all->mean;
+  all->spread = hypot(hypot(all->spread, tile->spread), away * sqrt(a / (a + b) * b));
+  all->mean += away * (b / (a + b));
+  all->n += tile->n;
   all->largest = larger(all->largest, tile->largest);
-  all->sum += tile->sum, all->squares += tile->squares, all->n += tile->n;
   all->zeros += tile->zeros, all->tiny += tile->tiny, all->saturated += tile->saturated;
 }
 
