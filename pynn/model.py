@@ -16,7 +16,8 @@ from . import checkpoint as checkpoint_
 from . import layers as layers_
 from . import metrics as metrics_
 from .adapt import Parts
-from .data import DataLoader, Schema, is_frame
+from .data import DataLoader, Schema, Source, is_frame
+from .data.sources import open_source
 from .errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -478,7 +479,7 @@ class Sequential:
         validation_data : (X, y), (X, y, sample_weight), DataLoader, table or iterable of batches, optional
             Evaluated after each epoch.
         validation_split : float in [0, 1)
-            Instead: keep this share of the rows, the last ones, for validation.
+            Instead: keep this share of the rows, the last ones, for validation: of arrays, of files and tables too.
         initial_epoch : int
             Number of the first epoch: for the order of the rows, callbacks and progress.
         mixup : float >= 0
@@ -523,7 +524,7 @@ class Sequential:
                                 ("validation_split", bool(validation_split))):  # fmt: skip
                 if given:
                     raise ArgumentTypeError(
-                        f"expected {name} only with arrays; received {name} and X={type(x).__name__}"
+                        f"expected {name} only with arrays, files and tables; received {name} and X={type(x).__name__}"
                     )
             if epochs - initial_epoch > 1 and hasattr(x, "__next__") and steps_per_epoch is None:
                 raise ArgumentTypeError(
@@ -533,18 +534,16 @@ class Sequential:
             loader = x
         else:
             options: dict[str, Any] = {
-                "sample_weight": sample_weight, "class_weight": class_weight, "on_bad_rows": on_bad_rows,
                 "batch_size": _integer("batch_size", batch_size, 1, 2**62), "shuffle": _boolean("shuffle", shuffle),
-                "seed": self.seed,
+                "seed": self.seed, "class_weight": class_weight, "on_bad_rows": on_bad_rows,
             }  # fmt: skip
             if target is not None or _is_source(x):
-                if validation_split:
-                    raise ArgumentTypeError(f"expected validation_split with arrays; received it with X={_shown(x)}")
-                loader = self._open(x, y, target, categories, exclude, options)
+                source = self._open(x, y, sample_weight, target, categories, exclude)
             else:
-                x, y, weights, held = self._split(x, y, sample_weight, validation_split, validation_data)
-                validation_data = held if held is not None else validation_data
-                loader = DataLoader(x, y, **(options | {"sample_weight": weights}))
+                source = open_source(*_checked(x, y, sample_weight))
+            source, held = _split(source, validation_split, validation_data)
+            loader = DataLoader(source, **options)
+            validation_data = validation_data if held is None else loader.held_out(held)
             loader.set_epoch(initial_epoch or self._epoch)
         batches, schema = self._batches(loader, guard), getattr(loader, "schema", None) or self.schema
         self._adapt_to(loader, batches)
@@ -592,24 +591,23 @@ class Sequential:
         return checkpoint_.Saver(checkpoint_.checkpoint(checkpoint), self, checkpoint_.describe(self, chosen, run))
 
     def _open(
-        self, x: Any, y: Any, target: str | None, categories: Iterable[str], exclude: Iterable[str],
-        options: dict[str, Any],
-    ) -> DataLoader:  # fmt: skip
-        """A loader of a table, or of what else is read where it lies."""
+        self, x: Any, y: Any, weights: Any, target: str | None, categories: Iterable[str], exclude: Iterable[str]
+    ) -> Source:
+        """A table, or what else is read where it lies."""
         if target is None:
             if y is None and _is_path(x):
                 raise ArgumentTypeError(
                     f"expected target, the column of {_shown(x)} to predict, or y; received neither"
                 )
-            return DataLoader(x, y, **options)
-        for name, given in (("y", y), ("sample_weight", options.pop("sample_weight"))):
+            return open_source(x, y, weights)
+        for name, given in (("y", y), ("sample_weight", weights)):
             if given is not None:
                 raise ArgumentTypeError(f"expected target or {name}; received both")
         known = self.schema if self.built and self.schema is not None and self.schema.target == target else None
         return DataLoader.from_table(
             x, target, categories=categories, exclude=exclude, schema=known, dtype="float64",
-            task="classification" if self.loss.row["labels"] else None, **options,
-        )  # fmt: skip
+            task="classification" if self.loss.row["labels"] else None,
+        ).source  # fmt: skip
 
     def _table(self, x: Any, schema: Schema | None, target: bool = True) -> DataLoader | None:
         """A loader of a table by the columns known; None for what is no table."""
@@ -676,33 +674,6 @@ class Sequential:
         if not self.built:
             self.build(data[0].shape[1])
         return data
-
-    @staticmethod
-    def _split(x: Any, y: Any, weights: Any, share: float, validation: Any) -> tuple[Any, Any, Any, Any]:
-        """Training data and, with `validation_split`, the last rows held out."""
-        if not isinstance(share, (int, float)) or isinstance(share, bool):
-            raise ArgumentTypeError(f"expected validation_split as a number; received validation_split={share!r}")
-        if not 0 <= share < 1:
-            raise ArgumentValueError(f"expected validation_split in [0, 1); received validation_split={share!r}")
-        x = arrays.as_inputs(x)
-        if y is None:
-            raise ArgumentTypeError("expected y, the targets; received y=None")
-        y = arrays.as_matrix(y, "y")
-        if x.shape[0] != len(y):
-            raise ShapeError(f"expected y with {x.shape[0]} rows, one for each row of X; received y with {len(y)} rows")
-        weights = arrays.as_weights(weights, x.shape[0])
-        if not share:
-            return x, y, weights, None
-        if validation is not None:
-            raise ArgumentValueError("expected validation_data or validation_split; received both")
-        n = x.shape[0] - int(x.shape[0] * share)
-        if n == x.shape[0]:
-            raise ArgumentValueError(
-                f"expected validation_split to hold out at least one of {n} rows; received validation_split={share!r}"
-            )
-        parts = [part if part is None else (part[:n], part[n:]) for part in (x, y, weights)]
-        first, last = ([None if p is None else p[side] for p in parts] for side in (0, 1))
-        return first[0], first[1], first[2], tuple(last)
 
     def train_step(self, x: Any, y: Any, sample_weight: Any = None, *, guard: Any = "raise") -> StepResult:
         """One step on all rows of `x`: forward, loss, backward, update.
@@ -922,6 +893,36 @@ def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
     if isinstance(loss, losses.Custom):
         loss.apply(core)
     return model
+
+
+def _checked(x: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:
+    """X, y and weights as arrays with as many rows."""
+    x = arrays.as_inputs(x)
+    if y is None:
+        raise ArgumentTypeError("expected y, the targets; received y=None")
+    y = arrays.as_matrix(y, "y")
+    if x.shape[0] != len(y):
+        raise ShapeError(f"expected y with {x.shape[0]} rows, one for each row of X; received y with {len(y)} rows")
+    return x, y, arrays.as_weights(weights, x.shape[0])
+
+
+def _split(source: Source, share: Any, validation: Any) -> tuple[Source, Source | None]:
+    """Rows to train on and, for `validation_split`, the last rows held out."""
+    if not isinstance(share, (int, float)) or isinstance(share, bool):
+        raise ArgumentTypeError(f"expected validation_split as a number; received validation_split={share!r}")
+    if not 0 <= share < 1:
+        raise ArgumentValueError(f"expected validation_split in [0, 1); received validation_split={share!r}")
+    if not share:
+        return source, None
+    if validation is not None:
+        raise ArgumentValueError("expected validation_data or validation_split; received both")
+    rows = int(source.rows or 0)
+    n = rows - int(rows * share)
+    if n == rows:
+        raise ArgumentValueError(
+            f"expected validation_split to hold out at least one of {n} rows; received validation_split={share!r}"
+        )
+    return source.split(n)
 
 
 def _path(path: Any) -> bytes:

@@ -234,6 +234,118 @@ def test_odd_tables_that_are_fine(tmp_path):
     assert numbers.bad_rows == {"action": "impute", "rows": 1, "cells": 2, "columns": {0: 1, 1: 1}}
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_csv_file_without_a_header_needs_names(line_end, zipped, encoding, tmp_path):
+    text = "".join(f'{i / 4},"a, {i % 3}",{i % 2}{line_end}' for i in range(70_000)).encode(encoding)  # two blocks
+    path = tmp_path / "bare.csv"
+    path.write_bytes(gzip.compress(text) if zipped else text)
+    with pytest.raises(pynn.FileFormatError, match=r"expected a header.*'0\.0,\"a, 0\",0' of .*bare\.csv.*names=\["):
+        DataLoader.from_table(path, "y")
+    loader = DataLoader.from_table(path, "y", names=["x", "kind", "y"], shuffle=True, batch_size=1000)
+    assert loader.schema.names == ["x", "kind"]
+    x, y, numbers = rows_of(loader)
+    assert sorted(numbers) == list(range(70_000))
+    np.testing.assert_array_equal(x, np.column_stack([numbers / 4, 1 + numbers % 3]))
+    np.testing.assert_array_equal(y, numbers % 2)
+
+
+def test_names_that_do_not_fit_are_refused(tmp_path):
+    path = write(tmp_path / "bare.csv", "1,2.5,0\n3,4,1\n")
+    with pytest.raises(pynn.FileFormatError, match=r"expected 2 cells in each row.*received 3 in row 0 \(line 1\)"):
+        DataLoader.from_table(path, "y", names=["a", "y"])
+    with pytest.raises(ValueError, match=r"columns of different names.*'a' more than once"):
+        DataLoader.from_table(path, "y", names=["a", "a", "y"])
+    for names in ([], [1, 2, 3]):
+        with pytest.raises(TypeError, match="expected names of the columns, as strings"):
+            DataLoader.from_table(path, "a", names=names)
+    whole = write(tmp_path / "whole.csv", "a,b,y\n1,2,0\n")
+    with pytest.raises(ValueError, match=r"names for a file without a header; received names=\['a', 'b', 'y'\], the f"):
+        DataLoader.from_table(whole, "y", names=["a", "b", "y"])
+    with pytest.raises(TypeError, match=r"names only for a CSV file.*received them of the DataFrame"):
+        DataLoader.from_table(pandas.DataFrame({"a": [1], "y": [0]}), "y", names=["a", "y"])
+    numbered = write(tmp_path / "numbered.csv", "0,1,2\n1,2.5,0\n3,4,1\n")  # as pandas names columns
+    assert DataLoader.from_table(numbered, "2").schema.names == ["0", "1"]
+
+
+def test_the_last_rows_of_a_table_are_held_out(mixed, tmp_path):
+    """As many bits as two tables, each the part; values to fill in are of the rows trained on."""
+    frame = mixed.assign(größe=mixed["größe"] / 40)
+    for part in (frame[:400], frame[400:]):  # so that both have all values of the categories
+        assert all(part[name].nunique() == frame[name].nunique() for name in ('a "b", c', "class", "label"))
+    options = {"target": "label", "categories": ["class"], "on_bad_rows": "median", "batch_size": 32, "epochs": 2}
+
+    def fitted(*data, **more):
+        model = small_model()
+        history = model.fit(*data, **(options | more))
+        return model, [epoch | {"seconds": 0} for epoch in history], history.report.findings[0].evidence
+
+    folders = [tmp_path / name for name in ("whole", "first", "last")]
+    for folder in folders:
+        folder.mkdir()
+    parts = (frame, frame[:400], frame[400:])
+    for whole, first, last in zip(*map(forms, parts, folders), strict=True):
+        model, history, evidence = fitted(whole, validation_split=0.2, shuffle=False)
+        other, expected, same = fitted(first, validation_data=last, shuffle=False)
+        assert model.parameters.tobytes() == other.parameters.tobytes(), whole
+        assert (history, evidence) == (expected, same), whole
+        assert model.schema == other.schema
+    shuffled = [fitted(form, validation_split=0.2)[1][-1]["val_loss"] for form in (frame, folders[0] / "t.csv")]
+    assert shuffled[0] == pytest.approx(shuffled[1], rel=0.2)
+
+
+def test_the_last_rows_of_files_and_data_sets_are_held_out(tmp_path):
+    x = np.random.default_rng(0).normal(size=(250, 3)).astype(np.float32)
+    x[7, 1] = x[230, 2] = np.nan
+    y = (x[:, 0] > 0).astype(int)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+
+    class Pairs:
+        def __len__(self):
+            return 250
+
+        def __getitem__(self, i):
+            return x[i], y[i]
+
+    for choice in ("skip", "impute"):
+        found = []
+        for data in ((x, y), (tmp_path / "x.npy", tmp_path / "y.npy"), (Pairs(),)):
+            model = small_model()
+            history = model.fit(*data, validation_split=0.2, on_bad_rows=choice, class_weight="balanced", epochs=2)
+            assert history.report.findings[0].evidence["n_rows"] == 1
+            found.append((model.parameters.tobytes(), [epoch | {"seconds": 0} for epoch in history]))
+        assert found[0] == found[1] == found[2]
+        clean = x[200:].copy() if choice == "impute" else np.delete(x, 230, 0)[200:]
+        if choice == "impute":
+            clean[30, 2] = x[:200, 2].astype(float).mean()
+        labels = y[200:] if choice == "impute" else np.delete(y, 230)[200:]
+        counts = np.bincount(y[[i for i in range(200) if i != 7 or choice == "impute"]])
+        expected = model.evaluate(clean, labels, class_weight=dict(enumerate(counts.sum() / (2 * counts))))
+        assert found[0][1][-1]["val_loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    with pytest.raises(TypeError, match=r"validation_split only with arrays, files and tables; received .* X=zip"):
+        small_model().fit(zip([x], [y], strict=True), validation_split=0.2)
+
+
+def test_rows_without_a_target_are_skipped_and_have_no_class(tmp_path):
+    rows = "".join(f"{i},{['a', 'b', 'b', ''][i % 4]}\n" for i in range(400))
+    path = write(tmp_path / "t.csv", "x,y\n" + rows)
+    frame = pandas.read_csv(path)
+    for form in (path, frame):
+        with pytest.raises(pynn.NonfiniteDataError, match="expected y of finite numbers; received nan in row 3"):
+            list(DataLoader.from_table(form, "y", on_bad_rows="error"))
+        loader = DataLoader.from_table(form, "y", on_bad_rows="skip", class_weight="balanced", batch_size=400)
+        ((x, y, weights),) = loader
+        assert x[:, 0].tolist() == [i for i in range(400) if i % 4 < 3]
+        np.testing.assert_allclose(weights, np.where(y == 0, 1.5, 0.75))
+    sampled = DataLoader.from_table(frame, "y", on_bad_rows="skip", sampling="oversample", batch_size=400)
+    ((_, y),) = sampled
+    assert np.bincount(y.astype(int)).tolist() == [200, 200]
+    with pytest.raises(ValueError, match=r"received a stream: class_weight.*sampled from as a data frame"):
+        DataLoader.from_table(path, "y", sampling="oversample")
+
+
 def test_files_that_are_no_tables(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no"):
         DataLoader.from_table(tmp_path / "none.csv", "y")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from .batch import batch
 from .buffer import Buffer
 from .prefetch import Ahead
 from .schema import Schema
-from .sources import Indexed, Rows, SparsePart, open_source
-from .tables import learn, open_table, table_source, with_fill
+from .sources import Indexed, Rows, Source, SparsePart, open_source
+from .tables import learn, open_table, table_source
 
 __all__ = ["DataLoader"]
 
@@ -131,6 +132,12 @@ class DataLoader:
         self.impute_values: np.ndarray | None = None
         self._whole: Any = None  # X, y and weights with those of classes
         self._kept: np.ndarray | None = None  # rows without bad cells, where they are left out
+        if sampling is not None and not self.by_number:
+            raise ArgumentValueError(
+                "expected sampling only where rows can be asked for by number; received a stream: class_weight does "
+                "for the loss what sampling does for the rows, and a table that fits into memory can be sampled from "
+                "as a data frame"
+            )
         self._survey()
         labels = self._labels(class_weight, sampling)
         self.class_weight = sampling_.class_weights(class_weight, labels)
@@ -160,6 +167,7 @@ class DataLoader:
         exclude: Iterable[str] = (),
         task: str | None = None,
         delimiter: str | None = None,
+        names: Iterable[str] | None = None,
         schema: Schema | None = None,
         dtype: Any = "float32",
         **options: Any,
@@ -174,7 +182,8 @@ class DataLoader:
         Parameters
         ----------
         data : path, or data frame (pandas, polars, pyarrow)
-            CSV, plain or gzip, in UTF-8 with a header; or Parquet. Both need ``pip install 'pynn-dense[data]'``.
+            CSV, plain or gzip, in UTF-8, with a header or `names`; or Parquet. Both need
+            ``pip install 'pynn-dense[data]'``.
         target : str, optional
             The column to predict. Text becomes labels 0, 1, ... in the order of the values.
         categories : iterable of str
@@ -185,6 +194,8 @@ class DataLoader:
             For "classification", a target of numbers becomes labels too.
         delimiter : str, optional
             Between cells of CSV; by default what the header has most of: comma, tab, semicolon or bar.
+        names : iterable of str, optional
+            Of the columns of a CSV file that has no header.
         schema : Schema, optional
             Of the data trained on: columns are taken by their names and coded the same way.
         dtype : "float32" or "float64"
@@ -197,38 +208,48 @@ class DataLoader:
         FileFormatError
             With the file and the row: a row of another length, a cell that is no number among numbers, a damaged file.
         """
-        table = open_table(data, delimiter)
+        table = open_table(data, delimiter, names)
         if schema is None:
             schema = learn(table, target, categories, exclude, task)
-        loader = cls(table_source(table, schema, dtype), **options)
-        if loader.impute_values is not None:
-            with_fill(loader.source, loader.impute_values)
-        return loader
+        return cls(table_source(table, schema, dtype), **options)
+
+    def held_out(self, source: Source) -> DataLoader:
+        """Other rows of the same data, in their order, treated as these: the same values for bad cells, the same
+        weights by class."""
+        if self.impute_values is not None:
+            source.fill = self.impute_values
+        other = DataLoader(source, batch_size=1024, on_bad_rows=self.on_bad_rows)
+        other.class_weight = self.class_weight
+        return other
 
     @property
     def schema(self) -> Schema | None:
         """What the columns of a table mean; None for other data."""
-        return getattr(self.source, "schema", None)
+        schema = getattr(self.source, "schema", None)
+        if schema is None or self.impute_values is None:
+            return schema
+        return replace(schema, fill=tuple(float(v) for v in self.impute_values))
 
     # ---- what the arguments amount to
 
     def _labels(self, class_weight: Any, sampling: Any) -> np.ndarray | None:
-        """Classes of all rows, when an argument asks for them."""
+        """Classes of the rows of an epoch, when an argument asks for them."""
         if not isinstance(class_weight, str) and not isinstance(sampling, str):
             return None
         labels = self.source.labels()
-        return None if labels is None else sampling_.as_labels(labels, "class_weight or sampling")
+        if labels is None:
+            return None
+        if self._kept is not None:
+            labels = labels[self._kept]
+        elif self.on_bad_rows == "skip" and labels.ndim == 1:  # of a stream: those that are known
+            labels = labels[labels == labels]
+        return sampling_.as_labels(labels, "class_weight or sampling")
 
     def _sampler(self, sampling: Any, labels: np.ndarray | None) -> sampling_.Sampler | None:
-        if self.by_number:
-            assert self.source.rows is not None
-            return sampling_.sampler(sampling, self.source.rows, labels, self._kept)
-        if sampling is not None:
-            raise ArgumentValueError(
-                "expected sampling only where rows can be asked for by number; received a stream: class_weight does "
-                "for the loss what sampling does for the rows"
-            )
-        return None
+        if not self.by_number:
+            return None
+        assert self.source.rows is not None
+        return sampling_.sampler(sampling, self.source.rows, labels, self._kept)
 
     def _buffer(self, buffer: int | None) -> int:
         """Rows read and shuffled at a time from a stream: whole batches."""
@@ -274,7 +295,7 @@ class DataLoader:
             raise ArgumentValueError(
                 f"expected on_bad_rows='error' or 'skip' for {what}; received on_bad_rows={self.on_bad_rows!r}"
             )
-        known = getattr(self.source, "fill", None)
+        known = self.source.fill
         if known is not None and self.on_bad_rows in FILLS:
             self.impute_values = np.asarray(known)
             return
@@ -304,12 +325,13 @@ class DataLoader:
         if self.source.rows is None or (not self.by_number and self.source.bounds is None):
             yield from self.blocks(self.epoch)
             return
-        tally = Tally(self.on_bad_rows or "")
+        tally, first = Tally(self.on_bad_rows or ""), 0
         for rows in self._in_order():
             if self._kept is None:
                 yield self._finish(rows, tally)
                 continue
-            kept = np.isin(rows.numbers, self._kept)
+            kept = np.isin(np.arange(first, first + len(rows)), self._kept)
+            first += len(rows)
             yield Rows(rows.numbers[kept], rows.x[kept], None if rows.targets is None else rows.targets[kept], None)
 
     def _finish(self, rows: Rows, tally: Tally) -> Rows:

@@ -118,7 +118,7 @@ _BY_CLASS = {"oversample": Oversample, "undersample": Undersample}
 
 
 def sampler(sampling: Any, rows: int, labels: np.ndarray | None, kept: np.ndarray | None) -> Sampler:
-    """The sampler for `DataLoader(sampling=...)`; of the rows `kept`, when some are left out."""
+    """The sampler for `DataLoader(sampling=...)`; of the rows `kept`, when some are left out, with their labels."""
     n = rows if kept is None else len(kept)
     if sampling is None:
         return Shuffle(n)
@@ -130,7 +130,7 @@ def sampler(sampling: Any, rows: int, labels: np.ndarray | None, kept: np.ndarra
             )
         if labels is None:
             raise ArgumentValueError(f"expected y, class labels, for sampling={sampling!r}; received y=None")
-        return _BY_CLASS[sampling](labels if kept is None else labels[kept])
+        return _BY_CLASS[sampling](labels)
     weights = arrays.as_weights(sampling, rows)
     assert weights is not None
     weights = weights[:, 0] if kept is None else weights[kept, 0]

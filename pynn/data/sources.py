@@ -22,7 +22,7 @@ from ..errors import (
     ShapeError,
 )
 
-__all__ = ["Indexed", "Items", "Rows", "Source", "Stream", "open_source"]
+__all__ = ["Indexed", "Items", "Rows", "Source", "Span", "Stream", "open_source"]
 
 
 @dataclass(slots=True)
@@ -61,11 +61,14 @@ class Source:
         None.
     row_bytes : int
         About the size of a row in memory; 0: not known. Buffers are sized by it.
+    fill : sequence of float or None
+        What stands for missing cells of each column, where that is known before the data are read.
     """
 
     rows: int | None = None
     bounds: np.ndarray | None = None
     row_bytes = 0
+    fill: Any = None
 
     def gather(self, rows: np.ndarray) -> Rows:
         """These rows, in this order. It may be called from another thread, by one at a time."""
@@ -79,12 +82,54 @@ class Source:
         """Targets of all rows, when they are at hand: for samplers and balanced weights."""
         return None
 
+    def split(self, row: int) -> tuple[Source, Source]:
+        """The rows before this one, and those from it on."""
+        return Span(self, 0, row), Span(self, row, int(self.rows or 0))
+
     def state(self) -> dict[str, Any]:
         """What was learned from the data and belongs into a saved state (vocabularies): plain values for JSON."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """What `state` returned."""
+
+
+class Span(Source):
+    """Rows first ... last - 1 of another source, which keep their numbers."""
+
+    def __init__(self, source: Source, first: int, last: int) -> None:
+        self._source, self._first, self._last = source, first, last
+        self.rows, self.row_bytes, self.fill = last - first, source.row_bytes, source.fill
+        for name in ("schema", "columns", "name"):
+            if hasattr(source, name):
+                setattr(self, name, getattr(source, name))
+        if source.bounds is not None:
+            inside = (source.bounds > first) & (source.bounds < last)
+            self.bounds = np.concatenate([[first], source.bounds[inside], [last]])
+            self._chunk = int(np.searchsorted(source.bounds, first, side="right")) - 1
+
+    def gather(self, rows: np.ndarray) -> Rows:
+        return self._source.gather(rows + self._first)
+
+    def chunk(self, index: int) -> Iterator[Rows]:
+        for rows in self._source.chunk(self._chunk + index):
+            if rows.numbers[0] >= self._last:
+                return
+            inside = (rows.numbers >= self._first) & (rows.numbers < self._last)
+            if inside.all():
+                yield rows
+            elif inside.any():
+                yield rows[inside]
+
+    def labels(self) -> np.ndarray | None:
+        labels = self._source.labels()
+        return None if labels is None else labels[self._first : self._last]
+
+    def state(self) -> dict[str, Any]:
+        return self._source.state()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self._source.load_state(state)
 
 
 # ---- parts: one array of rows each
@@ -299,6 +344,18 @@ class Indexed(Source):
 
     def labels(self) -> np.ndarray | None:
         return None if self.y is None else _taken("y", self.y, np.arange(self.rows))
+
+    def split(self, row: int) -> tuple[Source, Source]:
+        """Arrays that share memory with these, where all parts are arrays."""
+        parts = [self.x, self.y, self._w]
+        if not all(part is None or isinstance(part, (ArrayPart, SparsePart)) for part in parts):
+            return super().split(row)
+        whole = [None if p is None else p.array if isinstance(p, ArrayPart) else p.matrix for p in parts]
+        first, last = ([None if p is None else p[side] for p in whole] for side in (slice(row), slice(row, None)))
+        return self._with(*first), self._with(*last)
+
+    def _with(self, x: Any, y: Any, weights: Any) -> Indexed:
+        return Indexed(x, y, weights)
 
     @property
     def arrays(self) -> tuple[Any, Any, Any] | None:

@@ -6,10 +6,10 @@ import csv
 import gzip
 import importlib
 import io
+import itertools
 import os
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -80,33 +80,53 @@ class Table:
 
 
 class CsvTable(Table):
-    """A CSV file, plain or gzip, whose first line names the columns. Each megabyte or so of rows is a chunk."""
+    """A CSV file, plain or gzip. Its first line names the columns, unless `names` does. A chunk is a megabyte."""
 
-    def __init__(self, path: Path, delimiter: str | None = None) -> None:
-        self.path, self.where = path, f" of {path}"
+    def __init__(self, path: Path, delimiter: str | None = None, names: list[str] | None = None) -> None:
+        self.path, self.where, self._header = path, f" of {path}", names is None
         with open(path, "rb") as file:
             self._gzip = file.read(2) == b"\x1f\x8b"
         blocks = self._blocks()
-        header = next(blocks, (0, b""))[1]
-        try:
-            text = header.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise FileFormatError(f"expected a CSV file in UTF-8; received {str(path)!r}, which is not") from None
-        if not text.strip():
-            raise ShapeError(f"expected a header with the columns' names; received an empty first line{self.where}")
-        self.delimiter = delimiter or max(",\t;|", key=text.count)
-        self.columns = next(csv.reader([text.rstrip("\r\n")], delimiter=self.delimiter))
+        header = next(blocks, (0, b""))[1] if self._header else b""
         self._first, self._stamp = next(blocks, (0, b""))[1], _stamp(path)
+        line = self._decoded(header if self._header else self._first[: _row_end(self._first, first=True) or None])
+        self.delimiter = delimiter or max(",\t;|", key=line.count)
+        cells = next(csv.reader([line], delimiter=self.delimiter), [])
+        self._check_header(line, cells, names)
+        self.columns = cells if names is None else names
         self.rows, self.bounds, self._offsets = None, None, [len(header)]
         if not self._first:
             raise ShapeError(f"expected at least one row below the header{self.where}; received none")
+
+    def _decoded(self, line: bytes) -> str:
+        try:
+            return line.decode("utf-8-sig").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise FileFormatError(f"expected a CSV file in UTF-8; received {str(self.path)!r}, which is not") from None
+
+    def _check_header(self, line: str, cells: list[str], names: list[str] | None) -> None:
+        """That the first line names columns just when `names` does not."""
+        if cells == names:
+            raise ArgumentValueError(
+                f"expected names for a file without a header; received names={names!r}, the first line{self.where}"
+            )
+        if names is None and not line.strip():
+            raise ShapeError(f"expected a header with the columns' names; received an empty first line{self.where}")
+        if names is None and _is_data(cells):
+            raise FileFormatError(
+                f"expected a header with the columns' names; received {line[:80]!r}{self.where}, which looks like "
+                "data. Name the columns: DataLoader.from_table(path, names=[...])"
+            )
+
+    def _place(self, row: int) -> str:
+        return f"row {row} (line {row + 1 + self._header})"
 
     def _open(self) -> Any:
         return gzip.open(self.path) if self._gzip else open(self.path, "rb")
 
     def _blocks(self) -> Iterator[tuple[int, bytes]]:
-        """The header, then blocks of whole rows, with the offset of each."""
-        offset, left, header = 0, b"", True
+        """The header, if there is one, then blocks of whole rows, with the offset of each."""
+        offset, left, header = 0, b"", self._header
         with self._open() as file:
             while True:
                 try:
@@ -157,9 +177,7 @@ class CsvTable(Table):
             yield int(self.bounds[chunk]), self._parse(block, kinds, int(self.bounds[chunk]))
             return
         bounds, offsets = [0], list(self._offsets[:1])
-        blocks = self._blocks()
-        next(blocks)
-        for offset, block in blocks:
+        for offset, block in itertools.islice(self._blocks(), int(self._header), None):
             cells = self._parse(block, kinds, bounds[-1])
             yield bounds[-1], cells
             bounds.append(bounds[-1] + len(next(iter(cells.values()))))
@@ -197,7 +215,7 @@ class CsvTable(Table):
                 row = first + (ragged[0].number or 1) - 1
                 raise _at(FileFormatError(
                     f"expected {ragged[0].expected_columns} cells in each row{self.where}; received "
-                    f"{ragged[0].actual_columns} in row {row} (line {row + 2}): {ragged[0].text[:80]!r}"), row
+                    f"{ragged[0].actual_columns} in {self._place(row)}: {ragged[0].text[:80]!r}"), row
                 ) from None  # fmt: skip
             raise self._wrong_cell(block, kinds, first, error) from None
         return {name: _cells(table.column(name), kinds[name]) for name in kinds}
@@ -214,10 +232,16 @@ class CsvTable(Table):
             if wrong:
                 row, name, text = min(wrong)
                 return _at(FileFormatError(
-                    f"expected a number in column {name!r}{self.where}, as in most rows; received {text!r} in row "
-                    f"{first + row} (line {first + row + 2}). Correct it, or take the column as categories: "
-                    f"categories=[{name!r}]"), first + row)  # fmt: skip
+                    f"expected a number in column {name!r}{self.where}, as in most rows; received {text!r} in "
+                    f"{self._place(first + row)}. Correct it, or take the column as categories: categories=[{name!r}]"),
+                    first + row)  # fmt: skip
         return FileFormatError(f"expected a CSV file; received {str(self.path)!r}, near row {first}: {error}")
+
+
+def _is_data(cells: list[str]) -> bool:
+    """Whether what should be names of columns are numbers; those of some tables are 0, 1, 2, ..."""
+    numbers = [cell for cell in cells if schema_.is_number(cell) and any(map(str.isdigit, cell))]
+    return any(not cell.strip().isdigit() for cell in numbers) or len(set(numbers)) < len(numbers)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -410,8 +434,12 @@ def _frame_kind(name: str, column: Any, where: str) -> str:
 # ---- learning a schema, and reading by it
 
 
-def open_table(data: Any, delimiter: str | None = None) -> Table:
+def open_table(data: Any, delimiter: str | None = None, names: Iterable[str] | None = None) -> Table:
     """The table in a file or data frame."""
+    if names is not None:
+        names = [names] if isinstance(names, str) else list(names)
+        if not names or not all(isinstance(name, str) for name in names):
+            raise ArgumentTypeError(f"expected names of the columns, as strings; received names={names!r}")
     if isinstance(data, (str, os.PathLike)):
         path = Path(data)
         try:
@@ -421,12 +449,18 @@ def open_table(data: Any, delimiter: str | None = None) -> Table:
             raise MissingFileError(f"expected a CSV or Parquet file; there is no {str(path)!r}") from None
         if not magic:
             raise ShapeError(f"expected a CSV or Parquet file; received {str(path)!r}, which is empty")
-        return ParquetTable(path) if magic == b"PAR1" else CsvTable(path, delimiter)
-    if is_frame(data):
-        return FrameTable(data)
-    raise ArgumentTypeError(
-        f"expected a table, as a data frame or the path of a CSV or Parquet file; received {type(data).__name__}"
-    )
+        if magic != b"PAR1":
+            return CsvTable(path, delimiter, names)
+        table: Table = ParquetTable(path)
+    elif is_frame(data):
+        table = FrameTable(data)
+    else:
+        raise ArgumentTypeError(
+            f"expected a table, as a data frame or the path of a CSV or Parquet file; received {type(data).__name__}"
+        )
+    if names is not None:
+        raise ArgumentTypeError(f"expected names only for a CSV file without a header; received them{table.where}")
+    return table
 
 
 def is_frame(data: Any) -> bool:
@@ -484,10 +518,7 @@ class TableSource(Source):
                 pass
         self.rows, self.bounds = table.rows, table.bounds
         self.row_bytes = self._dtype.itemsize * len(self.columns)
-
-    @property
-    def fill(self) -> tuple[float, ...] | None:
-        return self.schema.fill
+        self.fill = schema.fill
 
     def chunk(self, index: int) -> Iterator[Rows]:
         for first, cells in self._table.read(self._kinds, index):
@@ -536,29 +567,22 @@ def table_source(table: Table, schema: Schema, dtype: Any) -> Source:
         return TableSource(table, schema, dtype)
     ((_, cells),) = table.read(reading(schema))
     rows = rows_of(schema, cells, 0, dtype, table.where)
-    source = FrameSource(rows.x, rows.targets)
-    source.schema, source.columns, source.name = schema, schema.names, table.where.removeprefix(" of ")
-    return source
+    return FrameSource(rows.x, rows.targets, schema, table.where)
 
 
 class FrameSource(Indexed):
     """Rows of a data frame as numbers."""
 
-    schema: Schema
-    columns: list[str]
-    name: str
+    def __init__(self, x: np.ndarray, y: Any, schema: Schema, where: str) -> None:
+        super().__init__(x, y)
+        self.schema, self.columns, self._where = schema, schema.names, where
+        self.name, self.fill = where.removeprefix(" of "), schema.fill
 
-    @property
-    def fill(self) -> tuple[float, ...] | None:
-        return self.schema.fill
+    def _with(self, x: Any, y: Any, weights: Any) -> FrameSource:
+        return FrameSource(x, y, self.schema, self._where)
 
     state = TableSource.state
     load_state = TableSource.load_state
-
-
-def with_fill(source: Any, values: np.ndarray) -> None:
-    """Keep in the schema what stands for missing numbers."""
-    source.schema = replace(source.schema, fill=tuple(float(v) for v in values))
 
 
 def _at(error: Any, row: int) -> Any:
