@@ -9,13 +9,14 @@ cdef class Model:
     cdef pynn_model *c
     cdef readonly Context context
     cdef object turn, exclusive
-    cdef object custom, kept
+    cdef dict activations, callbacks
     cdef int readers
     cdef int n_idle
     cdef pynn_workspace *idle[16]
     cdef pynn_workspace *enter(self) except NULL
     cdef int leave(self, pynn_workspace *workspace) except -1
-    cdef int raise_from_custom_loss(self) except -1
+    cdef object take_error(self)
+    cdef int raise_from_callbacks(self) except -1
 
 cdef class Trainer:
     cdef pynn_trainer *c

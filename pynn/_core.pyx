@@ -5,7 +5,7 @@ A method takes views of its arguments, calls C without the GIL, checks the statu
 buffer protocol; anything that exports a buffer will do. Decisions and kind messages live above, in Python.
 """
 import sys
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 
 cimport cython
 from cpython.buffer cimport (
@@ -375,12 +375,12 @@ cdef class Context:
         return text(pynn_context_blas(self.c))
 
 
-# ---------------------------------------------------------------- custom losses
+# ---------------------------------------------------------------- functions of the caller's
 
-cdef class CustomLoss:
-    """A Python function as a loss of the C library, and what it raised."""
+cdef class Callback:
+    """Python code that the C library calls, and what it raised, by thread."""
     cdef object function
-    cdef object error
+    cdef dict errors
 
 
 @cython.no_gc_clear
@@ -395,9 +395,9 @@ cdef class Matrix:
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         if self.data == NULL:
-            raise BufferError("expected arrays to be used during the call of the loss only")
+            raise BufferError("expected arrays to be used during the call of the function only")
         if self.readonly and flags & PyBUF_WRITABLE:
-            raise BufferError("expected logits and targets to be read only")
+            raise BufferError("expected what the function is given to be read only")
         buffer.buf, buffer.obj = self.data, self
         buffer.itemsize = self.strides[self.ndim - 1]
         buffer.len = self.shape[0] * self.strides[0]
@@ -421,7 +421,7 @@ cdef Matrix matrix(const void *data, char format, Py_ssize_t size, int64_t rows,
 cdef int call_custom_loss(void *user, pynn_dtype dtype, int64_t rows, int64_t n, const void *logits,
                           const void *targets, const int64_t *labels, double *losses, void *gradient,
                           int backward) noexcept with gil:
-    cdef CustomLoss custom = <CustomLoss>user
+    cdef Callback custom = <Callback>user
     cdef Py_ssize_t size = <Py_ssize_t>pynn_dtype_size(dtype)
     cdef char real = c"f" if dtype == PYNN_FLOAT32 else c"d"
     cdef Matrix z = matrix(logits, real, size, rows, n, True)
@@ -433,8 +433,39 @@ cdef int call_custom_loss(void *user, pynn_dtype dtype, int64_t rows, int64_t n,
         custom.function(z, t, values, g)
         return 0
     except BaseException as error:
-        custom.error = error
+        custom.errors[get_ident()] = error
         return 1
+
+
+cdef int call_value(void *user, pynn_dtype dtype, int64_t n, const void *z, void *y) noexcept with gil:
+    cdef Callback custom = <Callback>user
+    cdef Py_ssize_t size = <Py_ssize_t>pynn_dtype_size(dtype)
+    cdef char real = c"f" if dtype == PYNN_FLOAT32 else c"d"
+    try:
+        custom.function.value(matrix(z, real, size, n, 0, True), matrix(y, real, size, n, 0, False))
+        return 0
+    except BaseException as error:
+        custom.errors[get_ident()] = error
+        return 1
+
+
+cdef int call_derivative(void *user, pynn_dtype dtype, int64_t n, const void *z, const void *y,
+                         void *delta) noexcept with gil:
+    cdef Callback custom = <Callback>user
+    cdef Py_ssize_t size = <Py_ssize_t>pynn_dtype_size(dtype)
+    cdef char real = c"f" if dtype == PYNN_FLOAT32 else c"d"
+    try:
+        custom.function.derivative(matrix(z, real, size, n, 0, True), matrix(delta, real, size, n, 0, False))
+        return 0
+    except BaseException as error:
+        custom.errors[get_ident()] = error
+        return 1
+
+
+cdef Callback callback(function):
+    cdef Callback made = Callback.__new__(Callback)
+    made.function, made.errors = function, {}
+    return made
 
 
 # ---------------------------------------------------------------- model
@@ -449,6 +480,7 @@ cdef class Model:
 
     def __cinit__(self):
         self.turn, self.exclusive = allocate_lock(), allocate_lock()
+        self.activations, self.callbacks = {}, {}
 
     def __init__(self, Context context not None, int64_t inputs, list layers not None, str dtype="float32",
                  uint64_t seed=0, bint target_scaling=False):
@@ -478,6 +510,9 @@ cdef class Model:
         finally:
             free(c_layers)
         self.context = context
+        for i, layer in enumerate(layers):
+            if "custom_activation" in layer:
+                self.set_custom_activation(i, layer["custom_activation"])
 
     def __dealloc__(self):
         for i in range(self.n_idle):
@@ -581,8 +616,13 @@ cdef class Model:
 
     @property
     def layers(self):
-        """The layers in the form that `Model` takes them."""
-        return [write_layer(pynn_model_layer(self.c, i)) for i in range(pynn_model_n_layers(self.c))]
+        """The layers in the form that `Model` takes them; a custom activation that only a file has, by its name."""
+        found = []
+        for i in range(pynn_model_n_layers(self.c)):
+            layer = write_layer(pynn_model_layer(self.c, i))
+            name = text(pynn_model_custom_activation_name(self.c, i))
+            found.append(layer if name is None else layer | {"custom_activation": self.activations.get(i, name)})
+        return found
 
     @property
     def loss(self):
@@ -604,23 +644,58 @@ cdef class Model:
         """
         cdef pynn_custom_loss loss
         cdef bytes name_ = name.encode(), link_ = link.encode()
-        cdef CustomLoss custom = CustomLoss.__new__(CustomLoss)
-        custom.function = function
+        cdef Callback custom = callback(function)
         loss.struct_size = sizeof(loss)
         loss.name, loss.link, loss.flags = name_, link_, PYNN_ROW_LABELS if labels else 0
         loss.function = <pynn_loss_function><void *>address if address else call_custom_loss
         loss.user = NULL if address else <void *>custom
         with self.exclusive:
             check(pynn_model_set_custom_loss(self.c, &loss))
-            self.custom, self.kept = custom, function
+            self.callbacks["loss"] = custom, function
 
-    cdef int raise_from_custom_loss(self) except -1:
-        """What a loss in Python raised in the call that ended with CALLBACK."""
-        cdef CustomLoss custom = self.custom
-        if custom is None or custom.error is None:
-            return 0
-        error, custom.error = custom.error, None
-        raise error
+    def set_custom_activation(self, int32_t layer, activation not None):
+        """An activation of the caller's, a `pynn.activations.Custom`; see its `native`."""
+        cdef pynn_custom_activation a
+        cdef pynn_error error
+        cdef pynn_status status
+        name, dtypes, checked, function, value, derivative = activation.native
+        cdef bytes name_ = (<str>name).encode()
+        cdef Callback custom = callback(function)
+        a.struct_size, a.name = sizeof(a), name_
+        a.flags = PYNN_CUSTOM_FLOAT32 if "float32" in dtypes else 0
+        a.flags |= PYNN_CUSTOM_FLOAT64 if "float64" in dtypes else 0
+        a.flags |= 0 if checked else PYNN_CUSTOM_UNCHECKED
+        if function is None:
+            a.value = <pynn_value_function><void *><size_t>value
+            a.derivative = <pynn_derivative_function><void *><size_t>derivative
+            a.user = NULL
+        else:
+            a.flags |= PYNN_CUSTOM_SERIAL
+            a.value, a.derivative, a.user = call_value, call_derivative, <void *>custom
+        error.status = PYNN_OK
+        with self.exclusive:
+            status = pynn_model_set_custom_activation(self.c, layer, &a, &error)
+            if status == PYNN_OK:
+                self.activations[layer] = activation
+                self.callbacks[layer] = custom, activation
+        if status == PYNN_ERROR_CALLBACK and custom.errors:
+            raise custom.errors.popitem()[1]
+        check(status, &error)
+
+    cdef object take_error(self):
+        """What Python code of the caller's raised in this thread since this was asked last, or None."""
+        cdef Callback custom
+        found, thread = None, get_ident()
+        for custom, _ in self.callbacks.values():
+            found = custom.errors.pop(thread, found)
+        return found
+
+    cdef int raise_from_callbacks(self) except -1:
+        """What it raised in the call that ended with CALLBACK."""
+        error = self.take_error()
+        if error is not None:
+            raise error
+        return 0
 
     @property
     def custom_loss_name(self):
@@ -638,6 +713,8 @@ cdef class Model:
         with nogil:
             status = pynn_predict(self.c, workspace, &vx.array, raw, vo.buffer.buf, &error)
         self.leave(workspace)
+        if status == PYNN_ERROR_CALLBACK:
+            self.raise_from_callbacks()
         if guarded or status != PYNN_ERROR_NUMERIC:
             check(status, &error)
         return out
@@ -662,7 +739,7 @@ cdef class Model:
             status = pynn_evaluate(self.c, workspace, &vx.array, &vt.array, w, memory, &loss, &error)
         self.leave(workspace)
         if status == PYNN_ERROR_CALLBACK:
-            self.raise_from_custom_loss()
+            self.raise_from_callbacks()
         if guarded or status != PYNN_ERROR_NUMERIC:
             check(status, &error)
         return loss
@@ -761,7 +838,7 @@ cdef int read_layer(pynn_layer *out, dict layer, list kept) except -1:
             out.columns, out.n_columns = read_list(value, kept), len(value)
         elif name == "sizes":
             out.sizes = read_list(value, kept)
-        elif name != "kind":
+        elif name not in ("kind", "custom_activation"):
             choice = pynn_layer_choice(out, (<str>name).encode())
             if choice == NULL:
                 raise errors.UnknownNameError(f"expected choices of {layer['kind'][0]!r}; received {name!r}")
@@ -874,7 +951,7 @@ cdef class Trainer:
             status = pynn_train_batches(self.c, &d.c, d.order, first, count, batch_size, seconds, out, &step, &error)
         progress = (step.steps, step.rows, step.loss, step.gradient_norm, step.refused, step.refused_rows)
         if status == PYNN_ERROR_CALLBACK:
-            self.model.raise_from_custom_loss()
+            self.model.raise_from_callbacks()
         if status != PYNN_OK:
             exception = failure(status, &error)
             exception.progress = progress
@@ -892,7 +969,7 @@ cdef class Trainer:
         with self.model.exclusive, nogil:
             status = pynn_trainer_full_gradient(self.c, &d.c, batch_size, &loss, <double *>g.buffer.buf, &error)
         if status == PYNN_ERROR_CALLBACK:
-            self.model.raise_from_custom_loss()
+            self.model.raise_from_callbacks()
         check(status, &error)
         return loss
 
@@ -960,6 +1037,7 @@ cdef class Trainer:
         error.status = PYNN_OK
         with self.model.exclusive, nogil:
             status = pynn_trainer_blame(self.c, &d.c, d.order, first, count, &b, &error)
+        self.model.take_error()  # a replay goes on
         check(status, &error)
         if b.operation == PYNN_OPERATION_NONE:
             return None

@@ -8,7 +8,19 @@ from .specs import Spec, Table
 table: Table
 
 def get(activation: Any) -> Any: ...
+def signatures() -> tuple[Any, Any]: ...
+def resolve(name: str, custom: Any) -> Custom: ...
 def __getattr__(name: str) -> Any: ...
+
+@dataclass(frozen=True)
+class Custom(Spec):
+    function: Any
+    derivative: Any
+    name: Any = None  # type: ignore[misc]
+    check: bool = True
+    dtype: Any = None
+    @property
+    def native(self) -> tuple[Any, ...]: ...
 
 @dataclass(frozen=True)
 class Linear(Spec): ...

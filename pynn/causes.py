@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, arrays, runtime
+from . import _core, activations, arrays, losses, runtime
 from .errors import NumericalError, PynnError
 from .health import Finding, Report, bad_cells, listed, operation, told
 
@@ -66,13 +66,27 @@ def _blamed(model: Sequential, blame: dict[str, Any], rows: Any) -> Finding:
         spoken.code,
         "fault",
         told(blame, model.dtype.name),
-        spoken.remedy,
+        _own_function(model, blame) or spoken.remedy,
         layer=blame["layer"],
         step=model.trainer(1).steps,
         rows=sorted(int(row if rows is None else rows[row]) for row in blame["rows"]),
         columns=blame["columns"],
         evidence=evidence | {"learning_rate": model.learning_rate},
     )
+
+
+def _own_function(model: Sequential, blame: dict[str, Any]) -> str | None:
+    """What to do when a function of the caller's gave what is not finite."""
+    if blame["operation"] == "loss":
+        function: Any = model.loss
+    elif blame["operation"] in ("activation", "forward", "dactivation", "dX") and blame["layer"] is not None:
+        function = getattr(model.layers[blame["layer"]].spec, "activation", None)
+    else:
+        return None
+    if not isinstance(function, (losses.Custom, activations.Custom)):
+        return None
+    part = "derivative" if blame["operation"] in ("dactivation", "dX") else "function"
+    return f"See what the {part} of your {function.kind} {function.name!r} makes of that row's numbers."
 
 
 def _diverged(model: Sequential, error: NumericalError) -> Finding:

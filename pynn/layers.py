@@ -43,14 +43,18 @@ class Layer:
         """What the compiled core takes: the kind with its numbers, and each choice that is a spec, as pairs."""
         numbers = {rule["name"]: float(getattr(self, rule["name"])) for rule in _rows[self.kind]["fields"]}
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        return {"kind": (self.kind, numbers)} | {k: v.core for k, v in values.items() if isinstance(v, Spec)}
+        found: dict[str, Any] = {"kind": (self.kind, numbers)}
+        found |= {k: v.core for k, v in values.items() if isinstance(v, Spec)}
+        activation = values.get("activation")
+        return found | ({"custom_activation": activation} if isinstance(activation, activations.Custom) else {})
 
     @classmethod
     def from_core(cls, layer: Mapping[str, Any]) -> Layer:
         """The layer that `core` described."""
-        choices = {key: choice for key, choice in layer.items() if key != "kind" and choice[0] != "none"}
-        specs = {key: {"name": name, **rest} for key, (name, rest) in choices.items()}
-        return cls(**layer["kind"][1], **specs)
+        custom = layer.get("custom_activation")
+        choices = {k: v for k, v in layer.items() if k not in ("kind", "custom_activation") and v[0] != "none"}
+        specs: dict[str, Any] = {key: {"name": name, **rest} for key, (name, rest) in choices.items()}
+        return cls(**layer["kind"][1], **specs | ({} if custom is None else {"activation": custom}))
 
     def to_dict(self) -> dict[str, Any]:
         """``{"layer": kind, argument: value, ...}``, plain values for JSON."""
@@ -536,6 +540,28 @@ def from_dict(values: Mapping[str, Any]) -> Layer:
         raise UnknownNameError(
             f"expected arguments of {kinds[kind].__name__}; received {dict(values)} ({error})"
         ) from None
+
+
+def check_names(layers: Iterable[Layer]) -> None:
+    """Custom activations are told apart by their names, in files for instance."""
+    named: dict[str, Any] = {}
+    for layer in layers:
+        activation = getattr(layer, "activation", None)
+        if isinstance(activation, activations.Custom) and named.setdefault(activation.name, activation) != activation:
+            raise ArgumentValueError(
+                f"expected another name for each custom activation; received two with name={activation.name!r}"
+            )
+
+
+def with_functions(values: Mapping[str, Any], custom: Any) -> dict[str, Any]:
+    """What `Layer.to_dict` gave, with activations from `custom` in place of the names of custom ones."""
+    activation, inner = values.get("activation"), values.get("layers")
+    found = dict(values)
+    if isinstance(activation, Mapping) and activation.get("custom"):
+        found["activation"] = activations.resolve(str(activation["name"]), custom)
+    if isinstance(inner, (list, tuple)):
+        found["layers"] = [with_functions(layer, custom) for layer in inner]
+    return found
 
 
 def from_core(layer: Mapping[str, Any]) -> Layer:

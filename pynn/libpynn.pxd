@@ -240,6 +240,23 @@ cdef extern from "pynn.h" nogil:
     pynn_status pynn_model_set_custom_loss(pynn_model *model, const pynn_custom_loss *loss)
     const char *pynn_model_custom_loss_name(const pynn_model *model)
 
+    ctypedef int (*pynn_value_function)(void *user, pynn_dtype dtype, int64_t n, const void *z, void *y) noexcept
+    ctypedef int (*pynn_derivative_function)(void *user, pynn_dtype dtype, int64_t n, const void *z, const void *y,
+                                             void *delta) noexcept
+
+    ctypedef struct pynn_custom_activation:
+        size_t struct_size
+        const char *name
+        uint32_t flags
+        pynn_value_function value
+        pynn_derivative_function derivative
+        void *user
+
+    uint32_t PYNN_CUSTOM_FLOAT32, PYNN_CUSTOM_FLOAT64, PYNN_CUSTOM_SERIAL, PYNN_CUSTOM_UNCHECKED
+    pynn_status pynn_model_set_custom_activation(pynn_model *model, int32_t layer,
+                                                 const pynn_custom_activation *activation, pynn_error *error)
+    const char *pynn_model_custom_activation_name(const pynn_model *model, int32_t layer)
+
     # adaptation to data
     ctypedef struct pynn_summary:
         pass

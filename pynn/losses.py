@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import activations
+from . import activations, native
 from .errors import ArgumentTypeError, ArgumentValueError, DtypeError, ShapeError, UnknownNameError
 from .specs import Spec, Table
 
@@ -102,8 +102,9 @@ class Custom(Loss):
     check: bool = True
 
     def __post_init__(self) -> None:
-        if not callable(self.function) and not _address(self.function):
+        if not callable(self.function) and not native.address(self.function):
             raise ArgumentTypeError(f"expected function as a callable; received function={self.function!r}")
+        native.require(self.function, 10, "a loss")
         name = self.name or getattr(self.function, "__name__", type(self.function).__name__)
         if not isinstance(name, str) or not 0 < len(name.encode()) < 64:
             raise ArgumentValueError(f"expected name as a string of 1 ... 63 bytes; received name={name!r}")
@@ -122,7 +123,7 @@ class Custom(Loss):
         raise ArgumentTypeError(f"expected a loss of the library; received the custom loss {self.name!r}")
 
     def apply(self, core: Any) -> None:
-        address = _address(self.function)
+        address = native.address(self.function)
         call = None if address else _Call(self.function, self.name, self.check)
         core.set_custom_loss(self.name, self.link, True, call or self.function, address)
 
@@ -141,14 +142,6 @@ def signature() -> Any:
     return ctypes.CFUNCTYPE(ctypes.c_int, pointer, ctypes.c_int, long, long, *[pointer] * 5, ctypes.c_int)
 
 
-def _address(function: Any) -> int:
-    """Where C code is; 0 for Python."""
-    if isinstance(function, ctypes._CFuncPtr):  # type: ignore[attr-defined]
-        return ctypes.cast(function, ctypes.c_void_p).value or 0
-    address = getattr(function, "address", 0)
-    return address if isinstance(address, int) else 0
-
-
 class _Call:
     """What the core calls: fills its arrays with the function's results, the first time with a look at the gradient."""
 
@@ -156,7 +149,7 @@ class _Call:
         self.function, self.name, self.unchecked = function, name, check
 
     def __call__(self, logits: Any, target: Any, losses: Any, gradient: Any) -> None:
-        z, t = np.asarray(logits), np.asarray(target)
+        z, t = native.own(logits), native.own(target)
         found = self.results(z, t)
         np.asarray(losses)[...] = found[0]
         if gradient is None:
@@ -237,6 +230,6 @@ def get(loss: Any) -> Any:
     """
     if isinstance(loss, Custom):
         return loss
-    if not isinstance(loss, (str, Spec, type)) and (callable(loss) or _address(loss)):
+    if not isinstance(loss, (str, Spec, type)) and (callable(loss) or native.address(loss)):
         return Custom(loss)
     return table.get(loss, "loss")

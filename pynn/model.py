@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, adapt, arrays, health, lbfgs, losses, optimizers, runtime
+from . import _core, activations, adapt, arrays, health, lbfgs, losses, optimizers, runtime
 from . import callbacks as callbacks_
 from . import checkpoint as checkpoint_
 from . import layers as layers_
@@ -127,6 +127,7 @@ class Sequential:
             if not isinstance(layer, layers_.Layer):
                 raise ArgumentTypeError(f"expected layers such as pynn.Dense(10); received layers[{i}]={layer!r}")
         specs = layers_.flatten(given)
+        layers_.check_names(specs)
         if not any(isinstance(layer, layers_.Dense) for layer in specs):
             raise ArgumentValueError("expected layers with at least one pynn.Dense; received none")
         self.seed = _integer("seed", seed, 0, 2**64 - 1)
@@ -773,7 +774,7 @@ class Sequential:
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, custom: dict[str, Any] | None = None) -> Sequential:
         """The model, not built, that `to_dict` described; `custom` as for `load`."""
-        layers = [layers_.from_dict(layer) for layer in values["layers"]]
+        layers = [layers_.from_dict(layers_.with_functions(layer, custom)) for layer in values["layers"]]
         model = cls(layers, seed=values.get("seed", 0), dtype=values.get("dtype", "float32"))
         loss = values.get("loss")
         if loss and loss.get("custom"):
@@ -818,8 +819,8 @@ class Sequential:
             "epoch": self._epoch,
             "schema": self.schema,
         }
-        if isinstance(self.loss, losses.Custom):
-            state["loss"] = self.loss
+        functions = [self.loss, *(getattr(layer.spec, "activation", None) for layer in self.layers)]
+        state["custom"] = {f.name: f for f in functions if isinstance(f, (losses.Custom, activations.Custom))}
         if self._core is not None:
             state |= {"inputs": self.inputs, "parameters": self.parameters.copy()}
             state["state"] = np.array(self._core.state)
@@ -830,8 +831,8 @@ class Sequential:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        custom = {state["loss"].name: state["loss"]} if "loss" in state else None
-        self.__dict__.update(self.from_dict(state["config"] | {"metrics": ()}, custom=custom).__dict__)
+        config = state["config"] | {"metrics": ()}
+        self.__dict__.update(self.from_dict(config, custom=state["custom"]).__dict__)
         self.layers = tuple(BoundLayer(self, layer.index, layer.spec) for layer in self.layers)
         if "inputs" in state:
             self.build(state["inputs"])
@@ -859,18 +860,24 @@ def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
     ----------
     path : str or path
     custom : dict of name -> function, optional
-        Custom losses by the names that the file has; see `pynn.losses.Custom`. A file never holds code.
+        Custom losses and activations by the names that the file has; see `pynn.losses.Custom` and
+        `pynn.activations.Custom`. A file never holds code.
 
     Raises
     ------
     MissingFileError, FileError, FileFormatError
     UnknownNameError
-        The model was trained with a custom loss that `custom` does not have.
+        The model has a custom loss or activation that `custom` does not.
     """
     if not os.path.exists(path):
         raise MissingFileError(f"expected a model file; received path={os.fspath(path)!r}, which does not exist")
     core = _core.load(runtime.context(), _path(path))
-    model = Sequential([layers_.from_core(layer) for layer in core.layers], seed=core.seed, dtype=core.dtype)
+    choices = core.layers
+    for index, layer in enumerate(choices):
+        if "custom_activation" in layer:
+            layer["custom_activation"] = activations.resolve(layer["custom_activation"], custom)
+            core.set_custom_activation(index, layer["custom_activation"])
+    model = Sequential([layers_.from_core(layer) for layer in choices], seed=core.seed, dtype=core.dtype)
     try:
         known = json.loads(core.metadata("python") or "{}")
         model.schema = Schema.from_dict(known["schema"]) if known.get("schema") else None

@@ -10,6 +10,7 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pynn
@@ -34,7 +35,7 @@ def test_from_a_file_to_a_model_as_the_guide_says(tmp_path, monkeypatch, capsys)
     pytest.importorskip("pyarrow")
     monkeypatch.chdir(tmp_path)
     text = GUIDE.read_text(encoding="utf-8")
-    part, names = text[: text.index("## When training goes wrong")], {}
+    part, names = text[: text.index("## Functions of your own")], {}
     for block in re.findall(r"^```python\n(.*?)^```", part, re.M | re.S):
         exec(compile(block, "guide.md", "exec"), names)
     out = capsys.readouterr().out
@@ -42,6 +43,18 @@ def test_from_a_file_to_a_model_as_the_guide_says(tmp_path, monkeypatch, capsys)
     assert said
     for comment in said:  # the comments beside the prints are what is printed
         assert comment in out
+
+
+def test_functions_of_ones_own_as_the_guide_says(tmp_path, monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.chdir(tmp_path)
+    text, names = GUIDE.read_text(encoding="utf-8"), {"np": np, "pynn": pynn}
+    part = text[text.index("## Functions of your own") : text.index("## When training goes wrong")]
+    for block in re.findall(r"^```python\n(.*?)^```", part, re.M | re.S):
+        exec(compile(block, "guide.md", "exec"), names)
+    X, y = names["X"], names["y"]
+    for name in ("model", "again", "loaded"):
+        assert np.mean((names[name].predict(X) - y) ** 2) < 0.01 * y.var()
 
 
 def test_every_remedy_of_the_guide_works():

@@ -452,6 +452,40 @@ PYNN_API pynn_status pynn_model_set_custom_loss(pynn_model *model, const pynn_cu
  * into predicts, and needs pynn_model_set_custom_loss before it evaluates or trains. */
 PYNN_API const char *pynn_model_custom_loss_name(const pynn_model *model);
 
+/* An activation of the caller's: y[i] = f(z[i]) and delta[i] <- delta[i] * f'(z[i]) over `n` reals of `dtype`, one
+ * number at a time; y may be z in the former. Return 0; anything else ends the call with CALLBACK, and what a training
+ * step would have changed stays as it was. Called with the floating-point state that C programs start with, for parts
+ * of a batch, from any thread of the context and of the caller's that predicts, several at once: they must be
+ * re-entrant, and must not call the library on the same model. */
+typedef int (*pynn_value_function)(void *user, pynn_dtype dtype, int64_t n, const void *z, void *y);
+typedef int (*pynn_derivative_function)(void *user, pynn_dtype dtype, int64_t n, const void *z, const void *y,
+                                        void *delta);
+
+typedef struct pynn_custom_activation {
+  size_t struct_size;
+  const char *name; /* stands in model files: 1 ... PYNN_CUSTOM_NAME - 1 bytes of UTF-8 */
+  uint32_t flags;   /* PYNN_CUSTOM_FLOAT32, _FLOAT64 or both, and more */
+  pynn_value_function value;
+  pynn_derivative_function derivative;
+  void *user;
+} pynn_custom_activation;
+
+#define PYNN_CUSTOM_FLOAT32 1u   /* the functions take floats; numbers of another dtype are converted for them */
+#define PYNN_CUSTOM_FLOAT64 2u   /* they take doubles */
+#define PYNN_CUSTOM_SERIAL 4u    /* they are called once for a batch, on the thread that called the library */
+#define PYNN_CUSTOM_UNCHECKED 8u /* the derivative is not what differences of the function say, on purpose */
+
+/* In place of the activation of layer `layer`, of a kind that has one. The functions are tried at once: f has to depend
+ * on one number alone, and the derivative to agree with differences of f, else INVALID_ARGUMENT. Functions and user are
+ * kept and must outlive the model, the rest is copied; NULL: the layer's own activation again. Results that are not
+ * finite are refused as any other's, and blamed to the layer. A file keeps the name: what it was loaded into needs this
+ * call before it predicts or trains (NOT_READY). INVALID_ARGUMENT, CALLBACK. Not while anything computes with the
+ * model. */
+PYNN_API pynn_status pynn_model_set_custom_activation(pynn_model *model, int32_t layer,
+                                                      const pynn_custom_activation *activation, pynn_error *error);
+/* The name of a layer's custom activation, NULL when it has none; valid until it is set anew. */
+PYNN_API const char *pynn_model_custom_activation_name(const pynn_model *model, int32_t layer);
+
 /* ---------------------------------------------------------------- adaptation to data */
 
 /* What columns hold, from one pass over a matrix in any number of parts. One thread at a time. */

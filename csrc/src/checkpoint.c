@@ -557,9 +557,10 @@ static int same_list(const int64_t *a, const int64_t *b, int64_t n) {
   return (a != NULL) == (b != NULL) && (!a || memcmp(a, b, (size_t)n * sizeof *a) == 0);
 }
 
-static int same_layer(const pynn_layer *a, const pynn_layer *b) {
-  return same_spec(&a->kind, &b->kind) && same_spec(&a->activation, &b->activation) &&
-         same_spec(&a->kernel_initializer, &b->kernel_initializer) &&
+static int same_layer(const struct layer *left, const struct layer *right) {
+  const pynn_layer *a = &left->spec, *b = &right->spec;
+  return !strcmp(left->custom.name, right->custom.name) && same_spec(&a->kind, &b->kind) &&
+         same_spec(&a->activation, &b->activation) && same_spec(&a->kernel_initializer, &b->kernel_initializer) &&
          same_spec(&a->bias_initializer, &b->bias_initializer) && a->n_columns == b->n_columns &&
          same_list(a->columns, b->columns, a->n_columns) && same_list(a->sizes, b->sizes, a->n_columns);
 }
@@ -577,7 +578,7 @@ static pynn_status check_model(const pynn_model *kept, const pynn_model *model, 
     if (numbers[i].expected != numbers[i].received)
       return differs_by(error, numbers[i].what, numbers[i].expected, numbers[i].received);
   for (int32_t i = 0; i < model->n_layers; i++)
-    if (!same_layer(&model->layers[i].spec, &kept->layers[i].spec)) {
+    if (!same_layer(&model->layers[i], &kept->layers[i])) {
       fail(error, PYNN_ERROR_INVALID_ARGUMENT,
            "expected a checkpoint of the trainer's layers; received another layer %d", (int)i);
       if (error) error->layer = i;

@@ -218,7 +218,7 @@ static void put_list(struct json_writer *writer, const char *key, const int64_t 
   json_put(writer, "]");
 }
 
-static void put_layer(struct json_writer *writer, const pynn_layer *layer) {
+static void put_layer(struct json_writer *writer, const pynn_layer *layer, const char *custom) {
   json_put(writer, "{");
   file_put_spec(writer, "kind", &layer->kind, NULL);
   for (int i = 0; i < N_LAYER_SPECS; i++) {
@@ -231,6 +231,10 @@ static void put_layer(struct json_writer *writer, const pynn_layer *layer) {
   }
   put_list(writer, "columns", layer->columns, layer->n_columns);
   put_list(writer, "sizes", layer->sizes, layer->n_columns);
+  if (custom) {
+    json_put(writer, ",\"custom_activation\":");
+    json_put_string(writer, custom);
+  }
   json_put(writer, "}");
 }
 
@@ -260,7 +264,7 @@ static void put_model(struct json_writer *writer, const pynn_model *model) {
   json_put(writer, ",\"layers\":[");
   for (int32_t i = 0; i < model->n_layers; i++) {
     if (i > 0) json_put(writer, ",");
-    put_layer(writer, pynn_model_layer(model, i));
+    put_layer(writer, pynn_model_layer(model, i), pynn_model_custom_activation_name(model, i));
   }
   json_put(writer, "]}");
 }
@@ -525,7 +529,8 @@ struct draft {
   char custom[PYNN_CUSTOM_NAME]; /* name of a loss that is not in the library, "": none */
   pynn_layer *layers;
   int32_t n_layers, capacity;
-  int64_t *lists; /* MAX_COLUMNS numbers of the layers' columns and sizes; NULL: none so far */
+  char (*customs)[PYNN_CUSTOM_NAME]; /* names of the layers' custom activations; NULL: none so far */
+  int64_t *lists;                    /* MAX_COLUMNS numbers of the layers' columns and sizes; NULL: none so far */
   int64_t n_lists;
   struct file_vectors *vectors; /* NULL: the caller passes over them */
   int is_checkpoint;
@@ -587,6 +592,21 @@ static const int64_t *take_list(struct json *json, struct draft *draft, const ch
   return list;
 }
 
+static void take_custom_name(struct json *json, char out[PYNN_CUSTOM_NAME]) {
+  const char *name = json_string(json);
+  const size_t length = strlen(name);
+  if (length < 1 || length >= PYNN_CUSTOM_NAME) json_fail(json, "a custom function with a shorter name", "");
+  else memcpy(out, name, length);
+}
+
+/* Of the layer that was taken last. */
+static void take_custom_activation(struct json *json, struct draft *draft) {
+  if (!draft->customs)
+    draft->customs = context_allocate(draft->context, (size_t)draft->capacity, sizeof *draft->customs);
+  if (!draft->customs) json_fail(json, "memory for a name", "");
+  else take_custom_name(json, draft->customs[draft->n_layers - 1]);
+}
+
 static void take_layer(struct json *json, struct draft *draft, pynn_layer *layer) {
   *layer = (pynn_layer){.struct_size = sizeof *layer};
   json_open(json, '{');
@@ -600,15 +620,13 @@ static void take_layer(struct json *json, struct draft *draft, pynn_layer *layer
   }
   layer->columns = take_list(json, draft, "columns", &layer->n_columns);
   layer->sizes = take_list(json, draft, "sizes", &layer->n_columns);
+  if (json_has_key(json, "custom_activation")) take_custom_activation(json, draft);
   json_close(json, '}');
 }
 
 /* The name and the link of a loss that is not in the library. */
 static void take_custom_loss(struct json *json, struct draft *draft) {
-  const char *name = json_string(json);
-  const size_t length = strlen(name);
-  if (length < 1 || length >= PYNN_CUSTOM_NAME) json_fail(json, "a custom loss with a shorter name", "");
-  else memcpy(draft->custom, name, length);
+  take_custom_name(json, draft->custom);
   json_key(json, "link");
   if (pynn_spec_named(&draft->link, PYNN_ACTIVATION, json_string(json)) != PYNN_OK)
     json_fail(json, "a name among this version's ", "activations");
@@ -880,6 +898,13 @@ static pynn_status make_block(struct draft *draft, const pynn_model *model, pynn
   return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected %zu bytes of memory; received none", vectors->size);
 }
 
+/* Of a layer without an activation the file speaks in vain. */
+static pynn_status name_custom_activation(pynn_model *model, int32_t index, const char *name, pynn_error *error) {
+  if (model_name_custom_activation(model, index, name, error) == PYNN_OK) return PYNN_OK;
+  if (error) error->status = PYNN_ERROR_FILE_FORMAT;
+  return PYNN_ERROR_FILE_FORMAT;
+}
+
 static pynn_status load_draft(pynn_model **out, const pynn_context *context, struct source *source, struct draft *draft,
                               pynn_error *error) {
   pynn_status status = take_start(draft, context, source, error);
@@ -900,6 +925,8 @@ static pynn_status load_draft(pynn_model **out, const pynn_context *context, str
   if (status == PYNN_OK && draft->custom[0])
     status = model_name_custom_loss(*out, draft->custom, pynn_table_row(PYNN_ACTIVATION, draft->link.row)->name);
   else if (status == PYNN_OK && draft->has_loss) status = pynn_model_set_loss(*out, &draft->loss);
+  for (int32_t i = 0; draft->customs && status == PYNN_OK && i < draft->n_layers; i++)
+    if (draft->customs[i][0]) status = name_custom_activation(*out, i, draft->customs[i], error);
   return status;
 }
 
@@ -916,6 +943,7 @@ static pynn_status load(pynn_model **out, struct file_vectors *vectors, const py
   struct draft draft = {.context = context, .vectors = vectors ? &found : NULL};
   pynn_status status = load_draft(&model, context, source, &draft, error);
   context_release(context, draft.layers, (size_t)draft.capacity, sizeof *draft.layers);
+  context_release(context, draft.customs, (size_t)draft.capacity, sizeof *draft.customs);
   context_release(context, draft.lists, (size_t)MAX_COLUMNS, sizeof *draft.lists);
   if (status != PYNN_OK) {
     file_release(context, &found);

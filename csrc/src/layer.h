@@ -137,6 +137,8 @@ int job_fuses(const struct job *job);
 
 /* The layer's activation over a tile of w->z into w->y. */
 void job_activate(const struct job *job, const struct tile *tile);
+/* The layer's custom activation over w->z, or X where that is Z, into w->y; returns the largest magnitude. */
+double job_custom_values(struct job *job);
 /* Statistics of a tile of the layer's values, and of all tiles once they are done. */
 void job_observe(const struct job *job, int64_t index, const struct tile *tile);
 void job_observed(const struct job *job);

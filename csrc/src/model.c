@@ -1,6 +1,7 @@
 /* Models: layers to shapes, shapes to offsets in the one parameter vector, initial values. */
 #include "model.h"
 
+#include "custom.h"
 #include "initializers.h"
 #include "layer.h"
 #include "rng.h"
@@ -299,6 +300,10 @@ pynn_status model_like(pynn_model **out, const pynn_model *model, pynn_dtype dty
   pynn_model *copy = NULL;
   pynn_status status = model_new_empty(&copy, model->context, &options, layers, model->n_layers, error);
   context_release(model->context, layers, n, sizeof *layers);
+  for (int32_t i = 0; !status && i < model->n_layers; i++) {
+    copy->layers[i].custom = model->layers[i].custom;
+    model_choose_activation(copy, i);
+  }
   if (!status && model->has_loss) status = model_copy_loss(copy, model);
   if (!status) *out = copy;
   return status;
@@ -314,6 +319,15 @@ void model_copy(pynn_model *to, const pynn_model *from) {
 
 pynn_status model_ready(const pynn_model *model, int with_targets, pynn_error *error) {
   for (int32_t i = 0; i < model->n_layers; i++) {
+    const struct custom_activation *custom = &model->layers[i].custom;
+    if (custom->name[0] && !custom->value) {
+      fail(error, PYNN_ERROR_NOT_READY,
+           "expected the functions of the activation '%s' of layer %d, from pynn_model_set_custom_activation; received "
+           "a file, which has the name alone",
+           custom->name, (int)i);
+      if (error) error->layer = i;
+      return PYNN_ERROR_NOT_READY;
+    }
     if (!model->layers[i].kind->ready) continue;
     pynn_status status = model->layers[i].kind->ready(model, i, error);
     if (status) return status;
@@ -411,6 +425,15 @@ pynn_status pynn_model_tensor(const pynn_model *model, int32_t index, pynn_tenso
   return PYNN_OK;
 }
 
+void model_choose_activation(pynn_model *model, int32_t index) {
+  struct layer *layer = &model->layers[index];
+  const int32_t row = layer->spec.activation.row, linear = 0;
+  const int linked = model->link && index == model->n_layers - 1 && row == model->link_spec.row;
+  if (!layer->activation) return;
+  layer->activation =
+      layer->custom.value ? &custom_activation_row : &model->kernels->activations[linked ? linear : row];
+}
+
 /* Predictions pass through `link` from now on. It stands behind the logits: behind the last layer as written, or in
  * place of a last activation that is the link itself. */
 static pynn_status set_link(pynn_model *model, const char *name) {
@@ -418,13 +441,9 @@ static pynn_status set_link(pynn_model *model, const char *name) {
   if (pynn_spec_named(&link, PYNN_ACTIVATION, name) || pynn_spec_named(&linear, PYNN_ACTIVATION, "linear"))
     return PYNN_ERROR_UNKNOWN_NAME;
   if (model->scales_targets && link.row != linear.row) return PYNN_ERROR_UNSUPPORTED;
-  struct layer *last = &model->layers[model->n_layers - 1];
   model->link_spec = link;
   model->link = link.row == linear.row ? NULL : &model->kernels->activations[link.row];
-  if (last->activation) {
-    int32_t row = last->spec.activation.row;
-    last->activation = &model->kernels->activations[row == link.row ? linear.row : row];
-  }
+  model_choose_activation(model, model->n_layers - 1);
   return PYNN_OK;
 }
 

@@ -12,6 +12,14 @@
 
 enum { LAYER_TENSORS = 4 }; /* most tensors that a layer owns */
 
+struct custom_activation {
+  pynn_value_function value; /* NULL: none, or one of a file that was not given again */
+  pynn_derivative_function derivative;
+  void *user;
+  uint32_t flags;
+  char name[PYNN_CUSTOM_NAME]; /* "": none */
+};
+
 struct layer {
   pynn_layer spec;
   const struct layer_kind *kind;
@@ -23,6 +31,7 @@ struct layer {
   int64_t n_columns;
   int32_t source; /* the layer whose input is added; -1: none */
   int begins;     /* blocks whose input this layer's is */
+  struct custom_activation custom;
 };
 
 struct tensor {
@@ -75,6 +84,11 @@ struct pynn_model {
 pynn_status model_copy_loss(pynn_model *to, const pynn_model *from);
 /* A custom loss that is known by name and link alone. */
 pynn_status model_name_custom_loss(pynn_model *model, const char *name, const char *link);
+
+/* Layer `index` computes its custom activation, or its own unless the loss does, from now on. */
+void model_choose_activation(pynn_model *model, int32_t index);
+/* A custom activation that is known by name alone. */
+pynn_status model_name_custom_activation(pynn_model *model, int32_t index, const char *name, pynn_error *error);
 
 /* Where laying out has come to: sums so far, and the model's room for tensors when it has some. */
 struct layout {

@@ -41,6 +41,7 @@ void pass_propose(pynn_workspace *w) {
 const void *pass_forward(pynn_workspace *w, const struct batch *batch, int training, uint64_t dropout_key,
                          uint64_t step) {
   struct job job = {.w = w, .rows = batch->rows, .training = training, .step = step};
+  w->failed = 0;
   w->inputs[0] = (struct values){batch->x, batch->ldx, batch->x ? NULL : &batch->sparse};
   if (training) pass_propose(w);
   for (int32_t i = 0; i < w->model->n_layers; i++) {
@@ -80,6 +81,10 @@ static void loss_tile(void *argument, int64_t index) {
   w->tile_sum[index] = sum;
 }
 
+pynn_status pass_failed(const pynn_workspace *w, pynn_error *error) {
+  return w->failed ? fail(error, PYNN_ERROR_CALLBACK, "%s", pynn_strerror(PYNN_ERROR_CALLBACK)) : PYNN_OK;
+}
+
 /* Calls a custom loss for rows of logits with the floating-point state that its author expects. */
 static int call_custom(const pynn_model *model, int64_t rows, const void *logits, const void *targets,
                        const int64_t *labels, double *losses, void *gradient) {
@@ -113,8 +118,8 @@ static double custom_loss(pynn_workspace *w, const struct batch *batch, const vo
   const struct kernels *kernels = model->kernels;
   const int64_t n = model->outputs, rows = batch->rows;
   double sum = 0;
-  w->failed = call_custom(model, rows, logits, batch->has_labels ? NULL : w->targets,
-                          batch->has_labels ? w->labels : NULL, w->losses, backward ? w->delta[0] : NULL);
+  w->failed |= call_custom(model, rows, logits, batch->has_labels ? NULL : w->targets,
+                           batch->has_labels ? w->labels : NULL, w->losses, backward ? w->delta[0] : NULL);
   for (int64_t i = 0; i < rows && !w->failed; i++) {
     const double weight = batch->has_weights ? w->weights[i] : 1;
     void *delta = at(kernels, w->delta[0], i * n);
@@ -131,6 +136,7 @@ static double custom_loss(pynn_workspace *w, const struct batch *batch, const vo
 }
 
 double pass_loss(pynn_workspace *w, const struct batch *batch, const void *logits, int backward) {
+  if (w->failed) return (double)NAN;
   if (w->model->custom.function) return custom_loss(w, batch, logits, backward);
   struct loss_job job = {w, batch, logits, backward};
   int64_t tiles = divide_up(batch->rows, LOSS_ROWS);

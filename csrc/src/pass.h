@@ -35,7 +35,7 @@ struct pynn_workspace {
   int64_t *labels;  /* capacity */
   double *weights;  /* capacity */
   double *losses;   /* capacity: of rows, from a custom loss */
-  int failed;       /* a custom loss did, in this pass */
+  int failed;       /* a function of the caller's did, in this pass */
   void **y;         /* per layer, capacity x units: its values */
   void **z;         /* per layer, what its kind needs beside them: values before the activation */
   double **doubles; /* per layer, the doubles its kind needs */
@@ -87,8 +87,8 @@ double pass_row_loss(const pynn_workspace *workspace, const void *logits, const 
 
 /* Sum over rows of weight x loss; with `backward`, delta[0] <- d(sum / rows) / d logits. */
 double pass_loss(pynn_workspace *workspace, const struct batch *batch, const void *logits, int backward);
-/* Whether the loss of the last pass was a custom one that failed. */
-static inline int pass_failed(const pynn_workspace *workspace) { return workspace->failed; }
+/* CALLBACK when a function of the caller's failed in the last pass: what it gave is NaN. */
+pynn_status pass_failed(const pynn_workspace *workspace, pynn_error *error);
 
 /* What the layers' regularisers add to the loss of one row, from the parameters, and as the last backward pass saw it.
  */

@@ -35,6 +35,7 @@ static pynn_status locate(const struct call *call, int64_t first, int64_t rows) 
     if (call->targets) status = pass_targets(w, call->targets, call->weights, order, 0, &batch, call->error);
     const void *logits = pass_forward(w, &batch, 0, 0, 0);
     pass_predictions(w, batch.rows, logits, call->raw, w->delta[0]);
+    if (!status) status = pass_failed(w, call->error);
     if (!status)
       status = health_check_forward(w, &batch, call->targets != NULL, logits, w->delta[0], order, 0, call->error);
   }
@@ -63,8 +64,7 @@ static pynn_status run(const struct call *call, pynn_workspace *w, double *loss)
     const void *logits = pass_forward(w, &batch, 0, 0, 0), *seen = logits;
     const double sum = call->targets ? pass_loss(w, &batch, logits, 0) : 0;
     *loss += sum;
-    if (call->targets && pass_failed(w))
-      status = fail(call->error, PYNN_ERROR_CALLBACK, "%s", pynn_strerror(PYNN_ERROR_CALLBACK));
+    status = pass_failed(w, call->error);
     if (status) break;
     if (call->out) {
       void *out = (char *)call->out + (size_t)first * (size_t)model->outputs * model->kernels->size;

@@ -469,9 +469,12 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
   t->w->observes = t->before && t->steps % watch->options.check_every == 0;
   const void *logits = pass_forward(t->w, &batch, 1, t->dropout_key, (uint64_t)t->steps);
   const double loss = pass_loss(t->w, &batch, logits, 1);
-  if (pass_failed(t->w)) return fail(error, PYNN_ERROR_CALLBACK, "%s", pynn_strerror(PYNN_ERROR_CALLBACK));
+  status = pass_failed(t->w, error);
+  if (status) return status;
   if (predictions) pass_predictions(t->w, rows, logits, 0, predictions);
   pass_backward(t->w, &batch, t->gradient, t->dropout_key, (uint64_t)t->steps);
+  status = pass_failed(t->w, error);
+  if (status) return status;
   const double norm = gradient_norm(t), penalty = (double)rows * pass_seen_penalty(t->w);
   if (watched) status = judge(t, &batch, loss, penalty, norm, order, first, fault, error);
   if (status && t->mixup > 0) status = judge_unmixed(t, data, order, first, rows, loss, fault, error);
@@ -564,6 +567,8 @@ pynn_status pynn_trainer_full_gradient(pynn_trainer *t, const pynn_data *data, i
                   "expected layers that do the same in training as in prediction; received '%s' as layer %d",
                   t->model->layers[i].kind->row.name, (int)i);
   pynn_status status = pass_check_targets(t->model, &data->x, &data->targets, &data->weights, error);
+  if (!status) status = model_ready(t->model, 1, error);
+  if (status) return status;
   const struct guard guard = compute_begin(t->model->context, pass_uses_blas(t->model, batch_size));
   const size_t n = (size_t)t->model->n_parameters;
   double mean = 0;
@@ -576,8 +581,8 @@ pynn_status pynn_trainer_full_gradient(pynn_trainer *t, const pynn_data *data, i
     if (!status) status = pass_targets(t->w, &data->targets, &data->weights, NULL, first, &batch, error);
     if (status) break;
     const double sum = pass_loss(t->w, &batch, pass_forward(t->w, &batch, 1, t->dropout_key, 0), 1);
-    if (pass_failed(t->w)) status = fail(error, PYNN_ERROR_CALLBACK, "%s", pynn_strerror(PYNN_ERROR_CALLBACK));
     pass_backward(t->w, &batch, t->gradient, t->dropout_key, 0);
+    status = pass_failed(t->w, error);
     const double share = (double)rows / (double)(first + rows); /* of these rows in the means so far */
     mean += share * (sum / (double)rows + pass_seen_penalty(t->w) - mean);
     t->model->kernels->blend(n, t->gradient, gradient, share);

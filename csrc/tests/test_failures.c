@@ -354,6 +354,31 @@ static pynn_status own_losses(struct world *w) {
   return status;
 }
 
+static int as_it_is(void *user, pynn_dtype dtype, int64_t n, const void *z, void *out) {
+  (void)user;
+  memmove(out, z, (size_t)n * pynn_dtype_size(dtype));
+  return 0;
+}
+
+static int slope_one(void *user, pynn_dtype dtype, int64_t n, const void *z, const void *values, void *delta) {
+  (void)user, (void)dtype, (void)n, (void)z, (void)values, (void)delta;
+  return 0;
+}
+
+static pynn_status own_activations(struct world *w) {
+  const pynn_custom_activation own = {.struct_size = sizeof own,
+                                      .name = "nothing",
+                                      .flags = PYNN_CUSTOM_FLOAT32,
+                                      .value = as_it_is,
+                                      .derivative = slope_one};
+  double loss, gradient[INPUTS * OUTPUTS + OUTPUTS];
+  pynn_status status = pynn_model_set_custom_activation(w->plain, 0, &own, NULL);
+  if (!status) status = pynn_trainer_full_gradient(w->plain_trainer, &w->data, ROWS, &loss, gradient, NULL);
+  CHECK(pynn_model_custom_activation_name(w->plain, 0));
+  if (!status) status = pynn_model_set_custom_activation(w->plain, 0, NULL, NULL);
+  return status;
+}
+
 static pynn_status mixup(struct world *w) {
   pynn_step step;
   pynn_status status = pynn_trainer_set_mixup(w->plain_trainer, 0.4, NULL);
@@ -415,6 +440,7 @@ static const struct scenario {
      ALLOCATES, set_average, NULL, NULL},
     {"pynn_model_set_custom_loss pynn_model_custom_loss_name pynn_trainer_full_gradient", TAKES_NOTHING, own_losses,
      NULL, NULL},
+    {"pynn_model_set_custom_activation pynn_model_custom_activation_name", TAKES_NOTHING, own_activations, NULL, NULL},
     {"pynn_summary_new pynn_summary_free pynn_summary_add pynn_summary_columns pynn_summary_column "
      "pynn_normalization_adapt pynn_target_adapt",
      ALLOCATES, adapt, NULL, NULL},

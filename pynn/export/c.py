@@ -217,6 +217,12 @@ class _Network:
                     f"expected layers that can be exported; received layer {index}, {kind!r}: save the model and load "
                     "it with the C library instead"
                 )
+            if "custom_activation" in spec:
+                raise UnsupportedError(
+                    f"expected activations that can be exported; received layer {index} with "
+                    f"{spec['custom_activation']}, whose code pynn does not have: load the saved model with the C "
+                    "library and give it the functions"
+                )
             add(index, spec, numbers)
             activation = spec.get("activation")
             taken = index == len(specs) - 1 and kind == "dense" and activation and activation[0] == self.link

@@ -7,6 +7,7 @@
  * after it, while it is in the cache. */
 #include "../blame.h"
 #include "../blas.h"
+#include "../custom.h"
 #include "../layer.h"
 
 #include <string.h>
@@ -132,7 +133,10 @@ static void forward(struct job *job) {
                             : forward_tiling(job_kernels(job), job->blas, job->rows, layer->units, layer->inputs);
   parallel_for(context, tiles_in(&job->tiling), work_of(job), job->sparse ? sparse_forward_tile : forward_tile, job);
   job->w->sums[job->index].activation_max = job_largest(job, tiles_in(&job->tiling));
-  if (rowwise(layer)) {
+  if (has_custom(layer)) {
+    struct layer_sums *sums = &job->w->sums[job->index];
+    sums->activation_max = larger(sums->activation_max, job_custom_values(job));
+  } else if (rowwise(layer)) {
     job->tiling = tiling_of(job->rows, layer->units, LOSS_ROWS, layer->units);
     job_run(job, 30, rowwise_tile);
   }
@@ -243,7 +247,9 @@ static int replay_forward(struct replay *r, const struct job *job) {
   kernels->add_bias(rows, units, z, units, bias);
   if (replay_fault(r, PYNN_OPERATION_BIAS, job->index, z, r->rows, layer->units, 1))
     return replay_operands(r, z, n, bias, layer->units);
-  job_activate(job, &(struct tile){0, r->rows, 0, layer->units});
+  struct job whole = *job;
+  if (has_custom(layer)) job_custom_values(&whole);
+  else job_activate(job, &(struct tile){0, r->rows, 0, layer->units});
   if (replay_fault(r, PYNN_OPERATION_ACTIVATION, job->index, y, r->rows, layer->units, 1))
     return replay_operands(r, z, n, NULL, 0);
   return 0;
@@ -256,7 +262,8 @@ static int replay_backward(struct replay *r, struct job *job) {
   const int64_t n = r->rows * layer->units;
   const void *kernel = layer_tensor(job, KERNEL);
   void *dw = at(kernels, r->gradient, layer->tensor[KERNEL]);
-  differentiate(r->w, job->index, &(struct tile){0, r->rows, 0, layer->units}, job->delta);
+  if (has_custom(layer)) job_differentiate(job);
+  else differentiate(r->w, job->index, &(struct tile){0, r->rows, 0, layer->units}, job->delta);
   if (replay_fault(r, PYNN_OPERATION_DACTIVATION, job->index, job->delta, r->rows, layer->units, 1))
     return replay_operands(r, r->w->z[job->index], n, NULL, 0);
   kernels->gemm(inputs, units, rows, job->x, 1, inputs, job->delta, units, 0, dw, units);

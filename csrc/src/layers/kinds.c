@@ -1,5 +1,11 @@
 /* The kinds of layers, and what their jobs share. */
+#include "../custom.h"
 #include "../layer.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { FAILED = -1 }; /* instead of a tile's largest magnitude: a function of the caller's did */
 
 const struct layer_kind *const layer_kinds[] = {
     &layer_dense,
@@ -100,15 +106,80 @@ static void differentiate_tile(void *argument, int64_t index) {
   job->w->tile_max[index] = differentiate(job->w, job->index, &t, job->delta);
 }
 
+static double custom_deltas(struct job *job);
+
 /* dL/dZ from dL/dY where no product came before it to do it tile by tile. */
 void job_differentiate(struct job *job) {
+  double *delta_max = &job->w->sums[job->index].delta_max;
+  if (has_custom(job->layer)) {
+    *delta_max = custom_deltas(job);
+    return;
+  }
   job_rows(job, 10, differentiate_tile);
-  job->w->sums[job->index].delta_max = job_largest(job, job->tiling.down);
+  *delta_max = job_largest(job, job->tiling.down);
 }
 
 int job_fuses(const struct job *job) {
   const struct layer *below = job->layer - 1;
   return job->index > 0 && !job->layer->begins && below->kind->differentiate && !rowwise(below);
+}
+
+/* ---- activations of the caller's: tiles of whole rows */
+
+static const void *rows_at(const struct job *job, const struct tile *t, const void *x) {
+  return at(job_kernels(job), x, t->row * job->layer->units);
+}
+
+static void custom_value_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const pynn_model *model = job->w->model;
+  const struct layer *layer = job->layer;
+  const struct tile t = tile_at(&job->tiling, index);
+  void *y = at(model->kernels, job_values(job), t.row * layer->units);
+  const int apart = job->w->z[job->index] == NULL; /* rows of X, which is Z, are not one vector */
+  int failed = 0;
+  for (int64_t i = t.row; i < t.row + t.rows && apart && !failed; i++)
+    failed = custom_value(model, &layer->custom, layer->units, at(model->kernels, job->x, i * job->ldx),
+                          at(model->kernels, job_values(job), i * layer->units));
+  if (!apart)
+    failed = custom_value(model, &layer->custom, t.rows * layer->units, rows_at(job, &t, job->w->z[job->index]), y);
+  job_value_tile(job, index, &t);
+  if (failed) job->w->tile_max[index] = FAILED;
+}
+
+static void custom_derivative_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const pynn_workspace *w = job->w;
+  const struct tile t = tile_at(&job->tiling, index);
+  const int64_t n = t.rows * job->layer->units;
+  void *delta = at(job_kernels(job), job->delta, t.row * job->layer->units);
+  const int failed = custom_derivative(w->model, &job->layer->custom, n, rows_at(job, &t, w->z[job->index]),
+                                       rows_at(job, &t, w->y[job->index]), delta);
+  w->tile_max[index] = failed ? FAILED : job_kernels(job)->largest((size_t)n, delta);
+}
+
+/* Runs the tiles, of a part of the batch or of all of it, and returns the largest magnitude that they left. */
+static double custom_run(struct job *job, void (*tile)(void *job, int64_t index)) {
+  pynn_workspace *w = job->w;
+  const int serial = (job->layer->custom.flags & PYNN_CUSTOM_SERIAL) != 0;
+  job->tiling = tiling_of(job->rows, job->layer->units, serial ? job->rows : LOSS_ROWS, job->layer->units);
+  job_run(job, 30, tile);
+  for (int64_t i = 0; i < tiles_in(&job->tiling); i++) w->failed |= w->tile_max[i] == FAILED;
+  return w->failed ? (double)NAN : job_largest(job, tiles_in(&job->tiling));
+}
+
+/* A pass in which a function failed calls no other. */
+static double custom_skip(const struct job *job, void *values) {
+  memset(values, 0xFF, (size_t)(job->rows * job->layer->units) * job_kernels(job)->size);
+  return (double)NAN;
+}
+
+double job_custom_values(struct job *job) {
+  return job->w->failed ? custom_skip(job, job_values(job)) : custom_run(job, custom_value_tile);
+}
+
+static double custom_deltas(struct job *job) {
+  return job->w->failed ? custom_skip(job, job->delta) : custom_run(job, custom_derivative_tile);
 }
 
 /* ---- statistics: of tiles, put together in their order */
