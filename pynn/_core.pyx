@@ -1272,42 +1272,71 @@ def mixup_draw(uint64_t seed, int64_t step, double alpha, int64_t rows):
 cdef extern from *:
     """
     #if defined(_WIN32)
-    static int64_t read_rows_(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows, int64_t n,
-                              char *out) {
-      (void)file, (void)offset, (void)step, (void)size, (void)rows, (void)n, (void)out;
+    static int64_t read_rows_(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows,
+                              const int64_t *places, int64_t n, char *out) {
+      (void)file, (void)offset, (void)step, (void)size, (void)rows, (void)places, (void)n, (void)out;
       return 0;
     }
     #else
     #include <errno.h>
+    #include <string.h>
     #include <unistd.h>
-    /* How many of the rows could be read: row i lies `offset + i * step` bytes into the file. */
-    static int64_t read_rows_(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows, int64_t n,
-                              char *out) {
-      for (int64_t i = 0, many; i < n; i += many) { /* neighbours at once */
-        for (many = 1; step == size && i + many < n && rows[i + many] == rows[i] + many; many++) {}
-        for (int64_t done = 0; done < many * size;) {
-          const ssize_t got = pread(file, out + i * size + done, (size_t)(many * size - done),
-                                    (off_t)(offset + rows[i] * step + done));
-          if (got < 0 && errno == EINTR) continue;
-          if (got <= 0) return i;
-          done += got;
+    static int64_t read_bytes_(int file, int64_t offset, int64_t size, char *out) {
+      int64_t done = 0;
+      while (done < size) {
+        const ssize_t got = pread(file, out + done, (size_t)(size - done), (off_t)(offset + done));
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        done += got;
+      }
+      return done;
+    }
+
+    /* Row rows[i], which lies `offset + rows[i] * step` bytes into the file, to place places[i]. Returns how
+     * many could be read. A call of the system costs what a few kilobytes do, so rows that near, the next further on,
+     * are read with the bytes between them. */
+    static int64_t read_rows_(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows,
+                              const int64_t *places, int64_t n, char *out) {
+      enum { SPAN = 1 << 15, GAP = 1 << 12 };
+      char span[SPAN];
+      for (int64_t i = 0, many; i < n; i += many) {
+        const int64_t from = offset + rows[i] * step;
+        for (many = 1; step == size && i + many < n && rows[i + many] == rows[i] + many &&
+                       places[i + many] == places[i] + many; many++) {}
+        if (many > 1 || size > SPAN) { /* they stand together in both */
+          const int64_t got = read_bytes_(file, from, many * size, out + places[i] * size);
+          if (got < many * size) return i + got / size;
+          continue;
+        }
+        while (i + many < n && rows[i + many] >= rows[i + many - 1] &&
+               (rows[i + many] - rows[i + many - 1]) * step <= GAP + size &&
+               (rows[i + many] - rows[i]) * step + size <= SPAN)
+          many++;
+        const int64_t got = read_bytes_(file, from, (rows[i + many - 1] - rows[i]) * step + size, span);
+        for (int64_t j = i; j < i + many; j++) {
+          const char *row = span + (rows[j] - rows[i]) * step;
+          if (row + size > span + got) return j;
+          memcpy(out + places[j] * size, row, (size_t)size);
         }
       }
       return n;
     }
     #endif
     """
-    int64_t read_rows_(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows, int64_t n,
-                       char *out) nogil
+    int64_t read_rows_(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows,
+                       const int64_t *places, int64_t n, char *out) nogil
 
 
-def read_rows(int file, int64_t offset, int64_t step, int64_t size, order, out):
-    """Rows order[i] of `size` bytes, `step` apart from `offset` on, from an open file; how many could be read."""
-    cdef View vo = indices(order), vout = output(out, "out", PYNN_UINT8, len(order) * size)
+def read_rows(int file, int64_t offset, int64_t step, int64_t size, rows, places, out):
+    """Row rows[i] of `size` bytes, `step` apart from `offset` on, from an open file to place places[i] of `out`, as
+    many; fastest when `rows` ascend. Returns how many could be read."""
+    cdef View vr = indices(rows), vp = indices(places), vout = output(out, "out", PYNN_UINT8, len(rows) * size)
     cdef int64_t done
+    if len(places) != len(rows):
+        raise errors.ShapeError(f"expected as many places as rows; received {len(places)} for {len(rows)}")
     with nogil:
-        done = read_rows_(file, offset, step, size, <const int64_t *>vo.array.data, vo.array.rows,
-                          <char *>vout.buffer.buf)
+        done = read_rows_(file, offset, step, size, <const int64_t *>vr.array.data, <const int64_t *>vp.array.data,
+                          vr.array.rows, <char *>vout.buffer.buf)
     return done
 
 

@@ -48,13 +48,16 @@ def gather(x: np.ndarray, order: np.ndarray) -> np.ndarray:
     return _core.gather(x, order, np.empty((len(order), *x.shape[1:]), x.dtype))
 
 
-def read_rows(file: int, offset: int, step: int, size: int, rows: np.ndarray, out: np.ndarray) -> int:
+def read_rows(file: int, offset: int, step: int, size: int, rows: np.ndarray, out: np.ndarray) -> int | None:
     """Rows of `size` bytes into the contiguous array `out`, from an open file that has them `step` bytes apart.
 
-    Returns how many of them could be read; neighbours are read at once, and other threads run meanwhile.
+    They are read in the order of the file, neighbours at once, and other threads run meanwhile. Returns the first row
+    that could not be read, None as a rule.
     """
-    rows = np.ascontiguousarray(rows, np.int64)
-    return int(_core.read_rows(file, offset, step, size, rows, out.reshape(-1).view(np.uint8)))
+    order = np.argsort(rows)
+    ascending = np.ascontiguousarray(rows[order], np.int64)
+    done = int(_core.read_rows(file, offset, step, size, ascending, order, out.reshape(-1).view(np.uint8)))
+    return int(ascending[done]) if done < len(rows) else None
 
 
 def as_inputs(x: Any, columns: int | None = None, empty: bool = False) -> Any:

@@ -530,6 +530,35 @@ print((most - before) >> 20)
     assert int(python(code)) < 100
 
 
+@pytest.mark.parametrize("columns", [1, 100, 9000])
+@pytest.mark.parametrize("rows_of", ["random", "weighted", "reversed", "few"])
+def test_rows_of_a_file_come_from_where_they_lie(columns, rows_of, tmp_path):
+    rows, rng = 5000 if columns < 9000 else 300, np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", rng.normal(size=(rows, columns)).astype(np.float32))
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for part in (x, x[7:], x[::3], x[1::7]):  # near one another, next to one another, far apart
+        order = {
+            "random": rng.permutation(len(part)), "weighted": rng.integers(0, len(part), len(part)),
+            "reversed": np.arange(len(part))[::-1], "few": rng.permutation(len(part))[:5],
+        }[rows_of]  # fmt: skip
+        source = pynn.DataLoader(part, batch_size=8).source
+        assert source.x.mapped
+        np.testing.assert_array_equal(source.gather(order).x, part[order])
+
+
+def test_a_mapped_file_that_becomes_shorter_names_the_row(tmp_path):
+    x = np.random.default_rng(0).normal(size=(2000, 30)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    whole = (tmp_path / "x.npy").read_bytes()
+    for shuffle in (False, True):
+        (tmp_path / "x.npy").write_bytes(whole)
+        loader = pynn.DataLoader(tmp_path / "x.npy", batch_size=100, shuffle=shuffle)
+        os.truncate(tmp_path / "x.npy", len(whole) - 700 * 120 + 5)
+        with pytest.raises(pynn.FileFormatError, match=r"expected row 1300 in .*x\.npy.*a file that ends before"):
+            list(loader)
+    assert not threads()
+
+
 # ---- sparse matrices
 
 

@@ -197,13 +197,15 @@ class FileRows:
             raise ValueError("another file")
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """These rows; runs of neighbours at once."""
+        """These rows."""
         out = np.empty((len(rows), *self._shape), self._dtype)
-        read = (
-            arrays.read_rows(self._file.fileno(), self._offset, self._step, self._bytes, rows, out) if out.size else 0
+        lost = (
+            arrays.read_rows(self._file.fileno(), self._offset, self._step, self._bytes, rows, out)
+            if out.size
+            else None
         )
-        if out.size and read < len(rows):
-            raise FileFormatError(f"expected row {rows[read]} in {self._file.name!r}; received a file that ends before")
+        if lost is not None:
+            raise FileFormatError(f"expected row {lost} in {self._file.name!r}; received a file that ends before")
         return out.astype(self._dtype.newbyteorder("="), copy=False)
 
 
