@@ -14,7 +14,7 @@ from .errors import ArgumentTypeError, ArgumentValueError, NotReadyError
 if TYPE_CHECKING:
     from .model import Sequential
 
-__all__ = ["Parts", "adapt", "adapt_targets", "learn_sizes", "needed"]
+__all__ = ["Parts", "adapt", "adapt_targets", "learn_sizes", "needed", "update_moments"]
 
 ROWS = 1 << 14  # of an array that are taken at a time
 BYTES = 1 << 26  # of numbers that are held for exact quartiles
@@ -124,16 +124,33 @@ def adapt(model: Sequential, data: Any, layer: int | None = None) -> None:
             _adapt_blocks(model, index, whole)
             continue
         held = HELD if spec.needs_quartiles else 0  # type: ignore[attr-defined]
-        summary = None
-        for x, _ in (data if callable(data) else parts(data))():
-            x = arrays.as_matrix(x, "X", model.inputs)
-            if below is not None:
-                x = below.predict(x, np.empty((len(x), below.outputs), model.dtype), True, False)
-            summary = summary or runtime.summary(x.shape[1], held)
-            summary.add(x)
-        if summary is None:
-            raise ArgumentValueError("expected data with at least one row to adapt to; received none")
-        model.core.adapt(index, summary)
+        model.core.adapt(index, _summarize(model, below, data, held))
+
+
+def _summarize(model: Sequential, below: _core.Model | None, data: Any, held: int = 0) -> _core.Summary:
+    """What columns hold of what the layers below one make of the data."""
+    summary = None
+    for x, _ in (data if callable(data) else parts(data))():
+        x = x if arrays.is_sparse(x) else arrays.as_matrix(x, "X", model.inputs)
+        if below is not None:
+            x = below.predict(x, np.empty((x.shape[0], below.outputs), model.dtype), True, False)
+        summary = summary or runtime.summary(x.shape[1], held)
+        summary.add(x)
+    if summary is None:
+        raise ArgumentValueError("expected data with at least one row to adapt to; received none")
+    return summary
+
+
+def update_moments(model: Sequential, data: Any) -> None:
+    """Moving means and variances of batch normalizations, in order, from what the layers below make of the data."""
+    for index, spec in enumerate(_specs(model)):
+        if not isinstance(spec, layers_.BatchNormalization):
+            continue
+        summary, layer = _summarize(model, _below(model, index), data), model.layers[index]
+        for j in range(len(layer.moving_mean)):
+            column = summary.column(j)
+            if column["count"]:
+                layer.moving_mean[j], layer.moving_variance[j] = column["mean"], column["std"] ** 2
 
 
 def _adapt_blocks(model: Sequential, index: int, x: np.ndarray) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from .errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
+from .errors import ArgumentTypeError, ArgumentValueError, NotReadyError, TrainingWarning, UnknownNameError
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -202,7 +204,11 @@ class EarlyStopping(Monitor):
 
 
 def weights(model: Sequential) -> State:
-    """Copies of what training changes in a model."""
+    """Copies of what training changes in a model; of what was validated in this epoch, when that is an average."""
+    return model.validated or own_weights(model)
+
+
+def own_weights(model: Sequential) -> State:
     return {"parameters": model.parameters.copy(), "state": np.array(model.core.state)}
 
 
@@ -210,6 +216,20 @@ def restore(model: Sequential, kept: State) -> None:
     """Back to what `weights` gave."""
     model.parameters[...] = kept["parameters"]
     np.asarray(model.core.state)[...] = kept["state"]
+
+
+@contextmanager
+def as_validated(model: Sequential) -> Iterator[None]:
+    """The model as it was validated in this epoch."""
+    if model.validated is None:
+        yield
+        return
+    own = own_weights(model)
+    restore(model, model.validated)
+    try:
+        yield
+    finally:
+        restore(model, own)
 
 
 class ModelCheckpoint(Monitor):
@@ -274,7 +294,8 @@ class ModelCheckpoint(Monitor):
                 f"expected fields of filepath among 'epoch', {', '.join(map(repr, logs))}; received "
                 f"filepath={self.filepath!r} ({error})"
             ) from None
-        self.model.save(path)
+        with as_validated(self.model):
+            self.model.save(path)
 
     def state_dict(self) -> State:
         return {"best": self.best, "batches": self._batches}
@@ -359,21 +380,25 @@ class Average(Callback):
         require(start >= 0 and every >= 1, "start >= 0 and every >= 1", start=start, every=every)
         self.average, self.validate, self.swap = (float(decay), int(start), int(every)), validate, swap
         self.parameters: np.ndarray | None = None
-        self._own: np.ndarray | None = None
+        self._own: State | None = None
 
     def on_train_begin(self, logs: Logs) -> None:
         self.parameters = self._own = None
+        self._told = False
         self.model.use_average(self.average)
 
+    def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
+        self.model.validated = None
+
     def on_test_begin(self, logs: Logs) -> None:
-        trainer = self.model.trainer(1)
-        if self.validate and trainer.n_averaged:
-            self._own = self.model.parameters.copy()
-            trainer.use_average()
+        if self.validate and self.model.trainer(1).n_averaged:
+            self._own = own_weights(self.model)
+            self._put()
 
     def on_test_end(self, logs: Logs) -> None:
         if self._own is not None:
-            self.model.parameters[...] = self._own
+            self.model.validated = own_weights(self.model)
+            restore(self.model, self._own)
             self._own = None
 
     def on_train_end(self, logs: Logs) -> None:
@@ -382,8 +407,25 @@ class Average(Callback):
         if trainer is not None and trainer.n_averaged:
             self.parameters = np.array(trainer.average)
             if self.swap:
-                trainer.use_average()
+                self._put()
         self.model.use_average(None)
+
+    def _put(self) -> None:
+        """The average into the model, with moments of batch normalizations that belong to it."""
+        self.model.trainer(1).use_average()
+        if not any(layer.spec.kind == "batch_normalization" for layer in self.model.layers):
+            return
+        try:
+            self.model.update_moments()
+        except (NotReadyError, ArgumentTypeError, ArgumentValueError):
+            if not self._told:
+                warnings.warn(
+                    "moving moments of BatchNormalization are those of the last steps, not of the averaged weights, as "
+                    "the data cannot be passed over again: call model.update_moments(X)",
+                    TrainingWarning,
+                    stacklevel=3,
+                )
+            self._told = True
 
 
 class EMA(Average):
@@ -410,9 +452,10 @@ class EMA(Average):
 
     Notes
     -----
-    Only parameters are averaged. Moving statistics of a `BatchNormalization` are those of the last steps, not of the
-    averaged weights; what PyTorch's ``update_bn`` does for them, an epoch at a learning rate of next to nothing does:
-    ``model.compile(loss, pynn.SGD(learning_rate=1e-30)); model.fit(X, y)``.
+    Moving moments of a `BatchNormalization` belong to the weights they were taken with. So wherever the average is put
+    into the model, they are taken anew from a pass over the training data, see `Sequential.update_moments`: a forward
+    pass for each such layer and validation. For data that can't be passed over again, streams say, a warning tells that
+    they were not. `EarlyStopping` and `ModelCheckpoint` keep the averaged model when that was validated.
 
     References
     ----------

@@ -143,6 +143,8 @@ class Sequential:
         self._guard = health.Guard()
         self._average: tuple[float, int, int] | None = None
         self._mixup = 0.0
+        self._passes: Any = None  # over the data of the fit that is running
+        self.validated: dict[str, np.ndarray] | None = None  # parameters and state, where others than the model's were
         self._core: _core.Model | None = None
         self._forget_training()
 
@@ -325,6 +327,24 @@ class Sequential:
         for layer in self.layers:
             if isinstance(layer.spec, layers_.Normalization):
                 adapt.adapt(self, x, layer.index)
+
+    def update_moments(self, x: Any = None) -> None:
+        """Moving means and variances of `BatchNormalization` from one pass over data, for the parameters as they are.
+
+        Needed after parameters were set by hand, to an average of those of many steps for instance; `EMA` and `SWA` do
+        it by themselves. Each layer sees what the layers below it, those of prediction, make of all rows: so
+        nothing depends on batches. PyTorch's ``update_bn`` with one batch, but for its variance of n - 1 rows.
+
+        Parameters
+        ----------
+        x : array-like, memory map, DataLoader or iterable of 2-D arrays
+            Passed over once for each such layer, in bounded memory. None: the data that `fit` is training on.
+        """
+        data = self._passes if x is None else adapt.parts(x)
+        if data is None:
+            raise NotReadyError("expected x, data to take moments from; received none, and no fit on data that can be "
+                                "passed over again is running")  # fmt: skip
+        adapt.update_moments(self, data)
 
     def _learn_sizes(self, parts: Parts) -> None:
         for index, sizes in adapt.learn_sizes(self, parts).items():
@@ -567,9 +587,12 @@ class Sequential:
             kept = training.saver.load() if _boolean("resume", resume) else None
         elif resume:
             raise ArgumentValueError("expected checkpoint, the file to go on from, with resume=True; received none")
+        if isinstance(batches, Loaded):
+            self._passes = adapt.parts(loader if batches.data is None else batches.data[0])
         try:
             return training.run(kept)
         finally:  # the epochs finished count, however the run ended
+            self._passes = self.validated = None
             self._chosen = chosen, self.optimizer
             self.use_mixup(0.0)
             if loader is not x:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import causes, checkpoint, health, runtime
-from .callbacks import Callback
+from .callbacks import Average, Callback
 from .data.bad import FILLS
 from .errors import ArgumentTypeError, ArgumentValueError, NumericalError, ShapeError, TrainingWarning
 from .health import Finding, Guard, Report
@@ -624,8 +624,8 @@ class Training:
     def end(self, logs: dict[str, float]) -> None:
         """Every callback's `on_train_end`, also when one of them fails."""
         failures = []
-        for callback in self.callbacks:
-            try:
+        for callback in sorted(self.callbacks, key=lambda callback: not isinstance(callback, Average)):
+            try:  # averages are put in place before others restore or save what they keep
                 callback.on_train_end(logs)
             except Exception as error:
                 failures.append(error)

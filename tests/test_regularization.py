@@ -329,3 +329,105 @@ def test_the_same_bits_on_any_number_of_threads(optimizer, points):
     finally:
         pynn.set_num_threads(before)
     assert all(one == two for one, two in itertools.pairwise(found))
+
+
+# ---- averages and batch normalization
+
+
+def normalized(dtype="float64"):
+    layers = [
+        pynn.Dense(7, activation="tanh"), pynn.BatchNormalization(), pynn.Dense(6, activation="relu"),
+        pynn.BatchNormalization(), pynn.Dense(3),
+    ]  # fmt: skip
+    model = pynn.Sequential(layers, seed=3, dtype=dtype).build(5)
+    model.compile("softmax_cross_entropy", pynn.SGD(0.05, momentum=0.9))
+    return model
+
+
+@pytest.mark.parametrize("kind", ["ema", "swa"])
+def test_averages_with_batch_normalization_are_pytorchs(kind):
+    torch = pytest.importorskip("torch")
+    swa_utils = torch.optim.swa_utils
+    x, y = data(rows=60)
+    model = normalized()
+    twin = torch.nn.Sequential(
+        torch.nn.Linear(5, 7), torch.nn.Tanh(), torch.nn.BatchNorm1d(7, 1e-3, 0.01), torch.nn.Linear(7, 6),
+        torch.nn.ReLU(), torch.nn.BatchNorm1d(6, 1e-3, 0.01), torch.nn.Linear(6, 3),
+    ).double()  # fmt: skip
+    with torch.no_grad():
+        for module, layer in ((twin[0], 0), (twin[3], 2), (twin[6], 4)):
+            module.weight[:] = torch.tensor(model.layers[layer].kernel.T)
+            module.bias[:] = torch.tensor(model.layers[layer].bias)
+    average = swa_utils.get_ema_multi_avg_fn(0.8) if kind == "ema" else None
+    averaged = swa_utils.AveragedModel(twin, multi_avg_fn=average)
+    optimizer = torch.optim.SGD(twin.parameters(), 0.05, momentum=0.9)
+    rows, labels = torch.tensor(x), torch.tensor(y)
+    for step in range(12):
+        batch = slice(15 * (step % 4), 15 * (step % 4) + 15)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(twin(rows[batch]), labels[batch]).backward()
+        optimizer.step()
+        averaged.update_parameters(twin)
+    swa_utils.update_bn([rows], averaged)
+    averaged.eval()
+    with torch.no_grad():
+        for module in (averaged.module[2], averaged.module[5]):
+            module.running_var *= 59 / 60  # torch's is of n - 1 rows
+        theirs = torch.softmax(averaged(rows), 1).numpy()
+        loss = torch.nn.functional.cross_entropy(averaged(rows), labels).item()
+
+    callback = pynn.EMA(0.8) if kind == "ema" else pynn.SWA()
+    history = model.fit(x, y, epochs=3, batch_size=15, shuffle=False, validation_data=(x, y), callbacks=[callback])
+    for layer, module in ((1, averaged.module[2]), (3, averaged.module[5])):
+        np.testing.assert_allclose(model.layers[layer].moving_mean, module.running_mean, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(model.layers[layer].moving_variance, module.running_var, rtol=1e-9)
+    np.testing.assert_allclose(model.predict(x), theirs, rtol=1e-9)
+    assert history.history["val_loss"][-1] == pytest.approx(loss, rel=1e-9)
+    assert model.evaluate(x, y)["loss"] == pytest.approx(loss, rel=1e-9)
+
+
+def test_moments_for_an_average_leave_training_alone():
+    x, y = data(rows=60)
+    plain, averaged = normalized(), normalized()
+    plain.fit(x, y, epochs=3, validation_data=(x, y))
+    ema = pynn.EMA(0.8, swap=False)
+    averaged.fit(x, y, epochs=3, validation_data=(x, y), callbacks=[ema])
+    np.testing.assert_array_equal(plain.parameters, averaged.parameters)
+    np.testing.assert_array_equal(plain.core.state, averaged.core.state)
+    averaged.parameters[...] = ema.parameters
+    averaged.update_moments(x)
+    swapped = normalized()
+    swapped.fit(x, y, epochs=3, callbacks=[pynn.EMA(0.8)])
+    np.testing.assert_array_equal(averaged.predict(x), swapped.predict(x))
+    with pytest.raises(pynn.NotReadyError, match=r"expected x.*received none"):
+        averaged.update_moments()
+
+
+def test_data_that_run_out_are_no_reason_to_be_silent():
+    x, y = data(rows=60)
+
+    def stream():
+        for _ in range(4):
+            yield x, y
+
+    with pytest.warns(pynn.TrainingWarning, match=r"update_moments\(X\)"):
+        normalized().fit(stream(), epochs=1, callbacks=[pynn.SWA()])
+    loader = pynn.DataLoader(x, y, batch_size=20)
+    model, again = normalized(), normalized()
+    model.fit(loader, epochs=2, callbacks=[pynn.SWA()])
+    again.fit(x, y, epochs=2, batch_size=20, shuffle=False, callbacks=[pynn.SWA()])
+    np.testing.assert_array_equal(model.predict(x), again.predict(x))
+
+
+def test_the_best_average_is_what_is_kept(tmp_path):
+    x, y = data(rows=60)
+    for order in (1, -1):
+        model, seen = normalized(), []
+        note = pynn.LambdaCallback(on_test_end=lambda logs, seen=seen: seen.append(logs["loss"]))
+        best = pynn.ModelCheckpoint(tmp_path / "best", save_best_only=True)
+        stop = pynn.EarlyStopping(patience=1, restore_best_weights=True, min_delta=1e-2)
+        callbacks = [pynn.EMA(0.5), stop, best, note][::order]
+        history = model.fit(x, y, epochs=40, batch_size=15, validation_data=(x, y), callbacks=callbacks)
+        kept = history.history["val_loss"][stop.best_epoch]
+        assert model.evaluate(x, y)["loss"] == pytest.approx(kept, rel=1e-12)
+        assert pynn.load(tmp_path / "best").evaluate(x, y)["loss"] == pytest.approx(min(seen), rel=1e-12)
