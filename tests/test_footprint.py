@@ -1,9 +1,13 @@
-"""What `fit` and `predict` take of memory beyond the data they are given."""
+"""What `fit` and `predict` take of memory beyond the data they are given; what the package takes of a download."""
 
 import subprocess
 import sys
+import zlib
+from pathlib import Path
 
 import pytest
+
+import pynn
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak from /proc")
 
@@ -62,3 +66,12 @@ def test_nor_of_another_dtype():
 def test_predictions_take_no_more_than_they_return():
     assert megabytes("p = model.predict(X)") < 30_000 * 10 * 4 / 2**20 + 16
     assert megabytes("model.evaluate(X, y)") < 16
+
+
+def test_the_package_with_digits_and_library_takes_less_than_2_5_mb():
+    """As a wheel holds it: each file deflated by itself."""
+    package = Path(pynn.__file__).parent
+    shipped = (".py", ".pyi", ".pxd", ".so", ".a", ".h", ".c", ".gz", ".md", ".cmake", ".pc")
+    files = [f for f in package.rglob("*") if f.suffix in shipped and f.name != "_core.c"]
+    assert {"libpynn.a", "train-images-idx3-ubyte.gz"} <= {f.name for f in files}
+    assert sum(len(zlib.compress(f.read_bytes())) for f in files) < 2_490_000  # the rest is the wheel's own
