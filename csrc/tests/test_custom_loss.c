@@ -117,8 +117,10 @@ static void check_same(const pynn_context *context, pynn_dtype dtype, int with_w
     CHECK_CLOSE(a.gradient_norm, b.gradient_norm, near);
   }
   const pynn_array *weights = with_weights ? &data.weights : NULL;
-  CHECK_STATUS(PYNN_OK, pynn_evaluate(own.model, own.workspace, &data.x, &data.targets, weights, out[0], &losses[0], NULL));
-  CHECK_STATUS(PYNN_OK, pynn_evaluate(mse.model, mse.workspace, &same.x, &same.targets, weights, out[1], &losses[1], NULL));
+  CHECK_STATUS(PYNN_OK,
+               pynn_evaluate(own.model, own.workspace, &data.x, &data.targets, weights, out[0], &losses[0], NULL));
+  CHECK_STATUS(PYNN_OK,
+               pynn_evaluate(mse.model, mse.workspace, &same.x, &same.targets, weights, out[1], &losses[1], NULL));
   CHECK_CLOSE(losses[0], losses[1], near);
   CHECK_STATUS(PYNN_OK, pynn_trainer_full_gradient(own.trainer, &data, 4, &losses[0], gradients[0], NULL));
   CHECK_STATUS(PYNN_OK, pynn_trainer_full_gradient(mse.trainer, &same, 4, &losses[1], gradients[1], NULL));

@@ -33,7 +33,8 @@ static void choose(pynn_layer *layer, char *choice) {
   char *name = strchr(choice, '=');
   *name++ = '\0';
   for (int t = 0; t < 4; t++)
-    if (pynn_spec_named(&spec, tables[t], name) == PYNN_OK && pynn_layer_choose(layer, choice, &spec) == PYNN_OK) return;
+    if (pynn_spec_named(&spec, tables[t], name) == PYNN_OK && pynn_layer_choose(layer, choice, &spec) == PYNN_OK)
+      return;
   CHECK(!"a choice of the layer's");
 }
 
@@ -104,8 +105,8 @@ static double loss_at(pynn_model *model, pynn_workspace *workspace, const pynn_d
   const double kept = *parameter;
   double loss = 0;
   *parameter = value;
-  CHECK_STATUS(PYNN_OK, pynn_evaluate(model, workspace, &data->x, &data->targets, data->weights.data ? &data->weights : NULL,
-                                      NULL, &loss, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_evaluate(model, workspace, &data->x, &data->targets,
+                                      data->weights.data ? &data->weights : NULL, NULL, &loss, NULL));
   *parameter = kept;
   return loss;
 }
@@ -163,7 +164,8 @@ static void test_gradients(const pynn_context *context) {
       {"dense:units=4", "layer_normalization:scale=0,center=0", "dense:units=2"},
       {"dense:units=4|activation=softplus", "dense:units=4|activation=tanh", "add", "dense:units=2"},
       {"dense:units=4,use_bias=0", "dense:units=2,use_bias=0"},
-      {"dense:units=4|kernel_regularizer=l1_l2 bias_regularizer=l2 activation=gelu", "dense:units=2|kernel_regularizer=l1"},
+      {"dense:units=4|kernel_regularizer=l1_l2 bias_regularizer=l2 activation=gelu",
+       "dense:units=2|kernel_regularizer=l1"},
       {"layer_normalization", "dense:units=3", "activation|activation=softmax", "dense:units=2"},
   };
   for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++)
@@ -329,7 +331,8 @@ static void test_summaries(const pynn_context *context) {
   double *numbers = malloc(MANY * sizeof *numbers), *sorted = malloc(MANY * sizeof *sorted);
   for (int i = 0; i < MANY; i++) sorted[i] = numbers[i] = sin(1.7 * i) * exp(fmod(0.37 * i, 3));
   qsort(sorted, MANY, sizeof *sorted, by_value);
-  pynn_summary *rough = summary_of(context, numbers, MANY, 1, HELD), *exact = summary_of(context, numbers, MANY, 1, MANY);
+  pynn_summary *rough = summary_of(context, numbers, MANY, 1, HELD),
+               *exact = summary_of(context, numbers, MANY, 1, MANY);
   pynn_column a, b;
   CHECK_STATUS(PYNN_OK, pynn_summary_column(rough, 0, &a));
   CHECK_STATUS(PYNN_OK, pynn_summary_column(exact, 0, &b));

@@ -95,7 +95,7 @@ static void count(size_t rows, size_t columns, const real *y_, const real *z_, s
       saturated += magnitude(z[j]) > flat;
     }
     for (size_t j = 0; alive && j < columns; j++)
-      alive[j] |= (unsigned char)((magnitude(y[j]) >= smallest) & (magnitude(z[j]) <= flat));
+      alive[j] |= (unsigned char)((int)(magnitude(y[j]) >= smallest) & (magnitude(z[j]) <= flat));
     out->zeros += zeros, out->tiny += small - zeros, out->saturated += saturated;
   }
   out->largest = magnitude_value(most);
