@@ -105,7 +105,10 @@ def _as_numeric(x: Any, name: str) -> np.ndarray:
             f"expected {name} as a dense array; received a sparse {type(x).__name__}: {name}.toarray()"
         )
     if type(x).__name__ == "MaskedArray" and np.any(x.mask):
-        raise DtypeError(f"expected {name} without masked values; received {int(np.sum(x.mask))} of them")
+        raise DtypeError(
+            f"expected {name} without masked values; received {int(np.sum(x.mask))} of them: "
+            f"{name}.filled(np.nan) makes them missing"
+        )
     try:
         array = np.asarray(x)
     except (ValueError, TypeError) as error:
@@ -125,7 +128,8 @@ def _native(array: np.ndarray, name: str, where: str) -> np.ndarray:
         hints = {
             "U": "; labels as text: classes, y = np.unique(y, return_inverse=True)",
             "S": "; labels as text: classes, y = np.unique(y, return_inverse=True)",
-            "O": "; an array of objects may hold text, None or rows of unequal length",
+            "O": f"; an array of objects may hold text, None or rows of unequal length: if all are numbers, "
+            f"np.asarray({name}, dtype=float)",
             "c": "; stack real and imaginary parts as columns",
         }
         raise DtypeError(f"expected {name} of numbers; received {name}.dtype={array.dtype}{where}{hints.get(kind, '')}")
@@ -224,8 +228,9 @@ def as_weights(weights: Any, rows: int) -> np.ndarray | None:
     return weights
 
 
-def find_nonfinite(x: np.ndarray) -> np.ndarray:
-    """Positions (row, column) of cells that are NaN or infinite, (n, 2); memory is bounded however large `x` is."""
+def find_nonfinite(x: np.ndarray, largest: float = np.inf) -> np.ndarray:
+    """Positions (row, column) of cells that are NaN, infinite or beyond `largest`, (n, 2); memory is bounded however
+    large `x` is."""
     if is_sparse(x):
         sparse: Any = x
         at = np.flatnonzero(~np.isfinite(sparse.data)) if x.dtype.kind == "f" else np.empty(0, np.int64)
@@ -236,7 +241,8 @@ def find_nonfinite(x: np.ndarray) -> np.ndarray:
     step = max(1, _SCAN_ROWS // max(1, x.shape[1]))
     found = []
     for first in range(0, len(x), step):
-        finite = np.isfinite(x[first : first + step])
+        part = x[first : first + step]
+        finite = np.isfinite(part) if largest == np.inf else np.abs(part) <= largest
         if not finite.all():
             found.append(np.argwhere(~finite) + np.array([first, 0]))
     return np.concatenate(found) if found else np.empty((0, 2), np.int64)

@@ -184,7 +184,12 @@ class Report:
 
 SCALE = "Scale X, lower the learning rate, or start from smaller weights."
 SLOWER = "Lower the learning rate, or set global_clipnorm in the optimizer."
-FILL_IN = "Leave these rows out, or fill the cells in: pynn.Normalization(missing='mean') as the first layer does."
+FILL_IN = (
+    "Leave these rows out, on_bad_rows='skip', or fill the cells in: on_bad_rows='impute', or "
+    "pynn.Normalization(missing='mean') as the first layer."
+)
+LEAVE_OUT = "Leave these rows out: on_bad_rows='skip'."
+BEYOND = "float32 ends at 3.4e38: scale the numbers, as pynn.Normalization() does, or compute with dtype='float64'."
 NOT_FINITE = "Put finite numbers in, or build the model anew."
 
 
@@ -201,7 +206,7 @@ class Operation:
 
 OPERATIONS = {
     "input": Operation("nonfinite_input", "a cell of X", "a cell of X is {value}", FILL_IN),
-    "target": Operation("nonfinite_target", "a cell of y", "a cell of y is {value}", FILL_IN),
+    "target": Operation("nonfinite_target", "a cell of y", "a cell of y is {value}", LEAVE_OUT),
     "sample_weight": Operation(
         "nonfinite_input", "a sample weight", "a sample weight is {value}", "Give every row a finite weight."
     ),
@@ -333,7 +338,7 @@ def bad_cells(
     message = f"expected {of}{name} of finite numbers; received {name}[{row}, {column}]={value}" + (
         f", in all {len(cells)} such cells in {listed('row', named, len(bad_rows))}" if len(cells) > 1 else ""
     )
-    remedy = OPERATIONS["sample_weight"].remedy if name == "sample_weight" else FILL_IN
+    remedy = OPERATIONS[{"X": "input", "y": "target"}.get(name, name)].remedy if not np.isfinite(value) else BEYOND
     code = "nonfinite_target" if name == "y" else "nonfinite_input"
     evidence = {"n_rows": len(bad_rows), "n_columns": len(bad_columns), "n_cells": len(cells), "array": name,
                 "data": data, "value": value}  # fmt: skip

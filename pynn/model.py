@@ -155,11 +155,13 @@ class Sequential:
         self._chosen: tuple[Any, Any] = (None, None)  # the optimizer that the last fit began with, and ended with
 
     def refused(self, name: str, x: np.ndarray) -> np.ndarray:
-        """Cells (row, column) of X, y or sample_weight that are not finite and that no layer takes care of."""
-        cells = arrays.find_nonfinite(x)
+        """Cells (row, column) of X, y or sample_weight that are not finite numbers of the model's dtype and that no
+        layer takes care of."""
+        specs = [layer.spec for layer in self.layers]
+        scaled = self.target_scaling if name == "y" else any(isinstance(s, layers_.Normalization) for s in specs)
+        cells = arrays.find_nonfinite(x, np.inf if scaled or x.dtype.itemsize < 8 else float(np.finfo(self.dtype).max))
         if name != "X" or not len(cells):
             return cells
-        specs = [layer.spec for layer in self.layers]
         taken = {column: layers_.tolerates(specs, column) for column in np.unique(cells[:, 1]).tolist()}
         return cells[[not taken[column][0 if np.isnan(x[row, column]) else 1] for row, column in cells.tolist()]]
 
@@ -628,10 +630,17 @@ class Sequential:
             if given is not None:
                 raise ArgumentTypeError(f"expected target or {name}; received both")
         known = self.schema if self.built and self.schema is not None and self.schema.target == target else None
-        return DataLoader.from_table(
+        loader = DataLoader.from_table(
             x, target, categories=categories, exclude=exclude, schema=known, dtype="float64",
             task="classification" if self.loss.row["labels"] else None,
-        ).source  # fmt: skip
+        )  # fmt: skip
+        classes = loader.schema.classes if loader.schema else None
+        if classes and len(classes) > 2 and not self.loss.row["labels"]:
+            raise DtypeError(
+                f"expected a target of numbers with the loss {self.loss.name!r}; received texts in column {target!r}, "
+                f"such as {classes[0]!r}: softmax_cross_entropy learns classes"
+            )
+        return loader.source
 
     def _table(self, x: Any, schema: Schema | None, target: bool = True) -> DataLoader | None:
         """A loader of a table by the columns known; None for what is no table."""

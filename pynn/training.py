@@ -454,7 +454,8 @@ class Training:
             if self.saver:
                 self.saver.close()
             self.end(logs)
-        found = health.findings(self.history.ledger) + self.causes + causes.observed(self.model)
+        observed = causes.observed(self.model) if self.model.built else []
+        found = health.findings(self.history.ledger) + self.causes + observed
         self.history.report = Report(found + self.batches.findings() + self.findings())
         faults = [finding for finding in self.history.report.findings if finding.severity != "info"]
         if faults:
@@ -546,6 +547,8 @@ class Training:
 
     def keep_ledger(self, epoch: int) -> None:
         """What the guard did, into the history and the progress output; the learning rate it left is the model's."""
+        if not self.model.built:
+            return
         trainer, numbers = self.model.trainer(1), self.batches.numbers
         events, lost = trainer.events()
         for event in events:

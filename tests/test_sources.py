@@ -426,6 +426,30 @@ def test_numbers_that_turn_out_to_be_larger_are_not_cut():
     np.testing.assert_array_equal(batches[0][[0, 599]], [[1, 2], [0.5, 1e300]])
 
 
+def test_a_first_batch_that_is_bad_says_what_is_bad():
+    for weight, message in ((np.nan, "expected sample_weight of finite"), (-1.0, "expected sample_weight >= 0")):
+
+        class One:
+            def __iter__(self, weight=weight):
+                return iter([(np.zeros(2), 0, weight)])
+
+        model = pynn.Sequential([pynn.Dense(2)])
+        model.compile("softmax_cross_entropy")
+        with pytest.raises(pynn.PynnError, match=message):
+            model.fit(pynn.DataLoader(One()))
+
+
+def test_ctrl_c_while_the_first_rows_are_waited_for():
+    class Interrupted:
+        def __iter__(self):
+            raise KeyboardInterrupt
+
+    model = pynn.Sequential([pynn.Dense(2)])
+    model.compile("softmax_cross_entropy")
+    assert model.fit(pynn.DataLoader(Interrupted())).interrupted
+    assert not threads()
+
+
 def test_an_iterator_gives_one_epoch(table):
     loader = pynn.DataLoader(iter(Flow(*table)), batch_size=50)
     assert len(list(loader)) == 7

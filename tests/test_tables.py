@@ -144,6 +144,12 @@ def numbers_csv(rows, wrong=None):
             "a,id,y\n" + "".join(f"1,name{i},0\n" for i in range(50)),
             r"'id'.*with 50 texts in 50 rows.*exclude=\['id'\]",
         ),
+        ("a,at,y\n1,12:30,0\n2,7:15,1\n", r"dates in column 'at'"),
+        ("a;b;y\n1;2,5;0\n2;3,5;1\n", r"numbers as 1234\.5, or categories; received '2,5' in column 'b'.*categories="),
+        ('a,b,y\n1,"1,000",0\n2,999,1\n', r"received '1,000' in column 'b'"),
+        ("a,b,y\n1,5%,0\n2,$7,1\n", r"received '5%' in column 'b'"),
+        ("a,b,y\r1,2,0\r3,4,1\r", r"lines that end in \\n or \\r\\n; received \\r alone"),
+        ("\n".join(["a,b,y", *["1,2,0"] * 20, "", "1,x,0"]), r"received 'x' in row 20\. "),  # which is line 23
         ("a,b,y\n" + "x" * 10 + '"' + "1,2,3\n" * 20, r"expected|received"),
         ('a,b,y\n1,2,"unclosed\n', r"expected|received"),
     ],
@@ -200,6 +206,91 @@ def test_parquet_files_that_break(tmp_path):
         list(DataLoader.from_table(path, "a"))
     except pynn.FileFormatError as error:
         assert "t.parquet" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet", "npy"])
+def test_a_file_that_vanishes_or_is_replaced_says_so(kind, tmp_path):
+    path = tmp_path / f"t.{kind}"
+    frame = pandas.DataFrame({"a": np.arange(50.0), "y": 0})
+
+    def save(frame):
+        if kind == "parquet":
+            frame.to_parquet(path)
+        elif kind == "npy":
+            np.save(path, frame.to_numpy())
+        else:
+            frame.to_csv(path, index=False)
+
+    save(frame)
+    loader = DataLoader(path, batch_size=10) if kind == "npy" else DataLoader.from_table(path, "y", batch_size=10)
+    path.unlink()
+    if kind == "npy":  # it was open all along
+        assert len(list(loader)) == 5
+        return
+    with pytest.raises(FileNotFoundError):
+        list(loader)
+    if kind != "csv.gz":
+        save(frame.rename(columns={"a": "b"}).head(20))
+        with pytest.raises(pynn.FileFormatError, match=r"one that changed since of .*t\."):
+            list(loader)
+
+
+@pytest.mark.parametrize("begin", [b"PK\x03\x04", b"BZh9", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"\x93NUMPY", b"\x89HDF"])
+def test_other_kinds_of_files_are_named(begin, tmp_path):
+    (tmp_path / "t.csv").write_bytes(begin + bytes(range(100)))
+    with pytest.raises(pynn.FileFormatError, match=r"received '.*t\.csv', which is (a|an|packed) "):
+        DataLoader.from_table(tmp_path / "t.csv", "y")
+    for read in (DataLoader, lambda path: DataLoader.from_table(path, "y")):
+        with pytest.raises(pynn.FileError, match="Is a directory"):
+            read(tmp_path)
+
+
+def test_text_in_another_encoding_is_refused(tmp_path):
+    for encoding, text in (("latin1", "größe,y\n1,0\n"), ("latin1", "g,y\nü,0\n"), ("utf-16", "a,y\n1,0\n")):
+        with pytest.raises(pynn.FileFormatError, match=r"CSV file in UTF-8; received .*t\.csv.*save it so"):
+            DataLoader.from_table(write(tmp_path / "t.csv", text, encoding), "y")
+
+
+def test_columns_of_frames_are_what_they_hold():
+    """Objects that are numbers are numbers, as in a file; what holds others is refused."""
+    from decimal import Decimal
+
+    n = [0, 1] * 15
+    frame = pandas.DataFrame({"y": n})
+    made = {
+        "objects": pandas.Series([1, 2.5, None] * 10, dtype=object), "decimals": [Decimal("1.5"), Decimal(2)] * 15,
+        "sparse": pandas.arrays.SparseArray([0.0, 1] * 15), "bools": pandas.Series([True, None] * 15, dtype=object),
+    }  # fmt: skip
+    for name, column in made.items():
+        loader = DataLoader.from_table(frame.assign(c=column), "y")
+        assert loader.schema.numbers == [0], name
+        expected = [np.nan if v is None else float(v) for v in column]
+        np.testing.assert_array_equal(rows_of(loader)[0][:, 0], expected)
+    codes = frame.assign(c=pandas.Categorical([7, 3] * 15))
+    for form in (codes, pyarrow.Table.from_pandas(codes)):
+        loader = DataLoader.from_table(form, "y")
+        assert loader.schema.columns[0].values == ("3", "7")
+        assert rows_of(loader)[0][:2, 0].tolist() == [2, 1]
+    for row in ([1], {"a": 1}, (1,), {1}):
+        with pytest.raises(pynn.DtypeError, match=r"booleans or texts in column 'c'.*received a .* in row 0.*exclude="):
+            DataLoader.from_table(frame.assign(c=[row] * 30), "y")
+    empty = pyarrow.table({"c": pyarrow.nulls(2), "y": [0, 1]})
+    assert np.isnan(rows_of(DataLoader.from_table(empty, "y"))[0]).all()
+    batch = pyarrow.RecordBatch.from_pydict({"c": [1.0, 2.0], "y": [0, 1]})
+    assert rows_of(DataLoader.from_table(batch, "y"))[0].tolist() == [[1], [2]]
+    with pytest.raises(TypeError, match=r"column's name as text; received 3, whose name is '3'"):
+        DataLoader.from_table(pandas.DataFrame(np.zeros((2, 4))), 3)
+    polars = pytest.importorskip("polars")
+    with pytest.raises(TypeError, match=r"a data frame; received a LazyFrame: collect\(\)"):
+        DataLoader.from_table(polars.from_pandas(frame).lazy(), "y")
+
+
+def test_texts_are_no_target_of_a_regression():
+    frame = pandas.DataFrame({"x": np.arange(30.0), "y": ["a", "b", "c"] * 10})
+    with pytest.raises(
+        pynn.DtypeError, match=r"a target of numbers with the loss 'mean_squared_error'; received texts"
+    ):
+        small_model(1, "mse").fit(frame, target="y")
 
 
 def test_the_index_of_a_frame_is_no_column(tmp_path):
@@ -438,9 +529,6 @@ def titanic(n=891, seed=0):
 # ---- real tables, against scikit-learn doing the same by hand
 
 
-needs_layers = pytest.mark.skipif(not hasattr(pynn, "Normalization"), reason="without layers that prepare columns")
-
-
 def layers_for(schema, *hidden):
     """What stands before the hidden layers: numbers scaled, missing ones filled in, codes one-hot."""
     first = [pynn.Normalization(missing="mean", columns=schema.numbers)]
@@ -448,7 +536,6 @@ def layers_for(schema, *hidden):
     return [*first, *coded, *(pynn.Dense(units, activation="relu") for units in hidden)]
 
 
-@needs_layers
 def test_passengers_survive_as_with_scikit_learn(tmp_path):
     pytest.importorskip("sklearn")
     from sklearn.compose import make_column_transformer
@@ -483,7 +570,6 @@ def test_passengers_survive_as_with_scikit_learn(tmp_path):
     assert found > 0.75 > max(test["Survived"].mean(), 1 - test["Survived"].mean()) + 0.05
 
 
-@needs_layers
 @pytest.mark.parametrize("name", ["breast_cancer", "digits"])
 def test_bundled_classes_as_with_scikit_learn(name, tmp_path):
     datasets = pytest.importorskip("sklearn.datasets")
@@ -510,7 +596,6 @@ def test_bundled_classes_as_with_scikit_learn(name, tmp_path):
     assert model.evaluate(paths[1])["accuracy"] > expected - 0.03
 
 
-@needs_layers
 def test_diabetes_as_with_scikit_learn(tmp_path):
     datasets = pytest.importorskip("sklearn.datasets")
     from sklearn.linear_model import Ridge

@@ -17,7 +17,8 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A",
 FLAGS = frozenset(("true", "True", "TRUE", "false", "False", "FALSE"))
 MOST_TEXTS = 10_000
 NEAR = 512
-_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T]\d.*)?$|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}( .*)?$")
+_NOTATION = re.compile(r"[-+]?[$€£¥]?\s?\d[\d.,' _\u00a0]*\s?[%$€£¥]?$")
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([ T]\d.*)?$|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}( .*)?$|\d{1,2}:\d{2}(:\d{2})?$")
 
 
 @dataclass(slots=True)
@@ -177,7 +178,16 @@ def kind_of_texts(name: str, cells: Cells, where: str) -> str:
     if FLAGS.issuperset(cells.texts):
         return "number"
     numbers = sum(int(n) for text, n in zip(cells.texts, counts, strict=True) if is_number(text))
-    return "number" if numbers >= 0.9 * total else "category"
+    if numbers >= 0.9 * total:
+        return "number"
+    others = {text: int(n) for text, n in zip(cells.texts, counts, strict=True)
+              if _NOTATION.match(text) and not is_number(text)}  # fmt: skip
+    if others and numbers + sum(others.values()) >= 0.9 * total:
+        raise DtypeError(
+            f"expected numbers as 1234.5, or categories; received {next(iter(others))!r} in column {name!r}{where}. "
+            f"Write them so, or take them as categories, categories=[{name!r}], or leave them out, exclude=[{name!r}]"
+        )
+    return "category"
 
 
 def dates(name: str, where: str, first: Any) -> DtypeError:
@@ -223,7 +233,7 @@ def choose(
     exclude = [exclude] if isinstance(exclude, str) else list(exclude)
     for name in [*exclude, *categories, *([] if target is None else [target])]:
         if not isinstance(name, str):
-            raise ArgumentTypeError(f"expected a column's name; received {name!r}")
+            raise ArgumentTypeError(f"expected a column's name as text; received {name!r}, whose name is {str(name)!r}")
         if name not in available:
             listed = ", ".join(map(repr, available[:20])) + (", ..." if len(available) > 20 else "")
             raise ArgumentValueError(f"expected one of the columns {listed}{where}; received {name!r}")

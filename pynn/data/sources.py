@@ -16,6 +16,7 @@ from ..errors import (
     ArgumentTypeError,
     ArgumentValueError,
     DtypeError,
+    FileError,
     FileFormatError,
     MissingFileError,
     NonfiniteDataError,
@@ -303,6 +304,8 @@ def _file(name: str, path: Path) -> np.ndarray:
         raise MissingFileError(
             f"expected {name} as data or a file; received {str(path)!r}, which does not exist"
         ) from None
+    except OSError as error:
+        raise FileError(f"expected {name} as data or a file; received {str(path)!r}: {error.strerror}") from None
     if magic.startswith(b"\x93NUMPY"):
         try:
             return np.load(path, mmap_mode="r")

@@ -7,6 +7,7 @@ import gzip
 import importlib
 import io
 import itertools
+import numbers
 import os
 import zlib
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from ..errors import (
     ArgumentTypeError,
     ArgumentValueError,
     DtypeError,
+    FileError,
     FileFormatError,
     MissingFileError,
     ShapeError,
@@ -31,6 +33,16 @@ from .sources import Indexed, Rows, Source
 
 __all__ = ["CsvTable", "FrameTable", "ParquetTable", "TableSource", "learn", "open_table"]
 
+NO_TABLES = {  # how files begin that are taken for tables
+    b"PK\x03\x04": "a zip archive or an Excel file: unpack it, or save it as CSV",
+    b"\xd0\xcf\x11\xe0": "an Excel file: save it as CSV",
+    b"BZh": "packed by bzip2: unpack it",
+    b"\x28\xb5\x2f\xfd": "packed by zstd: unpack it",
+    b"\xfd7zX": "packed by xz: unpack it",
+    b"\x93NUM": "an array: pynn.DataLoader(path, y)",
+    b"\x89HDF": "an HDF5 file: read it as a data frame",
+    b"ARRO": "an Arrow file: read it as a data frame",
+}
 PIECE = 1 << 20  # bytes of a file, or of rows, read at a time
 LONGEST = 1 << 26  # bytes of a row
 
@@ -65,6 +77,7 @@ class Table:
     columns: list[str]
     rows: int | None
     bounds: np.ndarray | None
+    typed = True  # columns have types, not only texts
     complete = False  # a pass over the data has been made, or none is needed to know rows and bounds
 
     def kinds(self, names: list[str]) -> dict[str, str]:
@@ -82,8 +95,11 @@ class Table:
 class CsvTable(Table):
     """A CSV file, plain or gzip. Its first line names the columns, unless `names` does. A chunk is a megabyte."""
 
+    typed = False
+
     def __init__(self, path: Path, delimiter: str | None = None, names: list[str] | None = None) -> None:
         self.path, self.where, self._header = path, f" of {path}", names is None
+        self._lines = True  # so far each row is one line
         with open(path, "rb") as file:
             self._gzip = file.read(2) == b"\x1f\x8b"
         blocks = self._blocks()
@@ -91,6 +107,8 @@ class CsvTable(Table):
         self._first, self._stamp = next(blocks, (0, b""))[1], _stamp(path)
         line = self._decoded(header if self._header else self._first[: _row_end(self._first, first=True) or None])
         self.delimiter = delimiter or max(",\t;|", key=line.count)
+        if "\r" in line and '"' not in line:
+            raise FileFormatError(f"expected lines that end in \\n or \\r\\n; received \\r alone{self.where}")
         cells = next(csv.reader([line], delimiter=self.delimiter), [])
         self._check_header(line, cells, names)
         self.columns = cells if names is None else names
@@ -102,7 +120,10 @@ class CsvTable(Table):
         try:
             return line.decode("utf-8-sig").rstrip("\r\n")
         except UnicodeDecodeError:
-            raise FileFormatError(f"expected a CSV file in UTF-8; received {str(self.path)!r}, which is not") from None
+            raise self._not_utf8() from None
+
+    def _not_utf8(self) -> FileFormatError:
+        return FileFormatError(f"expected a CSV file in UTF-8; received {str(self.path)!r}, which is not: save it so")
 
     def _check_header(self, line: str, cells: list[str], names: list[str] | None) -> None:
         """That the first line names columns just when `names` does not."""
@@ -119,7 +140,7 @@ class CsvTable(Table):
             )
 
     def _place(self, row: int) -> str:
-        return f"row {row} (line {row + 1 + self._header})"
+        return f"row {row} (line {row + 1 + self._header})" if self._lines else f"row {row}"
 
     def _open(self) -> Any:
         return gzip.open(self.path) if self._gzip else open(self.path, "rb")
@@ -169,8 +190,7 @@ class CsvTable(Table):
     def read(self, kinds: dict[str, str], chunk: int | None = None) -> Iterator[tuple[int, dict[str, Cells]]]:
         if chunk is not None and not self._gzip:
             assert self.bounds is not None
-            if _stamp(self.path) != self._stamp:
-                raise FileFormatError(f"expected the file read at first; received one that changed since{self.where}")
+            _require_same(self.path, self._stamp)
             with self._open() as file:
                 file.seek(self._offsets[chunk])
                 block = file.read(self._offsets[chunk + 1] - self._offsets[chunk])
@@ -189,6 +209,7 @@ class CsvTable(Table):
 
     def _parse(self, block: bytes, kinds: dict[str, str], first: int) -> dict[str, Cells]:
         """The cells of a block of whole rows, the first of which has this number."""
+        self._lines &= not (b'"' in block or b"\n\n" in block or b"\n\r\n" in block or block[:1] in (b"\r", b"\n"))
         pa, pacsv = _arrow("pyarrow"), _arrow("pyarrow.csv")
         types = {"number": pa.float64(), "flag": pa.bool_(), "category": pa.dictionary(pa.int32(), pa.string())}
         flags = self._flags if "number" in kinds.values() else set()
@@ -235,19 +256,31 @@ class CsvTable(Table):
                     f"expected a number in column {name!r}{self.where}, as in most rows; received {text!r} in "
                     f"{self._place(first + row)}. Correct it, or take the column as categories: categories=[{name!r}]"),
                     first + row)  # fmt: skip
+        if "invalid UTF8" in str(error):
+            return self._not_utf8()
         return FileFormatError(f"expected a CSV file; received {str(self.path)!r}, near row {first}: {error}")
 
 
 def _is_data(cells: list[str]) -> bool:
     """Whether what should be names of columns are numbers; those of some tables are 0, 1, 2, ..."""
-    numbers = [cell for cell in cells if schema_.is_number(cell) and any(map(str.isdigit, cell))]
-    return any(not cell.strip().isdigit() for cell in numbers) or len(set(numbers)) < len(numbers)
+    values = [cell for cell in cells if schema_.is_number(cell) and any(map(str.isdigit, cell))]
+    return any(not cell.strip().isdigit() for cell in values) or len(set(values)) < len(values)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
     """What changes when a file does."""
     stat = os.stat(path)
     return stat.st_size, stat.st_mtime_ns
+
+
+def _require_same(path: Path, stamp: tuple[int, int]) -> None:
+    """That a file is what it was when its stamp was taken."""
+    try:
+        same = _stamp(path) == stamp
+    except FileNotFoundError:
+        raise MissingFileError(f"expected the file read at first; {str(path)!r} is not there any more") from None
+    if not same:
+        raise FileFormatError(f"expected the file read at first; received one that changed since of {path}")
 
 
 def is_arrow_number(text: str) -> bool:
@@ -280,7 +313,7 @@ class ParquetTable(Table):
 
     def __init__(self, path: Path) -> None:
         pa, self._parquet = _arrow("pyarrow"), _arrow("pyarrow.parquet")
-        self.path, self.where = path, f" of {path}"
+        self.path, self.where, self._stamp = path, f" of {path}", _stamp(path)
         try:
             with self._parquet.ParquetFile(path) as file:
                 schema, index = file.schema_arrow, _index_of(file.schema_arrow)
@@ -302,6 +335,7 @@ class ParquetTable(Table):
         groups = range(len(self.bounds) - 1) if chunk is None else [chunk]  # type: ignore[arg-type]
         number = 0 if chunk is None else int(self.bounds[chunk])  # type: ignore[index]
         at_once = max(256, 4 * PIECE // (4 * len(kinds)))
+        _require_same(self.path, self._stamp)
         ahead = min(max(16 * PIECE // len(kinds), 4096), PIECE)  # bytes of each column in the reader's hands
         try:
             with self._parquet.ParquetFile(self.path, buffer_size=ahead, pre_buffer=False) as file:
@@ -321,10 +355,13 @@ def _index_of(schema: Any) -> set[str]:
 
 def _arrow_kind(name: str, kind: Any, where: str) -> str:
     types = _arrow("pyarrow").types
+    if types.is_dictionary(kind):
+        plain = types.is_integer(kind.value_type) or types.is_floating(kind.value_type)
+        return "category" if plain else _arrow_kind(name, kind.value_type, where)
     if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind):
         return "number"
-    if types.is_dictionary(kind):
-        kind = kind.value_type
+    if types.is_null(kind):  # all missing
+        return "number"
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return "category"
     if types.is_temporal(kind):
@@ -352,8 +389,8 @@ def _cells(column: Any, kind: str) -> Cells:
             column = column.cast(pa.uint8())
         if not pa.types.is_integer(column.type) and not pa.types.is_floating(column.type):
             column = column.cast(pa.float64(), safe=False)
-        numbers = column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
-        return Cells(numbers if numbers.dtype.kind == "f" else numbers.astype(np.float64))
+        values = column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
+        return Cells(values if values.dtype.kind == "f" else values.astype(np.float64))
     if isinstance(column, pa.ChunkedArray):
         column = column.unify_dictionaries().combine_chunks()
         column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
@@ -373,7 +410,12 @@ class FrameTable(Table):
     complete = True
 
     def __init__(self, frame: Any) -> None:
-        self._frame, self.where = frame, f" of the {type(frame).__name__}"
+        if not hasattr(frame, "__len__"):
+            raise ArgumentTypeError(f"expected a data frame; received a {type(frame).__name__}: collect() it first")
+        self.where = f" of the {type(frame).__name__}"
+        if type(frame).__name__ == "RecordBatch":
+            frame = _arrow("pyarrow").Table.from_batches([frame])
+        self._frame = frame
         names = frame.columns
         if hasattr(frame, "column_names"):  # pyarrow
             names = [name for name in frame.column_names if name not in _index_of(frame.schema)]
@@ -399,7 +441,7 @@ class FrameTable(Table):
         if hasattr(column, "combine_chunks"):
             return _cells(column, kind)
         if kind == "category":
-            return Cells.of(column.to_list())
+            return Cells.of(_scalars(name, column.to_list(), self.where))
         values = np.asarray(column.to_numpy())
         if values.dtype.kind not in "fiub":  # nullable columns, and texts where numbers were before
             try:
@@ -413,16 +455,36 @@ def _absent(value: Any) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
+def _scalars(name: str, values: list[Any], where: str) -> list[Any]:
+    """The values, none of which holds others."""
+    for row, value in enumerate(values):
+        if isinstance(value, (list, tuple, dict, set, np.ndarray)):
+            raise DtypeError(
+                f"expected numbers, booleans or texts in column {name!r}{where}; received a {type(value).__name__} in "
+                f"row {row}. Leave it out: exclude=[{name!r}]"
+            )
+    return values
+
+
+def _kind_of_objects(values: list[Any]) -> str:
+    """Numbers and missing ones are numbers, whatever they are kept as."""
+    return "number" if all(_absent(value) or isinstance(value, numbers.Number) for value in values) else "category"
+
+
 def _frame_kind(name: str, column: Any, where: str) -> str:
     if hasattr(column, "combine_chunks"):
         return _arrow_kind(name, column.type, where)
-    kind = str(column.dtype).lower()
+    kind = str(column.dtype).lower().removeprefix("sparse[")
+    if kind == "null":  # all missing
+        return "number"
+    if kind == "object":
+        return _kind_of_objects(column.to_list())
     if kind.startswith(("int", "uint", "float", "bool", "decimal", "double", "boolean")):
         return "number"
     if kind.startswith(("datetime", "date", "time", "duration", "period")):
         raise schema_.dates(name, where, column[0] if not hasattr(column, "iloc") else column.iloc[0])
-    if kind in ("object", "str", "string", "utf8", "category", "large_string") or kind.startswith(
-        ("string", "category", "categorical", "enum", "str")
+    if kind in ("str", "string", "utf8", "category", "large_string") or kind.startswith(
+        ("string", "category", "categorical", "enum")
     ):
         return "category"
     raise DtypeError(
@@ -447,6 +509,11 @@ def open_table(data: Any, delimiter: str | None = None, names: Iterable[str] | N
                 magic = file.read(4)
         except FileNotFoundError:
             raise MissingFileError(f"expected a CSV or Parquet file; there is no {str(path)!r}") from None
+        except OSError as error:
+            raise FileError(f"expected a CSV or Parquet file; received {str(path)!r}: {error.strerror}") from None
+        other = next((what for begin, what in NO_TABLES.items() if magic.startswith(begin)), None)
+        if other:
+            raise FileFormatError(f"expected a CSV or Parquet file; received {str(path)!r}, which is {other}")
         if not magic:
             raise ShapeError(f"expected a CSV or Parquet file; received {str(path)!r}, which is empty")
         if magic != b"PAR1":
@@ -465,7 +532,8 @@ def open_table(data: Any, delimiter: str | None = None, names: Iterable[str] | N
 
 def is_frame(data: Any) -> bool:
     """Whether an object is a data frame or table with named columns."""
-    return hasattr(data, "column_names") or (hasattr(data, "columns") and hasattr(data, "__getitem__"))
+    named = hasattr(type(data), "columns") or "columns" in getattr(data, "__dict__", ())  # without asking for them
+    return hasattr(data, "column_names") or (named and hasattr(data, "__getitem__"))
 
 
 def learn(
@@ -479,8 +547,10 @@ def learn(
         raise ArgumentValueError(f"expected task as 'classification', 'regression' or None; received task={task!r}")
     named = [categories] if isinstance(categories, str) else list(categories)
     names = schema_.choose(table.columns, target, exclude, named, table.where)
-    kinds = table.kinds(names + ([] if target is None else [target]))
-    wanted = kinds | {name: "category" for name in named if name in kinds}
+    asked = names + ([] if target is None else [target])
+    texts = {} if table.typed else {name: "category" for name in named if name in asked}
+    kinds = table.kinds([name for name in asked if name not in texts]) | texts
+    wanted = {name: "category" if name in named else kinds[name] for name in asked}
     coded = {name for name, kind in wanted.items() if kind == "category"}
     if target is not None and task == "classification":
         coded.add(target)
@@ -560,8 +630,8 @@ def table_source(table: Table, schema: Schema, dtype: Any) -> Source:
     missing = [name for name in reading(schema) if name not in table.columns]
     if missing:
         raise ArgumentValueError(
-            f"expected the columns {', '.join(map(repr, missing[:10]))}, as in the data trained on{table.where}; "
-            "received a table without"
+            f"expected the columns {', '.join(map(repr, missing[:10]))}, as in the data trained on; received a table "
+            f"without them:{table.where.removeprefix(' of')}"
         )
     if not isinstance(table, FrameTable):
         return TableSource(table, schema, dtype)
