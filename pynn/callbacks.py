@@ -8,11 +8,19 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from .errors import ArgumentTypeError, ArgumentValueError, NotReadyError, TrainingWarning, UnknownNameError
+from .errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    MissingFileError,
+    NotReadyError,
+    TrainingWarning,
+    UnknownNameError,
+)
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -92,6 +100,9 @@ class Monitor(Callback):
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0) -> None:
         if mode not in ("auto", "min", "max"):
             raise UnknownNameError(f"expected mode as one of 'auto', 'min', 'max'; received mode={mode!r}")
+        if not isinstance(monitor, str):
+            raise ArgumentTypeError(f"expected monitor as a key of the history; received monitor={monitor!r}")
+        numbers(min_delta=min_delta)
         require(min_delta >= 0, "min_delta >= 0", min_delta=min_delta)
         words = ("acc", "auc", "f1", "precision", "recall", "r2")
         up = mode == "max" or (mode == "auto" and any(word in monitor for word in words))
@@ -121,6 +132,30 @@ def require(holds: bool, rule: str, **received: Any) -> None:
     if not holds:
         values = ", ".join(f"{name}={value!r}" for name, value in received.items())
         raise ArgumentValueError(f"expected {rule}; received {values}")
+
+
+def numbers(whole: bool = False, **received: Any) -> None:
+    """Refuse what are no finite numbers, or no whole ones."""
+    for name, value in received.items():
+        right = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+        if not right or not math.isfinite(value):
+            noun = "an integer" if whole else "a finite number"
+            raise ArgumentTypeError(f"expected {name} as {noun}; received {name}={value!r}")
+
+
+def file_path(name: str, path: Any) -> str:
+    """`path` as a string."""
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise ArgumentTypeError(f"expected {name} as a string or path; received {name}={path!r}") from None
+
+
+def require_folder(name: str, path: str) -> None:
+    """Refuse a file in a folder that is not there before anything is trained; names with fields are made later."""
+    folder = os.path.dirname(path)
+    if folder and "{" not in folder and not os.path.isdir(folder):
+        raise MissingFileError(f"expected {name} in a folder that exists; received {name}={path!r}")
 
 
 class EarlyStopping(Monitor):
@@ -160,6 +195,8 @@ class EarlyStopping(Monitor):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
+        numbers(whole=True, patience=patience, start_from_epoch=start_from_epoch)
+        numbers(baseline=0.0 if baseline is None else baseline)
         require(patience >= 0, "patience >= 0", patience=patience)
         require(start_from_epoch >= 0, "start_from_epoch >= 0", start_from_epoch=start_from_epoch)
         self.patience, self.baseline = patience, baseline
@@ -263,7 +300,8 @@ class ModelCheckpoint(Monitor):
         super().__init__(monitor, mode)
         whole = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq >= 1
         require(save_freq == "epoch" or whole, "save_freq as 'epoch' or an integer >= 1", save_freq=save_freq)
-        self.filepath, self.save_best_only, self.save_freq = os.fspath(filepath), save_best_only, save_freq
+        self.filepath = file_path("filepath", filepath)
+        self.save_best_only, self.save_freq = save_best_only, save_freq
         self.threshold, self._batches = initial_value_threshold, 0
         self.best = self._sign * math.inf if self.threshold is None else self.threshold
         self._epoch = 0
@@ -271,6 +309,9 @@ class ModelCheckpoint(Monitor):
     @property
     def uses_batches(self) -> bool:
         return self.save_freq != "epoch" or super().uses_batches
+
+    def on_train_begin(self, logs: Logs) -> None:
+        require_folder("filepath", self.filepath)
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
         self._epoch = epoch
@@ -340,12 +381,15 @@ class ReduceLROnPlateau(Monitor):
         min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
+        numbers(factor=factor, min_lr=min_lr)
+        numbers(whole=True, patience=patience, cooldown=cooldown)
         require(0 < factor < 1, "factor in (0, 1)", factor=factor)
         require(patience >= 0 and cooldown >= 0 and min_lr >= 0, "patience, cooldown and min_lr >= 0",
                 patience=patience, cooldown=cooldown, min_lr=min_lr)  # fmt: skip
         self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
 
     def on_train_begin(self, logs: Logs) -> None:
+        require_settable_rate(self.model, "ReduceLROnPlateau")
         self.best = self._sign * math.inf
         self._waited = self._cooling = 0
 
@@ -373,10 +417,22 @@ class ReduceLROnPlateau(Monitor):
         self.best, self._waited, self._cooling = state["best"], state["waited"], state["cooling"]
 
 
+def require_settable_rate(model: Sequential, who: str) -> None:
+    """Refuse, before training, a model whose learning rate would not let itself be set."""
+    optimizer = model.optimizer
+    if optimizer.schedule is not None:
+        raise ArgumentValueError(
+            f"expected an optimizer whose learning rate is a number, for {who} to set; received one that follows "
+            f"{type(optimizer.schedule).__name__}: leave one of the two out"
+        )
+    model.learning_rate = model.learning_rate  # an optimizer without one says so
+
+
 class Average(Callback):
     """A callback that averages the parameters over the steps of a run; the compiled core does it."""
 
     def __init__(self, decay: float, start: int, every: int, validate: bool, swap: bool) -> None:
+        numbers(whole=True, start=start, every=every)
         require(start >= 0 and every >= 1, "start >= 0 and every >= 1", start=start, every=every)
         self.average, self.validate, self.swap = (float(decay), int(start), int(every)), validate, swap
         self.parameters: np.ndarray | None = None
@@ -385,6 +441,8 @@ class Average(Callback):
     def on_train_begin(self, logs: Logs) -> None:
         self.parameters = self._own = None
         self._told = False
+        if self.model.averages:
+            raise ArgumentValueError("expected one EMA or SWA in callbacks; received two")
         self.model.use_average(self.average)
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
@@ -408,6 +466,13 @@ class Average(Callback):
             self.parameters = np.array(trainer.average)
             if self.swap:
                 self._put()
+        elif trainer is not None and 0 < trainer.steps < self.average[1]:
+            warnings.warn(
+                f"nothing was averaged, and the model keeps its last weights: the run ended after {trainer.steps} "
+                f"steps, before start={self.average[1]}",
+                TrainingWarning,
+                stacklevel=3,
+            )
         self.model.use_average(None)
 
     def _put(self) -> None:
@@ -473,6 +538,7 @@ class EMA(Average):
     def __init__(
         self, decay: float = 0.999, start: int = 0, every: int = 1, validate: bool = True, swap: bool = True
     ) -> None:
+        numbers(decay=decay)
         require(0 < decay < 1, "decay in (0, 1)", decay=decay)
         super().__init__(decay, start, every, validate, swap)
 
@@ -504,7 +570,15 @@ class LearningRateScheduler(Callback):
     def __init__(self, schedule: Callable[[int, float], float]) -> None:
         if not callable(schedule):
             raise ArgumentTypeError(f"expected schedule as a function; received schedule={schedule!r}")
+        if hasattr(schedule, "core_schedule"):
+            raise ArgumentTypeError(
+                f"expected schedule as a function f(epoch, learning_rate); received {type(schedule).__name__}, which "
+                "counts steps: give it to the optimizer as its learning_rate"
+            )
         self.schedule = schedule
+
+    def on_train_begin(self, logs: Logs) -> None:
+        require_settable_rate(self.model, "LearningRateScheduler")
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
         self.model.learning_rate = self.schedule(epoch, self.model.learning_rate)
@@ -530,11 +604,12 @@ class Logger(Callback):
     """
 
     def __init__(self, filename: Any, append: bool = False) -> None:
-        self.filename, self.append = filename, append
+        self.filename, self.append = file_path("filename", filename), append
         self._file: TextIO | None = None
         self._size: int | None = None  # of the file when a resumed run goes on
 
     def on_train_begin(self, logs: Logs) -> None:
+        require_folder("filename", self.filename)
         self._size = None
 
     def write(self, line: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from .callbacks import Average
 from .errors import ArgumentTypeError, ArgumentValueError, NumericalError
 from .health import Finding
 from .specs import check_number
@@ -100,8 +102,18 @@ class FullBatch(Training):
             raise ArgumentValueError(
                 f"expected epochs=1 with LBFGS, whose max_iter limits it; received epochs={len(self.epochs)}"
             )
+        for layer in model.layers:
+            for name in ("kernel_constraint", "bias_constraint"):
+                if getattr(layer.spec, name, None) is not None:
+                    raise ArgumentValueError(
+                        f"expected layers without constraints with LBFGS, which takes no steps to follow them with; "
+                        f"received layer {layer.index} with {name}={getattr(layer.spec, name)!r}"
+                    )
+        if any(isinstance(callback, Average) for callback in self.callbacks):
+            raise ArgumentValueError("expected no EMA or SWA with LBFGS, which takes no steps to average; received one")
         self.data = batches.data
         self.odd = 0  # points that were not finite
+        self.ended = time.perf_counter()  # an iteration, or the preparations
 
     def run_epochs(self) -> dict[str, float]:
         from scipy.optimize import minimize
@@ -148,8 +160,12 @@ class FullBatch(Training):
         self.point, self.loss = np.array(intermediate_result.x), float(intermediate_result.fun)
         self.model.parameters[...] = self.point
         self.logs = self.run_epoch(len(self.history))
+        self.ended = time.perf_counter()
         if self.model.stop_training:
             raise StopIteration
+
+    def begin_clock(self) -> float:
+        return self.ended
 
     def train(self, epoch: int) -> dict[str, float]:
         """What the iteration came to: the loss, and the metrics there."""

@@ -144,6 +144,7 @@ class Sequential:
         self._average: tuple[float, int, int] | None = None
         self._mixup = 0.0
         self._passes: Any = None  # over the data of the fit that is running
+        self._fitting = False
         self.validated: dict[str, np.ndarray] | None = None  # parameters and state, where others than the model's were
         self._core: _core.Model | None = None
         self._forget_training()
@@ -421,6 +422,11 @@ class Sequential:
             self._trainer.set_average(average)
         self._average = average
 
+    @property
+    def averages(self) -> bool:
+        """Whether an average of the parameters is kept."""
+        return self._average is not None
+
     def use_mixup(self, alpha: float) -> None:
         """Mix the rows of batches from now on; 0: not. See `fit`."""
         if self._trainer is not None:
@@ -535,6 +541,8 @@ class Sequential:
             The data do not fit the model; nothing was changed.
         """
         self._compiled()
+        if self._fitting:
+            raise ArgumentValueError("expected fit after the one that is running; received it within, from a callback")
         epochs = _integer("epochs", epochs, 1, 2**31)
         initial_epoch = _integer("initial_epoch", initial_epoch, 0, epochs - 1)
         callbacks = _callbacks(callbacks)
@@ -570,6 +578,12 @@ class Sequential:
             loader.set_epoch(initial_epoch or self._epoch)
         batches, schema = self._batches(loader, guard), getattr(loader, "schema", None) or self.schema
         self._adapt_to(loader, batches)
+        if epochs - initial_epoch > 1 and hasattr(validation_data, "__next__"):
+            raise ArgumentTypeError(
+                f"expected validation_data that can be iterated once for each of {epochs - initial_epoch} epochs; "
+                "received an iterator, which runs out: pass (X, y), a pynn.DataLoader or another object whose __iter__ "
+                "starts anew"
+            )
         validation = self._validation(validation_data, batches.inputs, getattr(loader, "class_weight", None), schema)
         if guard.policy != "off" and isinstance(validation, list):
             require_finite(_named(validation[0]), self, "validation")
@@ -578,29 +592,32 @@ class Sequential:
             self.build(batches.inputs)
         if steps_per_epoch is not None:
             batches = Limited(batches, _integer("steps_per_epoch", steps_per_epoch, 1, 2**62))
-        self.use_mixup(mixup)
+        if mixup and isinstance(self.optimizer, lbfgs.LBFGS):
+            raise ArgumentValueError(f"expected mixup=0 with LBFGS, whose loss has to stay the same; received {mixup=}")
         base = initial_epoch or self._epoch
         kind = lbfgs.FullBatch if isinstance(self.optimizer, lbfgs.LBFGS) else Training
         training = kind(self, batches, validation, range(initial_epoch, epochs), callbacks, show, guard, base)
         chosen = self._chosen[0] if self._chosen[1] is self.optimizer else self.optimizer
         kept = None
         if checkpoint is not None:
-            training.saver = self._saver(checkpoint, training, chosen)
+            training.saver = self._saver(checkpoint, training, chosen, mixup)
             kept = training.saver.load() if _boolean("resume", resume) else None
         elif resume:
             raise ArgumentValueError("expected checkpoint, the file to go on from, with resume=True; received none")
         if isinstance(batches, Loaded):
             self._passes = adapt.parts(loader if batches.data is None else batches.data[0])
+        self._fitting = True
         try:
+            self.use_mixup(mixup)
             return training.run(kept)
         finally:  # the epochs finished count, however the run ended
-            self._passes = self.validated = None
+            self._fitting, self._passes, self.validated = False, None, None
             self._chosen = chosen, self.optimizer
             self.use_mixup(0.0)
             if loader is not x:
                 self._epoch = training.base + len(training.history)
 
-    def _saver(self, checkpoint: Any, training: Training, chosen: Any) -> checkpoint_.Saver:
+    def _saver(self, checkpoint: Any, training: Training, chosen: Any, mixup: float) -> checkpoint_.Saver:
         """What keeps a run in a file, with a description of all that must be the same to go on with it."""
         validation = training.validation
         if isinstance(validation, list):
@@ -612,6 +629,7 @@ class Sequential:
             "callbacks": [type(callback).__name__ for callback in training.callbacks],
             "data": training.batches.describe(),
             "validation_data": held,
+            "mixup": mixup,
             "initial_epoch": training.epochs.start,
         }
         return checkpoint_.Saver(checkpoint_.checkpoint(checkpoint), self, checkpoint_.describe(self, chosen, run))
@@ -1014,7 +1032,8 @@ def _callbacks(callbacks: Any) -> list[callbacks_.Callback]:
     found = [callbacks] if isinstance(callbacks, callbacks_.Callback) else list(callbacks or ())
     for i, callback in enumerate(found):
         if not isinstance(callback, callbacks_.Callback):
-            raise ArgumentTypeError(f"expected pynn.Callback objects; received callbacks[{i}]={callback!r}")
+            hint = f": write {callback.__name__}()" if isinstance(callback, type) else ""
+            raise ArgumentTypeError(f"expected pynn.Callback objects; received callbacks[{i}]={callback!r}{hint}")
     return found
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import schedules
+from .errors import ArgumentTypeError
 from .specs import Numbers, Spec, Table, check_number
 
 _CLIPNORM = {"type": float, "minimum": 0.0, "maximum": 1e38, "open_minimum": True, "open_maximum": False}
@@ -30,6 +31,14 @@ class Optimizer(Spec):
     def __post_init__(self) -> None:
         rate = self.learning_rate  # type: ignore[attr-defined]
         scheduled = isinstance(rate, (schedules.Schedule, Mapping, str))
+        if isinstance(rate, type) and issubclass(rate, schedules.Schedule):
+            raise ArgumentTypeError(f"expected learning_rate as a number or a schedule; received the class: write "
+                                    f"{rate.__name__}()")  # fmt: skip
+        if callable(rate) and not scheduled:
+            raise ArgumentTypeError(
+                f"expected learning_rate as a number or a schedule of pynn.schedules; received learning_rate={rate!r}: "
+                "a function of the epoch is for pynn.LearningRateScheduler, in fit's callbacks"
+            )
         if scheduled:
             rate = schedules.get(rate)
             default = next(rule["default"] for rule in self.row["fields"] if rule["name"] == "learning_rate")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .data import DataLoader
-from .errors import ArgumentValueError, TrainingWarning
+from .errors import ArgumentValueError, NotReadyError, TrainingWarning
 from .schedules import ExponentialDecay
 
 if TYPE_CHECKING:
@@ -107,6 +107,11 @@ def find_learning_rate(
         raise ArgumentValueError(
             f"expected 0 < min_learning_rate < max_learning_rate and steps >= 10; received "
             f"min_learning_rate={min_learning_rate!r}, max_learning_rate={max_learning_rate!r}, steps={steps!r}"
+        )
+    if not getattr(model.optimizer, "core", None) or model.optimizer.name == "lbfgs":
+        received = "one that was not compiled" if model.optimizer is None else "LBFGS, which has none"
+        raise NotReadyError(
+            f"expected a model compiled with an optimizer that has a learning rate; received {received}"
         )
     tried = copy.deepcopy(model)
     rise = ExponentialDecay(min_learning_rate, steps - 1, max_learning_rate / min_learning_rate)

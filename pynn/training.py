@@ -572,7 +572,7 @@ class Training:
 
     def run_epoch(self, epoch: int) -> dict[str, float]:
         """One epoch, or what is left of it, and its validation; its values are added to the history."""
-        model, begin = self.model, time.perf_counter()
+        model, begin = self.model, self.begin_clock()
         if not self.within:
             self.interrupts.safe = False
             self.call("on_epoch_begin", epoch, {})
@@ -592,6 +592,10 @@ class Training:
         self.epoch, self.within = epoch + 1, False
         self.pause()
         return logs
+
+    def begin_clock(self) -> float:
+        """When the epoch that is to run began."""
+        return time.perf_counter()
 
     def begin_epoch(self) -> None:
         self.measure.begin()

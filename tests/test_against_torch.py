@@ -143,6 +143,41 @@ def test_clipping_by_global_norm():
     assert_agree(*train_both("tanh", "mean_squared_error", ours, lambda p: torch.optim.SGD(p, 0.5), clip=0.05))
 
 
+def test_losses_of_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    z, t = rng.normal(size=(50, 1)), rng.choice([-1.0, 1.0], size=(50, 1))
+    y, p = rng.normal(size=(50, 1)), rng.dirichlet(np.ones(4), 50)
+    wide = rng.normal(size=(50, 4))
+    labels = rng.integers(0, 4, 50)
+    peers = [
+        ("hinge", z, t, metrics.hinge_loss(t[:, 0], z[:, 0])),
+        (losses.Quantile(0.3), z, y, metrics.mean_pinball_loss(y, z, alpha=0.3)),
+        ("mse", z, y, metrics.mean_squared_error(y, z)),
+        ("mae", z, y, metrics.mean_absolute_error(y, z)),
+        ("softmax_cross_entropy", wide, labels, metrics.log_loss(labels, torch.softmax(torch.tensor(wide), 1).numpy())),
+        ("kl_divergence", wide, p, F.kl_div(torch.log_softmax(torch.tensor(wide), 1), torch.tensor(p),
+                                            reduction="batchmean").item()),
+        ("poisson", z, abs(y), metrics.mean_poisson_deviance(abs(y), np.exp(z)) / 2 + np.mean(
+            abs(y) - abs(y) * np.log(abs(y)))),
+    ]  # fmt: skip
+    for loss, logits, targets, theirs in peers:
+        model = pynn.Sequential([pynn.Dense(logits.shape[1], use_bias=False)], dtype="float64").build(logits.shape[1])
+        model.layers[0].kernel = np.eye(logits.shape[1])
+        model.compile(loss)
+        assert model.evaluate(logits, targets)["loss"] == pytest.approx(theirs, rel=1e-9)
+
+
+def test_binary_label_smoothing():
+    rng = np.random.default_rng(0)
+    z, y = rng.normal(size=(9, 3)), rng.integers(0, 2, (9, 3)).astype(float)
+    model = pynn.Sequential([pynn.Dense(3, use_bias=False)], dtype="float64").build(3)
+    model.layers[0].kernel = np.eye(3)
+    model.compile(losses.SigmoidCrossEntropy(label_smoothing=0.2))
+    theirs = F.binary_cross_entropy_with_logits(torch.tensor(z), torch.tensor(y * 0.8 + 0.1)).item()
+    assert model.evaluate(z, y)["loss"] == pytest.approx(theirs, rel=1e-9)
+
+
 def test_label_smoothing():
     z, y = np.random.default_rng(0).normal(size=(9, 4)), np.arange(9) % 4
     model = pynn.Sequential([pynn.Dense(4, use_bias=False)], dtype="float64").build(4)

@@ -285,10 +285,78 @@ def test_state_goes_on_in_another_process(points, tmp_path, after):
     lambda: pynn.ReduceLROnPlateau(min_lr=-1), lambda: pynn.ModelCheckpoint("x", save_freq=0),
     lambda: pynn.ModelCheckpoint("x", save_freq="step"), lambda: pynn.LearningRateScheduler(0.1),
     lambda: pynn.LambdaCallback(on_epoch_end=3), lambda: pynn.LambdaCallback(on_nothing=print),
+    lambda: pynn.EarlyStopping(patience="3"), lambda: pynn.EarlyStopping(patience=1.5), lambda: pynn.EarlyStopping(3),
+    lambda: pynn.EarlyStopping(min_delta="a"), lambda: pynn.EarlyStopping(baseline="a"),
+    lambda: pynn.ReduceLROnPlateau(factor="0.1"), lambda: pynn.ReduceLROnPlateau(cooldown=0.5),
+    lambda: pynn.EMA("0.9"), lambda: pynn.SWA(start=1.5), lambda: pynn.SWA(every=True), lambda: pynn.CSVLogger(None),
+    lambda: pynn.ModelCheckpoint(None), lambda: pynn.LearningRateScheduler(pynn.schedules.CosineDecay()),
 ])  # fmt: skip
 def test_bad_arguments_are_said(make):
     with pytest.raises((ValueError, TypeError), match=r"^expected .*received"):
         make()
+
+
+class Fits(pynn.Callback):
+    def on_epoch_end(self, epoch, logs):
+        self.model.fit(np.zeros((4, 2)), np.zeros(4, int))
+
+
+@pytest.mark.parametrize(("callbacks", "options", "message"), [
+    (lambda: [pynn.ReduceLROnPlateau("loss")], {"scheduled": True}, r"ReduceLROnPlateau.*received.*CosineDecay"),
+    (lambda: [pynn.LearningRateScheduler(lambda e, rate: rate)], {"scheduled": True}, r"received.*CosineDecay"),
+    (lambda: [pynn.EMA(0.5), pynn.SWA()], {}, r"one EMA or SWA.*received two"),
+    (lambda: [pynn.CSVLogger("no_such_folder/log.csv")], {}, r"folder that exists; received filename"),
+    (lambda: [pynn.ModelCheckpoint("no_such_folder/{epoch}")], {}, r"folder that exists; received filepath"),
+    (lambda: [pynn.EarlyStopping], {}, r"received.*write EarlyStopping\(\)"),
+    (list, {"validation_data": iter([])}, r"validation_data.*received an iterator"),
+])  # fmt: skip
+def test_what_could_not_go_on_does_not_begin(points, callbacks, options, message):
+    rate = pynn.schedules.CosineDecay() if options.pop("scheduled", False) else 0.1
+    model = made().build(2)
+    model.compile("softmax_cross_entropy", pynn.SGD(learning_rate=rate))
+    before = np.array(model.parameters)
+    with pytest.raises((ValueError, TypeError, OSError), match=message):
+        model.fit(*points, epochs=2, callbacks=callbacks(), **options)
+    np.testing.assert_array_equal(model.parameters, before)
+    assert not model.averages
+
+
+def test_a_fit_within_a_fit_is_refused(points):
+    model = made()
+    with pytest.raises(pynn.ArgumentValueError, match="from a callback"):
+        model.fit(*points, epochs=2, callbacks=[Fits()])
+    assert len(model.fit(*points, epochs=2)) == 2
+
+
+def test_an_average_that_never_began_is_said(points):
+    model = made()
+    with pytest.warns(pynn.TrainingWarning, match=r"nothing was averaged.*start=1000"):
+        model.fit(*points, callbacks=[pynn.SWA(start=1000)])
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+@pytest.mark.parametrize("cooldown", [0, 1, 3])
+def test_reduce_on_plateau_is_pytorchs(points, patience, cooldown):
+    """With its `patience` and `cooldown` one less: it waits for more than `patience` epochs."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(patience + 10 * cooldown)
+    for mode in ("min", "max"):
+        values = np.round(rng.uniform(size=40).cumsum() * rng.choice([-1, 1]) + rng.normal(size=40), 1)
+        seen, theirs = [], []
+        optimizer = torch.optim.SGD([torch.zeros(1)], 0.1)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, mode, 0.5, patience - 1, 0.05, "abs", max(0, cooldown - 1), 0.001, 0.0
+        )
+        for value in values:
+            scheduler.step(value)
+            theirs.append(optimizer.param_groups[0]["lr"])
+        plateau = pynn.ReduceLROnPlateau(
+            factor=0.5, patience=patience, mode=mode, min_delta=0.05, cooldown=cooldown, min_lr=0.001
+        )
+        note = pynn.LambdaCallback(on_epoch_end=lambda e, logs, s=seen, c=plateau: s.append(c.model.learning_rate))
+        scripted(points, values.tolist(), plateau, note)
+        np.testing.assert_allclose(seen, theirs, rtol=1e-9)
+        assert len(set(theirs)) > 1
 
 
 @pytest.mark.parametrize("callback", [

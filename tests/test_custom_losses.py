@@ -165,6 +165,20 @@ def test_files_hold_its_name_only(tmp_path):
     assert pynn.Sequential.from_dict(config, custom={"cross_entropy": cross_entropy}).loss.link == "softmax"
 
 
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
+    x, y, _ = data()
+    whole, part, resumed = made(squares), made(squares), made(squares)
+    options = {"batch_size": 7, "validation_data": (x, y)}
+    history = whole.fit(x, y, epochs=4, **options)
+    part.fit(x, y, epochs=2, checkpoint=tmp_path / "run", **options)
+    again = resumed.fit(x, y, epochs=4, checkpoint=tmp_path / "run", resume=True, **options)
+    np.testing.assert_array_equal(whole.parameters, resumed.parameters)
+    assert again.history["val_loss"] == history.history["val_loss"]
+    for other in (pynn.losses.Custom(squares, name="other"), "mse"):
+        with pytest.raises(pynn.ArgumentValueError, match=r"loss.*'squares'"):
+            made(other).fit(x, y, epochs=4, checkpoint=tmp_path / "run", resume=True, **options)
+
+
 def native(kind):
     """Squares as C code."""
     if kind == "ctypes":

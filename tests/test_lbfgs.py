@@ -95,6 +95,16 @@ def test_what_it_does_not_do_is_said(points):
         made().fit([(x, y)].__iter__())
     with pytest.raises(pynn.ArgumentValueError, match="LBFGS"):
         made().train_step(x, y)
+    with pytest.raises(pynn.ArgumentValueError, match="mixup=0 with LBFGS"):
+        made().fit(x, y, mixup=0.2)
+    with pytest.raises(pynn.ArgumentValueError, match="no EMA or SWA with LBFGS"):
+        made().fit(x, y, callbacks=[pynn.SWA()])
+    with pytest.raises(pynn.ArgumentValueError, match="received layer 0 with bias_constraint"):
+        made(pynn.Dense(3, bias_constraint="non_neg")).fit(x, y)
+    with pytest.raises(pynn.NotReadyError, match="received LBFGS"):
+        pynn.find_learning_rate(made(), x, y)
+    with pytest.raises(pynn.NotReadyError, match="not compiled"):
+        pynn.find_learning_rate(pynn.Sequential([pynn.Dense(2)]), x, y)
     with pytest.raises(pynn.ArgumentValueError, match="LBFGS"):
         made().learning_rate = 0.1
     for bad in ({"max_iter": 0}, {"tolerance_grad": -1}, {"history_size": 1.5}, {"max_eval": 0}):

@@ -128,6 +128,24 @@ def test_constraints_hold_after_each_update(name, tensor, hidden):
         np.testing.assert_allclose(formula(once), once, rtol=1e-12) if "rate" not in repr(spec) else None
 
 
+def test_constraints_are_pytorchs():
+    torch = pytest.importorskip("torch")
+    x, y = data()
+    peers = {
+        "max_norm": (constraints.MaxNorm(0.8), lambda w: w * (0.8 / w.norm(dim=0)).clamp(max=1)),
+        "unit_norm": (constraints.UnitNorm(), lambda w: torch.nn.functional.normalize(w, dim=0)),
+        "non_neg": (constraints.NonNeg(), torch.relu),
+    }
+    for spec, theirs in peers.values():
+        model, plain = made(pynn.SGD(0.3), kernel_constraint=spec), made(pynn.SGD(0.3))
+        for _ in range(5):
+            model.train_step(x, y)
+            plain.train_step(x, y)
+            plain.layers[0].kernel = theirs(torch.tensor(np.array(plain.layers[0].kernel))).numpy()
+            np.testing.assert_allclose(model.parameters, plain.parameters, rtol=1e-9, atol=1e-12)
+            plain.parameters[...] = model.parameters
+
+
 def test_extreme_columns_keep_their_constraint():
     for dtype, huge, tiny in (("float32", 1e37, 1e-37), ("float64", 1e300, 1e-300)):
         model = pynn.Sequential([pynn.Dense(3, kernel_constraint="unit_norm")], dtype=dtype).build(4)
@@ -306,6 +324,35 @@ def test_fit_mixes_and_stops_mixing():
     for bad in (-1, float("nan"), "0.2", True):
         with pytest.raises((ValueError, TypeError), match="mixup"):
             model.fit(x, y, mixup=bad)
+
+
+def test_what_cannot_be_mixed_is_refused():
+    sparse = pytest.importorskip("scipy.sparse")
+    x, y = data()
+    codes = np.c_[x, y]
+    cases = [
+        ([pynn.Categorical(columns=[5]), pynn.Dense(3)], "softmax_cross_entropy", codes, y, "categorical"),
+        ([pynn.Dense(3)], "softmax_cross_entropy", sparse.csr_matrix(x), y, "sparse"),
+        ([pynn.Dense(1)], lambda z, t: (z[:, 0], np.ones_like(z)), x, x[:, 0], "<lambda>"),
+    ]
+    for layers, loss, rows, targets, received in cases:
+        model = pynn.Sequential(layers, dtype="float64")
+        model.compile(loss)
+        with pytest.raises(pynn.UnsupportedError, match=f"^expected.*{received}"):
+            model.fit(rows, targets, mixup=0.3)
+        assert len(model.fit(rows, targets)) == 1
+
+
+def test_mixup_ends_with_the_run_that_asked_for_it(tmp_path):
+    x, y = data()
+    model = made()
+    with pytest.raises(pynn.ShapeError):
+        model.fit(x, y, mixup=0.3, validation_data=(x[:, :2], y))
+    before = model.evaluate(x, y)["loss"]
+    assert model.train_step(x, y).loss == pytest.approx(before, rel=1e-12)
+    made().fit(x, y, mixup=0.3, checkpoint=tmp_path / "run")
+    with pytest.raises(pynn.ArgumentValueError, match=r"mixup=0.3; received mixup=0.1"):
+        made().fit(x, y, mixup=0.1, epochs=2, checkpoint=tmp_path / "run", resume=True)
 
 
 # ---- all of it

@@ -108,6 +108,67 @@ def test_those_of_pytorch(name):
                 scheduler.step()
 
 
+# schedules that PyTorch composes or names differently
+PEERS = {
+    "constant": (s.Constant(0.5), lambda t, o: t.LambdaLR(o, lambda step: 1.0)),
+    "exponential": (s.ExponentialDecay(0.5, 1, 0.99), lambda t, o: t.ExponentialLR(o, 0.99)),
+    "piecewise": (
+        s.PiecewiseConstantDecay([99, 249], [0.5, 0.25, 0.125]), lambda t, o: t.MultiStepLR(o, [100, 250], 0.5)
+    ),
+    "polynomial": (s.PolynomialDecay(0.5, 300, 0.0, 2.0), lambda t, o: t.PolynomialLR(o, 300, 2.0)),
+    "inverse_time": (s.InverseTimeDecay(0.5, 90, 0.8), lambda t, o: t.LambdaLR(o, lambda n: 1 / (1 + 0.8 * n / 90))),
+    "restarts": (
+        s.CosineDecayRestarts(0.5, 100, 2.0, 1.0, 0.1), lambda t, o: t.CosineAnnealingWarmRestarts(o, 100, 2, 0.05)
+    ),
+    "warmup": (
+        s.Warmup(s.StepDecay(0.5, 30, 0.7), 50, 0.1),
+        lambda t, o: t.SequentialLR(o, [t.LinearLR(o, 0.1, 1.0, 50), t.StepLR(o, 30, 0.7)], [50]),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.filterwarnings("ignore:The epoch parameter")
+def test_those_that_pytorch_calls_otherwise(name):
+    torch = pytest.importorskip("torch")
+    ours, theirs = PEERS[name]
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.5)
+    scheduler = theirs(torch.optim.lr_scheduler, optimizer)
+    for t in STEPS:
+        assert ours(t) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9, abs=1e-12), t
+        optimizer.step()
+        scheduler.step()
+
+
+def test_cosine_decay_is_pytorchs_up_to_its_end():
+    """After which PyTorch's comes back up, and ours, as Keras's, stays."""
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.5)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 300, 0.05)
+    ours = s.CosineDecay(0.5, 300, 0.1)
+    for t in range(301):
+        assert ours(t) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        optimizer.step()
+        scheduler.step()
+    assert ours(400) == pytest.approx(0.05)
+
+
+def test_inverse_scaling_is_scikit_learns():
+    """Row by row on squares: its gradient is (z - y) x, ours twice that."""
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3))
+    y = x @ [1.0, -2.0, 0.5] + 0.3
+    theirs = linear_model.SGDRegressor(
+        penalty=None, learning_rate="invscaling", eta0=0.1, power_t=0.4, shuffle=False, max_iter=1, tol=None
+    ).fit(x, y)
+    model = pynn.Sequential([pynn.Dense(1, kernel_initializer="zeros")], dtype="float64")
+    model.compile("mse", pynn.SGD(s.InverseScaling(0.05, 0.4)))
+    model.fit(x, y, batch_size=1, shuffle=False)
+    np.testing.assert_allclose(model.layers[0].kernel[:, 0], theirs.coef_, rtol=1e-9)
+    np.testing.assert_allclose(model.layers[0].bias, theirs.intercept_, rtol=1e-9)
+
+
 @pytest.mark.parametrize("name", s.table.rows)
 def test_warm_up_in_front_of_any(name):
     schedule = s.get(name)
