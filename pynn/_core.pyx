@@ -636,7 +636,8 @@ cdef class Model:
         with self.exclusive:
             check(pynn_model_set_loss(self.c, &spec))
 
-    def set_custom_loss(self, str name not None, str link not None, bint labels, function, size_t address=0):
+    def set_custom_loss(self, str name not None, str link not None, bint labels, function, size_t address=0,
+                        bint checked=True):
         """A loss of the caller's: C code at `address`, else `function(logits, targets, losses, gradient)`.
 
         The function gets a row for each row of the batch, in memoryviews: logits and gradient (None: not wanted) in the
@@ -647,6 +648,7 @@ cdef class Model:
         cdef Callback custom = callback(function)
         loss.struct_size = sizeof(loss)
         loss.name, loss.link, loss.flags = name_, link_, PYNN_ROW_LABELS if labels else 0
+        loss.flags |= 0 if address and checked else PYNN_CUSTOM_UNCHECKED  # Python code looks at its own
         loss.function = <pynn_loss_function><void *>address if address else call_custom_loss
         loss.user = NULL if address else <void *>custom
         with self.exclusive:

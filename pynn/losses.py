@@ -79,7 +79,7 @@ class Custom(Loss):
     name : str, optional
         What stands in model files; the function's own name by default. ``pynn.load(path, custom={name: f})``.
     check : bool
-        Whether the gradient is checked. C code is not called with wrong gradients in mind and is never checked.
+        Whether the gradient is compared with differences of the loss, in the first step.
 
     Examples
     --------
@@ -125,7 +125,12 @@ class Custom(Loss):
     def apply(self, core: Any) -> None:
         address = native.address(self.function)
         call = None if address else _Call(self.function, self.name, self.check)
-        core.set_custom_loss(self.name, self.link, True, call or self.function, address)
+        if address and core.dtype not in native.reals(self.function):
+            raise DtypeError(
+                f"expected the loss {self.name!r} to take {core.dtype}, the model's dtype; received one that takes "
+                f"{native.arguments(self.function)}"
+            )
+        core.set_custom_loss(self.name, self.link, True, call or self.function, address, self.check)
 
     def to_dict(self) -> dict[str, Any]:
         return {"name": self.name, "custom": True, "link": self.link}

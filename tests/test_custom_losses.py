@@ -226,6 +226,32 @@ def test_losses_in_c(kind):
     np.testing.assert_allclose(one.parameters, two.parameters, rtol=1e-9, atol=1e-10)
 
 
+def test_gradients_of_c_code_are_checked_too():
+    right = native("ctypes")
+    x, y, _ = data()
+
+    @pynn.losses.signature()
+    def wrong(*arguments):
+        failed = right(*arguments)
+        if arguments[-1]:
+            ctypes.cast(arguments[-2], ctypes.POINTER(ctypes.c_double))[1] *= 3
+        return failed
+
+    model = made(pynn.losses.Custom(wrong, name="wrong")).build(4)
+    before = np.array(model.parameters)
+    with pytest.raises(pynn.ArgumentValueError, match=r"'wrong' .* row 0 .* column 1; received"):
+        model.fit(x, y, batch_size=7)
+    np.testing.assert_array_equal(model.parameters, before)
+    assert len(made(pynn.losses.Custom(wrong, name="wrong", check=False)).fit(x, y, batch_size=7)) == 1
+
+
+def test_c_code_of_another_dtype_is_refused():
+    loss = pynn.losses.Custom(native("numba"), name="doubles")
+    x, y, _ = data()
+    with pytest.raises(pynn.DtypeError, match=r"'doubles' to take float32.*received.*float64"):
+        made(loss, "float32").fit(x, y)
+
+
 def test_a_loss_in_c_may_fail():
     @pynn.losses.signature()
     def fails(*arguments):

@@ -334,11 +334,13 @@ def test_what_cannot_be_mixed_is_refused():
         ([pynn.Categorical(columns=[5]), pynn.Dense(3)], "softmax_cross_entropy", codes, y, "categorical"),
         ([pynn.Dense(3)], "softmax_cross_entropy", sparse.csr_matrix(x), y, "sparse"),
         ([pynn.Dense(1)], lambda z, t: (z[:, 0], np.ones_like(z)), x, x[:, 0], "<lambda>"),
+        ([pynn.Dense(1)], "hinge", x, np.where(y > 0, 1, -1), "hinge"),
+        ([pynn.Dense(1)], "squared_hinge", x, np.where(y > 0, 1, -1), "squared_hinge"),
     ]
     for layers, loss, rows, targets, received in cases:
         model = pynn.Sequential(layers, dtype="float64")
         model.compile(loss)
-        with pytest.raises(pynn.UnsupportedError, match=f"^expected.*{received}"):
+        with pytest.raises(pynn.UnsupportedError, match=f"^expected.*received.*{received}"):
             model.fit(rows, targets, mixup=0.3)
         assert len(model.fit(rows, targets)) == 1
 

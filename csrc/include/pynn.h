@@ -259,6 +259,7 @@ typedef struct pynn_row {
 #define PYNN_ROW_ROWWISE 4u       /* activation: acts on a whole row (softmax) */
 #define PYNN_ROW_NONNEGATIVE 8u   /* loss: targets are numbers >= 0 */
 #define PYNN_ROW_PAIRS 16u        /* loss: an even number of outputs, targets have half as many columns */
+#define PYNN_ROW_SIGNS 32u        /* loss: targets are two classes, those > 0 and the others */
 
 /* Number of rows; 0 for a number that is no table. Thread-safe. */
 PYNN_API int32_t pynn_table_size(pynn_table table);
@@ -439,14 +440,17 @@ typedef struct pynn_custom_loss {
   size_t struct_size;
   const char *name; /* stands in model files: 1 ... PYNN_CUSTOM_NAME - 1 bytes of UTF-8 */
   const char *link; /* activation from logits to predictions, NULL: linear */
-  uint32_t flags; /* PYNN_ROW_LABELS: a column of integers as targets is class labels, when there are outputs enough */
+  uint32_t flags;   /* PYNN_ROW_LABELS: a column of integers as targets is class labels, when there are outputs enough;
+                       PYNN_CUSTOM_UNCHECKED */
   pynn_loss_function function;
   void *user;
 } pynn_custom_loss;
 
 /* In place of pynn_model_set_loss. Function and user are kept and must outlive the model; the rest is copied. A result
- * that is not finite is refused as any other's, and blamed to the loss with its row. pynn_model_loss gives NULL.
- * INVALID_ARGUMENT, UNKNOWN_NAME. Not while anything computes with the model. */
+ * that is not finite is refused as any other's, and blamed to the loss with its row. A trainer's first gradient of it
+ * is compared with differences of the loss, in a few rows: a step with another ends with INVALID_ARGUMENT, which says
+ * where, unless that is meant (PYNN_CUSTOM_UNCHECKED). pynn_model_loss gives NULL. INVALID_ARGUMENT, UNKNOWN_NAME. Not
+ * while anything computes with the model. */
 PYNN_API pynn_status pynn_model_set_custom_loss(pynn_model *model, const pynn_custom_loss *loss);
 /* The name of the model's custom loss, NULL when it has none. A file keeps the name and the link: what it was loaded
  * into predicts, and needs pynn_model_set_custom_loss before it evaluates or trains. */
@@ -712,7 +716,7 @@ PYNN_API pynn_status pynn_trainer_use_average(pynn_trainer *trainer);
 /* Mixup from now on: rows of a batch of step t (applied ones before it) are mixed, row i <- share x row i +
  * (1 - share) x row ((i + shift) mod rows), and targets and weights alike; labels become probabilities. share is drawn
  * from Beta(alpha, alpha) and shift from 1 ... rows-1 by (seed, t) alone. alpha 0: none. INVALID_ARGUMENT; UNSUPPORTED
- * for a loss that takes labels but no probabilities. */
+ * for a loss that takes labels but no probabilities, or looks at signs. */
 PYNN_API pynn_status pynn_trainer_set_mixup(pynn_trainer *trainer, double alpha, pynn_error *error);
 /* What is drawn for step `step` of a trainer with this seed. Thread-safe. */
 PYNN_API void pynn_mixup_draw(uint64_t seed, int64_t step, double alpha, int64_t rows, double *share, int64_t *shift);

@@ -46,10 +46,15 @@ pynn_status pynn_trainer_set_mixup(pynn_trainer *t, double alpha, pynn_error *er
       !(t->model->loss->row.flags & PYNN_ROW_PROBABILITIES))
     return fail(error, PYNN_ERROR_UNSUPPORTED, "expected a loss that takes probabilities for mixup; received '%s'",
                 t->model->loss->row.name);
+  if (alpha > 0 && (t->model->loss->row.flags & PYNN_ROW_SIGNS))
+    return fail(error, PYNN_ERROR_UNSUPPORTED,
+                "expected a loss that takes mixed targets for mixup; received '%s', which looks at their signs",
+                t->model->loss->row.name);
   for (int32_t i = 0; alpha > 0 && i < t->model->n_layers; i++)
     if (t->model->layers[i].kind->flags & LAYER_TAKES_CODES)
-      return fail(error, PYNN_ERROR_UNSUPPORTED, "expected a model without %s layers for mixup, which makes no codes",
-                  t->model->layers[i].kind->row.name);
+      return fail(error, PYNN_ERROR_UNSUPPORTED,
+                  "expected a model without codes for mixup, as a mixture of two is none; received layer %d, '%s'",
+                  (int)i, t->model->layers[i].kind->row.name);
   t->mixup = alpha;
   return PYNN_OK;
 }

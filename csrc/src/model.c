@@ -483,7 +483,8 @@ pynn_status pynn_model_set_custom_loss(pynn_model *model, const pynn_custom_loss
   struct custom_loss *custom = &model->custom;
   custom->function = loss->function;
   custom->user = loss->user;
-  custom->row.row = (pynn_row){.name = custom->name, .aliases = "", .flags = loss->flags};
+  custom->unchecked = (loss->flags & PYNN_CUSTOM_UNCHECKED) != 0;
+  custom->row.row = (pynn_row){.name = custom->name, .aliases = "", .flags = loss->flags & PYNN_ROW_LABELS};
   custom->row.row.link = pynn_table_row(PYNN_ACTIVATION, model->link_spec.row)->name;
   model->loss = &custom->row;
   model->has_loss = 1;
@@ -500,7 +501,7 @@ pynn_status model_copy_loss(pynn_model *to, const pynn_model *from) {
   if (!custom->name[0]) return pynn_model_set_loss(to, &from->loss_spec);
   const char *link = pynn_table_row(PYNN_ACTIVATION, from->link_spec.row)->name;
   if (!custom->function) return model_name_custom_loss(to, custom->name, link);
-  const pynn_custom_loss loss = {sizeof loss,           custom->name,     link,
-                                 custom->row.row.flags, custom->function, custom->user};
+  const uint32_t flags = custom->row.row.flags | (custom->unchecked ? PYNN_CUSTOM_UNCHECKED : 0);
+  const pynn_custom_loss loss = {sizeof loss, custom->name, link, flags, custom->function, custom->user};
   return pynn_model_set_custom_loss(to, &loss);
 }

@@ -43,6 +43,7 @@ struct tensor {
 struct custom_loss {
   pynn_loss_function function; /* NULL: none, or one of a file that was not given again */
   void *user;
+  int unchecked;
   char name[PYNN_CUSTOM_NAME]; /* "": none */
   struct loss row;             /* what the model's `loss` points to then; without row_loss */
 };

@@ -81,8 +81,16 @@ static void loss_tile(void *argument, int64_t index) {
   w->tile_sum[index] = sum;
 }
 
+enum { SAID_SO = 1, WRONG_GRADIENT = 2 }; /* how a function of the caller's failed */
+
 pynn_status pass_failed(const pynn_workspace *w, pynn_error *error) {
-  return w->failed ? fail(error, PYNN_ERROR_CALLBACK, "%s", pynn_strerror(PYNN_ERROR_CALLBACK)) : PYNN_OK;
+  if (!w->failed) return PYNN_OK;
+  if (w->failed != WRONG_GRADIENT) return fail(error, PYNN_ERROR_CALLBACK, "%s", pynn_strerror(PYNN_ERROR_CALLBACK));
+  return fail(
+      error, PYNN_ERROR_INVALID_ARGUMENT,
+      "expected the gradient of the loss '%s' to be its derivative, about %.6g in row %lld of the batch, column "
+      "%lld; received %.6g",
+      w->model->custom.name, w->wrong.expected, (long long)w->wrong.row, (long long)w->wrong.column, w->wrong.received);
 }
 
 /* Calls a custom loss for rows of logits with the floating-point state that its author expects. */
@@ -112,14 +120,66 @@ double pass_row_loss(const pynn_workspace *w, const void *logits, const void *ta
   return loss;
 }
 
+static double number(const struct kernels *kernels, const void *x, int64_t i) {
+  double value;
+  kernels->to_double(1, at(kernels, x, i), &value);
+  return value;
+}
+
+/* The loss of row i with logit j moved by `step` (0: not), and what that logit is then. Uses delta[1]. */
+static int moved_loss(pynn_workspace *w, const struct batch *batch, const void *logits, int64_t i, int64_t j,
+                      double step, double *loss, double *z) {
+  const pynn_model *model = w->model;
+  const struct kernels *kernels = model->kernels;
+  memcpy(w->delta[1], at(kernels, logits, i * model->outputs), (size_t)model->outputs * kernels->size);
+  *z = number(kernels, w->delta[1], j) + step;
+  kernels->from_double(1, z, at(kernels, w->delta[1], j));
+  *z = number(kernels, w->delta[1], j);
+  return call_custom(model, 1, w->delta[1], batch->has_labels ? NULL : at(kernels, w->targets, i * model->targets),
+                     batch->has_labels ? &w->labels[i] : NULL, loss, NULL);
+}
+
+/* The gradient in delta[0] against differences, at logit j of row i. At a kink the slopes to both sides differ;
+ * anything between them is right. What is not finite is the guard's to find. */
+static int look_at_cell(pynn_workspace *w, const struct batch *batch, const void *logits, int64_t i, int64_t j) {
+  const int is_double = w->model->dtype == PYNN_FLOAT64;
+  const double tolerance = is_double ? 1e-3 : 2e-2,
+               received = number(w->model->kernels, w->delta[0], i * w->model->outputs + j);
+  double loss[3], z[3], step = (is_double ? 0x1p-17 : 0x1p-8);
+  step *= fmax(1, fabs(number(w->model->kernels, logits, i * w->model->outputs + j)));
+  for (int side = 0; side < 3; side++)
+    if (moved_loss(w, batch, logits, i, j, (side - 1) * step, &loss[side], &z[side])) return SAID_SO;
+  const double below = (loss[1] - loss[0]) / (z[1] - z[0]), above = (loss[2] - loss[1]) / (z[2] - z[1]);
+  const double slack = tolerance * (fmax(1, fmax(fabs(below), fabs(above))) + 0.01 * fabs(loss[1]));
+  if (!isfinite(below) || !isfinite(above) || !isfinite(received)) return 0;
+  if (received >= fmin(below, above) - slack && received <= fmax(below, above) + slack) return 0;
+  w->wrong.row = i, w->wrong.column = j, w->wrong.expected = (below + above) / 2, w->wrong.received = received;
+  return WRONG_GRADIENT;
+}
+
+/* A few rows and columns, spread over the batch. */
+static int look_at_gradient(pynn_workspace *w, const struct batch *batch, const void *logits) {
+  const int64_t n = w->model->outputs, rows = least(4, batch->rows), columns = least(16, n);
+  int failed = 0;
+  for (int64_t r = 0; r < rows && !failed; r++)
+    for (int64_t c = 0; c < columns && !failed; c++)
+      failed =
+          look_at_cell(w, batch, logits, r * (batch->rows - 1) / most(1, rows - 1), c * (n - 1) / most(1, columns - 1));
+  if (!failed) w->looked_at = w->model->custom.function;
+  return failed;
+}
+
 /* The whole batch at once. Rows whose gradient is not finite make the sum NaN: the loss is at fault, not the layer. */
 static double custom_loss(pynn_workspace *w, const struct batch *batch, const void *logits, int backward) {
   const pynn_model *model = w->model;
   const struct kernels *kernels = model->kernels;
   const int64_t n = model->outputs, rows = batch->rows;
   double sum = 0;
-  w->failed |= call_custom(model, rows, logits, batch->has_labels ? NULL : w->targets,
-                           batch->has_labels ? w->labels : NULL, w->losses, backward ? w->delta[0] : NULL);
+  const int first = backward && !model->custom.unchecked && w->looked_at != model->custom.function;
+  w->failed = call_custom(model, rows, logits, batch->has_labels ? NULL : w->targets,
+                          batch->has_labels ? w->labels : NULL, w->losses, backward ? w->delta[0] : NULL);
+  if (w->failed) w->failed = SAID_SO;
+  else if (first) w->failed = look_at_gradient(w, batch, logits);
   for (int64_t i = 0; i < rows && !w->failed; i++) {
     const double weight = batch->has_weights ? w->weights[i] : 1;
     void *delta = at(kernels, w->delta[0], i * n);

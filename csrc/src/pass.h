@@ -27,15 +27,20 @@ struct values {
 
 struct pynn_workspace {
   const pynn_model *model;
-  int64_t capacity; /* rows */
-  int64_t widest;   /* columns of the widest layer, input included */
-  int keeps;        /* every layer's values are kept for a backward pass */
-  void *input;      /* capacity x inputs: the batch */
-  void *targets;    /* capacity x outputs */
-  int64_t *labels;  /* capacity */
-  double *weights;  /* capacity */
-  double *losses;   /* capacity: of rows, from a custom loss */
-  int failed;       /* a function of the caller's did, in this pass */
+  int64_t capacity;             /* rows */
+  int64_t widest;               /* columns of the widest layer, input included */
+  int keeps;                    /* every layer's values are kept for a backward pass */
+  void *input;                  /* capacity x inputs: the batch */
+  void *targets;                /* capacity x outputs */
+  int64_t *labels;              /* capacity */
+  double *weights;              /* capacity */
+  double *losses;               /* capacity: of rows, from a custom loss */
+  int failed;                   /* a function of the caller's did, in this pass: see pass_failed */
+  pynn_loss_function looked_at; /* the custom loss whose gradient was compared with differences */
+  struct {
+    int64_t row, column; /* of the batch */
+    double expected, received;
+  } wrong;          /* gradient of a custom loss */
   void **y;         /* per layer, capacity x units: its values */
   void **z;         /* per layer, what its kind needs beside them: values before the activation */
   double **doubles; /* per layer, the doubles its kind needs */
@@ -87,7 +92,8 @@ double pass_row_loss(const pynn_workspace *workspace, const void *logits, const 
 
 /* Sum over rows of weight x loss; with `backward`, delta[0] <- d(sum / rows) / d logits. */
 double pass_loss(pynn_workspace *workspace, const struct batch *batch, const void *logits, int backward);
-/* CALLBACK when a function of the caller's failed in the last pass: what it gave is NaN. */
+/* CALLBACK when a function of the caller's failed in the last pass: what it gave is NaN. INVALID_ARGUMENT when it was
+ * seen to give a wrong gradient. */
 pynn_status pass_failed(const pynn_workspace *workspace, pynn_error *error);
 
 /* What the layers' regularisers add to the loss of one row, from the parameters, and as the last backward pass saw it.

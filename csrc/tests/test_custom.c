@@ -1,4 +1,4 @@
-/* Activations of the caller's: agreement with the library's own, blame, the first look, failures, files, checkpoints.
+/* Functions of the caller's: agreement with the library's own, blame, the first look, failures, files, checkpoints.
  */
 #include "check.h"
 
@@ -346,6 +346,53 @@ static void test_range(const pynn_context *context) {
   }
 }
 
+/* ---------------------------------------------------------------- losses */
+
+/* Absolute errors, whose kink has any slope between -1 and 1; `user` points to a factor of column 1's gradient. */
+static int absolute(void *user, pynn_dtype dtype, int64_t rows, int64_t n, const void *logits, const void *targets,
+                    const int64_t *labels, double *losses, void *gradient, int backward) {
+  (void)labels;
+  for (int64_t i = 0; i < rows; i++) {
+    losses[i] = 0;
+    for (int64_t j = 0; j < n; j++) {
+      const double e = get(dtype, logits, i * n + j) - get(dtype, targets, i * n + j), slope = e > 0 ? 1 : -1;
+      losses[i] += fabs(e);
+      if (backward) put(dtype, gradient, i * n + j, j == 1 ? *(double *)user * slope : slope);
+    }
+  }
+  return 0;
+}
+
+/* The first gradient of a loss is compared with differences; a wrong one changes nothing. */
+static void test_first_look_at_losses(const pynn_context *context) {
+  for (int dtype = PYNN_FLOAT32; dtype <= PYNN_FLOAT64; dtype++) {
+    struct run run = run_of(context, (pynn_dtype)dtype, "tanh", 0);
+    double factor = 1, loss, gradient[1024];
+    pynn_custom_loss custom = {.struct_size = sizeof custom, .name = "absolute", .function = absolute, .user = &factor};
+    pynn_error error;
+    void *before = malloc(bytes_of(run.model));
+    CHECK_STATUS(PYNN_OK, pynn_model_set_custom_loss(run.model, &custom));
+    memcpy(before, pynn_model_parameters(run.model), bytes_of(run.model));
+    factor = 1.5;
+    CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, train(&run, &error));
+    CHECK(strstr(error.message, "gradient of the loss 'absolute'") && strstr(error.message, "column 1; received"));
+    CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT,
+                 pynn_trainer_full_gradient(run.trainer, &run.data, ROWS, &loss, gradient, &error));
+    CHECK(!memcmp(before, pynn_model_parameters(run.model), bytes_of(run.model)));
+    factor = 1;
+    CHECK_STATUS(PYNN_OK, train(&run, NULL));
+    factor = 1.5; /* it was looked at */
+    CHECK_STATUS(PYNN_OK, train(&run, NULL));
+    custom.flags = PYNN_CUSTOM_UNCHECKED;
+    struct run other = run_of(context, (pynn_dtype)dtype, "tanh", 0);
+    CHECK_STATUS(PYNN_OK, pynn_model_set_custom_loss(other.model, &custom));
+    CHECK_STATUS(PYNN_OK, train(&other, NULL));
+    free(before);
+    free_run(&other);
+    free_run(&run);
+  }
+}
+
 /* ---------------------------------------------------------------- files */
 
 static void test_files(const pynn_context *context) {
@@ -430,6 +477,7 @@ int main(void) {
     test_failures(context);
     test_blame(context);
     test_range(context);
+    test_first_look_at_losses(context);
     test_files(context);
     pynn_context_free(context);
   }
