@@ -111,7 +111,7 @@ def _as_numeric(x: Any, name: str) -> np.ndarray:
         )
     try:
         array = np.asarray(x)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         if "inhomogeneous" in str(error):
             raise ShapeError(f"expected {name} with rows of one length; received rows of several") from None
         raise ArgumentTypeError(
@@ -233,7 +233,7 @@ def find_nonfinite(x: np.ndarray, largest: float = np.inf) -> np.ndarray:
     large `x` is."""
     if is_sparse(x):
         sparse: Any = x
-        at = np.flatnonzero(~np.isfinite(sparse.data)) if x.dtype.kind == "f" else np.empty(0, np.int64)
+        at = np.flatnonzero(~(np.isfinite(sparse.data) & (np.abs(sparse.data) <= largest)))
         rows = np.searchsorted(sparse.indptr, at, side="right") - 1
         return np.column_stack([rows, sparse.indices[at]]).astype(np.int64)
     if x.dtype.kind != "f":
@@ -274,7 +274,18 @@ def as_csr(x: Any, name: str = "X", columns: int | None = None, empty: bool = Fa
         )
     if x.data.dtype.char not in _CHARS:
         raise DtypeError(f"expected {name} of numbers; received {name}.dtype={x.data.dtype}")
+    if not _is_intact(x):
+        raise ArgumentValueError(f"expected {name} as an intact sparse matrix; received offsets or indices beyond it")
     if not x.has_canonical_format:
         x = x.copy()
         x.sum_duplicates()
     return x
+
+
+def _is_intact(x: Any) -> bool:
+    """Whether what scipy and the core follow leads nowhere else."""
+    offsets = x.indptr
+    if offsets[0] or offsets[-1] > min(len(x.indices), len(x.data)) or (offsets[1:] < offsets[:-1]).any():
+        return False
+    indices = x.indices[: offsets[-1]]
+    return not len(indices) or bool(indices.min() >= 0 and indices.max() < x.shape[1])

@@ -688,7 +688,7 @@ class Sequential:
             return self._parts(data, inputs)
         weights = None if class_weight is None else dict(zip(*(part.tolist() for part in class_weight), strict=True))
         if (table := self._table(data, schema)) is not None:
-            table.weigh_classes(weights)
+            table.class_weight = class_weight
             return self._parts(table, inputs)
         if _is_batches(data):
             return Held(self, data)
@@ -960,7 +960,10 @@ def _checked(x: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:
     y = arrays.as_matrix(y, "y")
     if x.shape[0] != len(y):
         raise ShapeError(f"expected y with {x.shape[0]} rows, one for each row of X; received y with {len(y)} rows")
-    return x, y, arrays.as_weights(weights, x.shape[0])
+    weights = arrays.as_weights(weights, x.shape[0])
+    if weights is not None and not weights.any():
+        raise ArgumentValueError("expected sample_weight with a weight > 0; received weights that are all 0")
+    return x, y, weights
 
 
 def _split(source: Source, share: Any, validation: Any) -> tuple[Source, Source | None]:

@@ -613,6 +613,8 @@ class Training:
             try:
                 steps, count, mean, norm, _, _ = next(calls)
             except StopIteration:
+                if not self.batch:
+                    raise ShapeError("expected batches to train on; received an iterable that ended at once") from None
                 break
             self.begun = True
             self.keep_ledger(epoch)

@@ -1,6 +1,7 @@
 """Bad input: an error that says what was expected, what came and where; and nothing half changed."""
 
 import inspect
+import re
 
 import numpy as np
 import pandas as pd
@@ -247,6 +248,24 @@ def test_files_that_are_no_models(tmp_path):
     for bad in (3.5, None, "a\0b"):
         with pytest.raises((ValueError, TypeError)):
             model.save(bad)
+
+
+def test_a_disk_that_is_full_leaves_the_old_model(tmp_path, python):
+    path = tmp_path / "m.safetensors"
+    make().build(3).save(path)
+    before = path.read_bytes()
+    code = f"""
+import pynn, resource
+model = pynn.load({str(path)!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))  # a write of more is cut short, the next fails
+try:
+    model.save({str(path)!r})
+except pynn.FileError as error:
+    print(error)
+"""
+    assert re.search(r"expected to write .*m\.safetensors.*File too large", python(code))
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["m.safetensors"]
 
 
 def test_writing_to_a_layer_checks_the_shape():

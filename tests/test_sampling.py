@@ -138,6 +138,8 @@ def test_samplers_resume_and_train_to_the_same_bits_by_any_path(sampling):
         ({"class_weight": {0: -1.0}}, ValueError, r"weights >= 0; received class_weight\[0\]=-1"),
         ({"class_weight": {0: float("nan")}}, ValueError, r"class_weight\[0\]=nan"),
         ({"class_weight": {"a": 1.0}}, TypeError, "the class 'a'"),
+        ({"class_weight": {0: 0, 1: 0}}, ValueError, "a weight > 0; received weights that are all 0"),
+        ({"class_weight": {7: 1}}, ValueError, r"classes in y, \[0, 1\]; received {7: 1}"),
         ({"on_bad_rows": "ignore"}, ValueError, "on_bad_rows as 'error', 'skip', 'impute', 'median' or None"),
         ({"prefetch": -1}, ValueError, "prefetch=-1"),
     ],
@@ -236,6 +238,43 @@ def test_class_weights_lift_the_accuracy_of_the_rare_class():
 
     assert balanced_accuracy() < 0.75
     assert balanced_accuracy(class_weight="balanced") > 0.9
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", None])
+def test_a_table_with_a_rare_class_straight_from_the_file(suffix, tmp_path):
+    """1000 : 1 as a file, with classes that have names; weights go by them."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(1)
+
+    def table(name, *counts):
+        y = labels(counts)
+        x = (rng.normal(size=(len(y), 3)) + 1.8 * y[:, None]).astype(np.float32)
+        frame = pandas.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "kind": np.array(["fine", "fraud"])[y]})
+        if suffix is None:
+            return frame
+        path = tmp_path / f"{name}.{suffix}"
+        frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+        return path
+
+    train, test = table("train", 20_000, 20), table("test", 5000, 5000)
+    found = {}
+    for weight in (None, "balanced", {"fine": 1, "fraud": 1000}):
+        model = pynn.Sequential([pynn.Normalization(), pynn.Dense(2)], seed=0)
+        model.compile("softmax_cross_entropy", optimizer=pynn.Adam(learning_rate=0.02), metrics=["accuracy"])
+        model.fit(train, target="kind", class_weight=weight, epochs=2, batch_size=256)
+        found[str(weight)] = model.evaluate(test)["accuracy"]  # balanced: as many rows of either
+    assert found["None"] < 0.7
+    assert min(found["balanced"], found["{'fine': 1, 'fraud': 1000}"]) > 0.85
+    with pytest.raises(ValueError, match="expected class_weight of the classes 'fine', 'fraud'; received 'fruad'"):
+        model.fit(train, target="kind", class_weight={"fine": 1, "fruad": 2})
+
+
+def test_numbers_that_are_classes_are_weighted_by_what_they_are():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": np.arange(9.0), "y": [1, 2, 3] * 3})
+    loader = DataLoader.from_table(frame, "y", task="classification", class_weight={1: 5, 3: 7}, batch_size=3)
+    assert next(iter(loader))[2].tolist() == [5, 1, 7]
 
 
 # ---- splits

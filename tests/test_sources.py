@@ -183,6 +183,37 @@ def test_a_source_of_the_users_own(table):
     assert np.concatenate([xb.rows for xb, _ in iter(loader)]).tolist() == loader.order(1).tolist()
 
 
+def test_fit_adapts_in_one_pass(table):
+    x, y = table
+
+    class Counted(Source):
+        rows, bounds, row_bytes, pieces = ROWS, np.array([0, ROWS]), 4 * COLUMNS, 0
+
+        def chunk(self, index):
+            for first in range(0, ROWS, 50):
+                type(self).pieces += 1
+                rows = slice(first, first + 50)
+                yield Rows(np.arange(ROWS)[rows], x[rows], y[rows])
+
+    model = pynn.Sequential([pynn.Normalization("robust", missing="median", clip=5), pynn.Dense(2)], seed=0)
+    model.compile("softmax_cross_entropy")
+    model.fit(pynn.DataLoader(Counted(), batch_size=16), epochs=3)
+    assert Counted.pieces == 1 + 7 + 3 * 7  # the number of columns, the pass, the epochs
+
+
+def test_tables_in_files_need_an_extra(python, tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n1,0\n")
+    code = f"""
+import sys; sys.modules["pyarrow"] = None
+import pynn
+try:
+    pynn.DataLoader.from_table({str(tmp_path / "t.csv")!r}, "y")
+except pynn.UnsupportedError as error:
+    print(error)
+"""
+    assert "pip install 'pynn-dense[data]'" in python(code)
+
+
 # ---- streams: order and state
 
 
@@ -450,6 +481,34 @@ def test_ctrl_c_while_the_first_rows_are_waited_for():
     assert not threads()
 
 
+def test_data_without_a_row_are_no_data(table):
+    class Bad:
+        def __iter__(self):
+            return iter([(np.full(2, np.nan), 0)] * 5)
+
+    model = pynn.Sequential([pynn.Dense(2)])
+    model.compile("softmax_cross_entropy")
+    with pytest.raises(ValueError, match="expected batches to train on; received an iterable that ended at once"):
+        model.fit(iter([]))
+    for prefetch in (0, 1):
+        with pytest.raises(
+            ValueError, match="rows for a batch of 32; received fewer, and 5 with cells that are no num"
+        ):
+            model.fit(pynn.DataLoader(Bad(), on_bad_rows="skip", prefetch=prefetch))
+        with pytest.raises(ValueError, match="expected rows for a batch of 999; received fewer"):
+            list(pynn.DataLoader(Flow(*table), batch_size=999, drop_last=True, prefetch=prefetch))
+
+    class Short(Source):
+        rows, bounds = 10, np.array([0, 10])
+
+        def chunk(self, index):
+            yield Rows(np.arange(4), np.zeros((4, 2)))
+
+    with pytest.raises(pynn.ShapeError, match="expected 10 rows, as the source says; received 4"):
+        list(pynn.DataLoader(Short(), batch_size=3))
+    assert not threads()
+
+
 def test_an_iterator_gives_one_epoch(table):
     loader = pynn.DataLoader(iter(Flow(*table)), batch_size=50)
     assert len(list(loader)) == 7
@@ -651,6 +710,44 @@ def test_sparse_rows_are_refused_where_they_would_fill_up(sparse):
         model.fit(x, x[:, :1])
     with pytest.raises(TypeError, match="expected X of numbers"):
         model.fit(x.astype(complex), y)
+
+
+def test_a_sparse_matrix_that_is_damaged_is_refused(sparse):
+    x, y = sparse
+    for offset in (10**6, -3, 0):
+        damaged = x.copy()
+        damaged.indptr[200] = offset
+        with pytest.raises(ValueError, match="expected X as an intact sparse matrix"):
+            fitted(damaged, y)
+    damaged = x.copy()
+    damaged.indices[77] = 300
+    with pytest.raises(ValueError, match="expected X as an intact sparse matrix"):
+        fitted(damaged, y)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_a_csv_file_does_not_stay_in_memory(tmp_path, python):
+    """22 MB of text pass through, plain or gzip; what is held at a time are pieces of 1 MB and buffers of 16."""
+    pytest.importorskip("pyarrow")
+    block = "".join(f"{i % 97},{i / 7:.6f},{i % 2}\n" for i in range(50_000)).encode() * 2
+    with open(tmp_path / "t.csv", "wb") as file, gzip.open(tmp_path / "t.csv.gz", "wb", 1) as packed:
+        for target in (file, packed):
+            target.write(b"a,b,y\n")
+            for _ in range(12):
+                target.write(block)
+    for name in ("t.csv", "t.csv.gz"):
+        code = f"""
+import pynn, resource
+from pynn.data import tables
+list(pynn.DataLoader.from_table({str(tmp_path / "small.csv")!r}, "y"))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+loader = pynn.DataLoader.from_table({str(tmp_path / name)!r}, "y", batch_size=4096, shuffle=True, buffer=65536)
+print(sum(len(x) for x, _ in loader), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before >> 10)
+"""
+        (tmp_path / "small.csv").write_bytes(b"a,b,y\n" + block[:1000000].rpartition(b"\n")[0])
+        rows, megabytes = map(int, python(code).split())
+        assert rows == 1_200_000
+        assert megabytes < 40
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")

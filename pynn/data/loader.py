@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import arrays
-from ..errors import ArgumentTypeError, ArgumentValueError, NonfiniteDataError
+from ..errors import ArgumentTypeError, ArgumentValueError, NonfiniteDataError, ShapeError
 from . import sampling as sampling_
 from .bad import FILLS, Tally, bad_cells, fill, fill_values
 from .batch import batch
@@ -49,7 +49,7 @@ class DataLoader:
         What each row's loss is multiplied by: finite, >= 0.
     class_weight : dict of weights by class, or "balanced", optional
         What each row's loss is multiplied by besides, by its class: ``rows / (classes * rows of the class)`` when
-        balanced. Metrics are weighted by it too.
+        balanced. The classes of a table go by what its target column holds. Metrics are weighted by it too.
     sampling : "oversample", "undersample" or weights of shape (rows,), optional
         Instead of each row once: every class as often as the most frequent, or the rarest, one; or as many rows as
         there are, drawn with replacement and probability proportional to their weights. Shuffled in any case.
@@ -140,7 +140,7 @@ class DataLoader:
             )
         self._survey()
         labels = self._labels(class_weight, sampling)
-        self.class_weight = sampling_.class_weights(class_weight, labels)
+        self.class_weight = sampling_.class_weights(class_weight, labels, self._names)
         self.sampling = self._sampler(sampling, labels)
         self.n_rows: int | None = self.source.rows if self.sampling is None else self.sampling.rows
         if self.on_bad_rows == "skip" and not self.by_number:
@@ -232,9 +232,15 @@ class DataLoader:
 
     # ---- what the arguments amount to
 
+    @property
+    def _names(self) -> tuple[Any, ...] | None:
+        """What a table calls the classes 0, 1, ..."""
+        return self.schema.classes if self.schema is not None else None
+
     def _labels(self, class_weight: Any, sampling: Any) -> np.ndarray | None:
-        """Classes of the rows of an epoch, when an argument asks for them."""
-        if not isinstance(class_weight, str) and not isinstance(sampling, str):
+        """Classes of the rows of an epoch, when an argument asks for them, or where they are at hand."""
+        asked = isinstance(class_weight, str) or isinstance(sampling, str)
+        if not asked and (class_weight is None or self._depth()):
             return None
         labels = self.source.labels()
         if labels is None:
@@ -374,7 +380,7 @@ class DataLoader:
 
     def weigh_classes(self, class_weight: Any) -> None:
         """Weights by class from now on: as the argument `class_weight`."""
-        self.class_weight = sampling_.class_weights(class_weight, self._labels(class_weight, None))
+        self.class_weight = sampling_.class_weights(class_weight, self._labels(class_weight, None), self._names)
         self._whole = None
 
     # ---- epochs
@@ -451,6 +457,7 @@ class DataLoader:
         read = self._gathered(epoch, first) if self.by_number else self._streamed(epoch, first, tally)
         finished = (self._finish(rows, tally) for rows in read)
         ahead = Ahead(finished, self.prefetch) if self.prefetch else None
+        empty = first == 0
         try:
             while True:
                 begin = time.perf_counter()
@@ -458,6 +465,7 @@ class DataLoader:
                 self.waited += time.perf_counter() - begin
                 if block is None:
                     break
+                empty = False
                 if tally.rows:
                     self.bad_rows = tally.result()
                 yield block
@@ -466,6 +474,9 @@ class DataLoader:
                 ahead.close()
             if tally.rows:
                 self.bad_rows = tally.result()
+        if empty:
+            bad = f", and {tally.rows} with cells that are no numbers" if tally.rows else ""
+            raise ShapeError(f"expected rows for a batch of {self.batch_size}; received fewer{bad}")
 
     def _block_rows(self) -> int:
         """Rows read at a time: whole batches."""
@@ -518,6 +529,9 @@ class DataLoader:
             buffer = Buffer(end - start, self._places(epoch, number, self.buffer) if self.shuffle else None)
             left = buffer.fill(left, pieces)
             rows = buffer.take()
+            got = 0 if rows is None else len(rows)
+            if self.n_rows is not None and got < end - start:
+                raise ShapeError(f"expected {self.n_rows} rows, as the source says; received {start + got}")
             if rows is None:
                 return
             keep = len(rows) // self.batch_size * self.batch_size if self.drop_last else len(rows)

@@ -153,8 +153,11 @@ def as_labels(y: np.ndarray, purpose: str) -> np.ndarray:
     return y
 
 
-def class_weights(class_weight: Any, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
+def class_weights(
+    class_weight: Any, labels: np.ndarray | None, names: Any = None
+) -> tuple[np.ndarray, np.ndarray] | None:
     """(classes, weights) for ``class_weight``: a mapping, or "balanced": rows / (classes * rows of the class).
+    `names` are those of the classes 0, 1, ..., where the mapping goes by them.
 
     Raises
     ------
@@ -178,6 +181,12 @@ def class_weights(class_weight: Any, labels: np.ndarray | None) -> tuple[np.ndar
         raise ArgumentTypeError(
             f"expected class_weight as a dict by class, or 'balanced'; received class_weight={class_weight!r}"
         )
+    if names is not None:
+        unknown = [label for label in class_weight if label not in names]
+        if unknown:
+            listed = ", ".join(map(repr, names[:10]))
+            raise ArgumentValueError(f"expected class_weight of the classes {listed}; received {unknown[0]!r}")
+        class_weight = {names.index(label): weight for label, weight in class_weight.items()}
     for label, weight in class_weight.items():
         for name, value in (("class", label), ("weight", weight)):
             if isinstance(value, (bool, str)) or not np.isscalar(value) or not np.isreal(value):
@@ -186,7 +195,13 @@ def class_weights(class_weight: Any, labels: np.ndarray | None) -> tuple[np.ndar
             raise ArgumentValueError(
                 f"expected class_weight of finite weights >= 0; received class_weight[{label}]={weight}"
             )
+    if not any(class_weight.values()):
+        raise ArgumentValueError("expected class_weight with a weight > 0; received weights that are all 0")
     classes = np.array(sorted(class_weight))
+    if labels is not None and not np.isin(labels, classes).any():
+        raise ArgumentValueError(
+            f"expected class_weight of classes in y, {np.unique(labels)[:10].tolist()}; received {class_weight!r}"
+        )
     return classes, np.array([class_weight[c] for c in classes.tolist()], np.float64)
 
 
