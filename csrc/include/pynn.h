@@ -5,6 +5,8 @@
  * Rules that hold everywhere:
  *   - Every fallible function returns a pynn_status; results come through trailing out-pointers, which are left
  *     untouched on failure. An object is never left half changed by a call that failed.
+ *   - NULL for an object, or for anything that a function has to write, is INVALID_ARGUMENT; from functions that return
+ *     no status it is 0, NULL or NaN, and nothing is done.
  *   - `_new` allocates and `_free` releases; freeing NULL is legal. Nothing else allocates: a step and a prediction
  *     use only the memory that their objects took at `_new`, through the allocator of the context.
  *   - Nothing prints, aborts or exits. There is no global state.
@@ -660,7 +662,7 @@ PYNN_API pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *
 /* The mean loss over all rows of `data` at the parameters as they are, with the layers' penalties, and its gradient
  * (n_parameters doubles), in parts of batch_size rows: for optimizers of the caller's own. Nothing is updated. Numbers
  * that are not finite are results, not errors. UNSUPPORTED for models with layers that act differently in training
- * (dropout, batch normalization); SHAPE, DTYPE, LABEL, TOO_LARGE, CALLBACK. */
+ * (dropout, batch normalization); SHAPE, DTYPE, LABEL, CALLBACK: after the last two `gradient` holds no result. */
 PYNN_API pynn_status pynn_trainer_full_gradient(pynn_trainer *trainer, const pynn_data *data, int64_t batch_size,
                                                 double *loss, double *gradient, pynn_error *error);
 

@@ -18,7 +18,7 @@ pynn_array pynn_matrix(const void *data, pynn_dtype dtype, int64_t rows, int64_t
                       .dtype = dtype,
                       .rows = rows,
                       .columns = columns,
-                      .row_stride = columns * size,
+                      .row_stride = (int64_t)((uint64_t)columns * (uint64_t)size), /* of columns that can be */
                       .column_stride = size};
 }
 
@@ -58,6 +58,12 @@ pynn_status array_check_dense(const pynn_array *x, const char *name, pynn_error 
   return fail(error, PYNN_ERROR_UNSUPPORTED, "expected a dense %s; received a sparse one", name);
 }
 
+pynn_status array_check_out(const void *out, const char *name, const struct kernels *kernels, pynn_error *error) {
+  if ((uintptr_t)out % kernels->size == 0) return PYNN_OK;
+  return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected %s aligned to %d bytes; received %p", name,
+              (int)kernels->size, out);
+}
+
 static pynn_dtype dtype_of(const struct kernels *kernels) { return kernels->size == 4 ? PYNN_FLOAT32 : PYNN_FLOAT64; }
 
 const void *array_in_place(const struct kernels *kernels, const pynn_array *x, int64_t first, int64_t *ld) {
@@ -95,6 +101,9 @@ int array_label(const struct kernels *doubles, const pynn_array *x, int64_t row,
 }
 
 pynn_status pynn_gather(const pynn_array *x, const int64_t *order, int64_t count, void *out, pynn_error *error) {
+  if (!x || !out || count < 0 || x->columns < 0)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected x, out, columns >= 0 and count >= 0; received count=%lld",
+                (long long)count);
   pynn_status status = array_check(x, "x", -1, x->columns, error);
   if (!status) status = array_check_dense(x, "x", error);
   if (status) return status;

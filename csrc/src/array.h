@@ -9,6 +9,8 @@ const char *array_row(const pynn_array *x, int64_t row);
 pynn_status array_check(const pynn_array *x, const char *name, int64_t rows, int64_t columns, pynn_error *error);
 /* UNSUPPORTED for a sparse one. */
 pynn_status array_check_dense(const pynn_array *x, const char *name, pynn_error *error);
+/* The caller's memory for reals; NULL is aligned. */
+pynn_status array_check_out(const void *out, const char *name, const struct kernels *kernels, pynn_error *error);
 /* Rows order[first ...] (or first ... when order is NULL) as reals into out (count x columns). Rows are in range. */
 void array_gather(const struct kernels *kernels, const pynn_array *x, const int64_t *order, int64_t first,
                   int64_t count, void *out);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 void pynn_average_init(pynn_average *average) {
-  *average = (pynn_average){.struct_size = sizeof *average, .decay = 0.999, .every = 1};
+  if (average) *average = (pynn_average){.struct_size = sizeof *average, .decay = 0.999, .every = 1};
 }
 
 pynn_status pynn_trainer_set_average(pynn_trainer *t, const pynn_average *average, pynn_error *error) {
@@ -35,16 +35,16 @@ pynn_status pynn_trainer_set_average(pynn_trainer *t, const pynn_average *averag
   return PYNN_OK;
 }
 
-double *pynn_trainer_average(pynn_trainer *t) { return t->average.values; }
-int64_t pynn_trainer_n_averaged(const pynn_trainer *t) { return t->average.n; }
+double *pynn_trainer_average(pynn_trainer *t) { return t ? t->average.values : NULL; }
+int64_t pynn_trainer_n_averaged(const pynn_trainer *t) { return t ? t->average.n : 0; }
 pynn_status pynn_trainer_set_n_averaged(pynn_trainer *t, int64_t n) {
-  if (n < 0 || !t->average.values) return PYNN_ERROR_INVALID_ARGUMENT;
+  if (!t || n < 0 || !t->average.values) return PYNN_ERROR_INVALID_ARGUMENT;
   t->average.n = n;
   return PYNN_OK;
 }
 
 pynn_status pynn_trainer_use_average(pynn_trainer *t) {
-  if (!t->average.n) return PYNN_ERROR_INVALID_ARGUMENT;
+  if (!t || !t->average.n) return PYNN_ERROR_INVALID_ARGUMENT;
   t->model->kernels->from_double((size_t)t->model->n_parameters, t->average.values, t->model->parameters);
   trainer_measure(t);
   return PYNN_OK;

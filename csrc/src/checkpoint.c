@@ -508,16 +508,16 @@ pynn_status pynn_checkpoint_load_memory(pynn_checkpoint **out, const pynn_contex
   return finish_load(out, c, file_load_memory(&c->model, &c->vectors, context, bytes, size, error), error);
 }
 
-const pynn_model *pynn_checkpoint_model(const pynn_checkpoint *c) { return c->model; }
+const pynn_model *pynn_checkpoint_model(const pynn_checkpoint *c) { return c ? c->model : NULL; }
 
 const char *pynn_checkpoint_entry(const pynn_checkpoint *c, const char *key) {
-  return pynn_model_metadata(c->model, key);
+  return c ? pynn_model_metadata(c->model, key) : NULL;
 }
 
-int32_t pynn_checkpoint_n_vectors(const pynn_checkpoint *c) { return c->vectors.n; }
+int32_t pynn_checkpoint_n_vectors(const pynn_checkpoint *c) { return c ? c->vectors.n : 0; }
 
 pynn_status pynn_checkpoint_vector_at(const pynn_checkpoint *c, int32_t index, pynn_vector *out) {
-  if (index < 0 || index >= c->vectors.n) return PYNN_ERROR_INVALID_ARGUMENT;
+  if (!c || !out || index < 0 || index >= c->vectors.n) return PYNN_ERROR_INVALID_ARGUMENT;
   *out = c->vectors.list[index];
   return PYNN_OK;
 }
@@ -529,7 +529,7 @@ static const pynn_vector *find(const pynn_checkpoint *c, const char *name) {
 }
 
 pynn_status pynn_checkpoint_vector(const pynn_checkpoint *c, const char *name, pynn_vector *out) {
-  const pynn_vector *vector = name ? find(c, name) : NULL;
+  const pynn_vector *vector = c && name && out ? find(c, name) : NULL;
   if (!vector) return PYNN_ERROR_INVALID_ARGUMENT;
   *out = *vector;
   return PYNN_OK;

@@ -61,7 +61,7 @@ static const struct target *choose(const char *cpu) {
 }
 
 void pynn_context_options_init(pynn_context_options *options) {
-  *options = (pynn_context_options){.struct_size = sizeof *options};
+  if (options) *options = (pynn_context_options){.struct_size = sizeof *options};
 }
 
 static int blas_valid(const pynn_blas *blas) {
@@ -113,8 +113,9 @@ pynn_status pynn_context_set_blas(pynn_context *context, const pynn_blas *blas) 
   return PYNN_OK;
 }
 
-int32_t pynn_context_threads(const pynn_context *context) { return pool_threads(context->pool); }
-const char *pynn_context_cpu(const pynn_context *context) { return context->kernels[0]->target; }
+int32_t pynn_context_threads(const pynn_context *context) { return context ? pool_threads(context->pool) : 0; }
+const char *pynn_context_cpu(const pynn_context *context) { return context ? context->kernels[0]->target : NULL; }
 const char *pynn_context_blas(const pynn_context *context) {
+  if (!context) return NULL;
   return !context->blas.sgemm ? "none" : context->blas.name ? context->blas.name : "unnamed";
 }

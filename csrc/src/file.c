@@ -992,7 +992,7 @@ pynn_status pynn_load_memory(pynn_model **out, const pynn_context *context, cons
 }
 
 const char *pynn_model_metadata(const pynn_model *model, const char *key) {
-  for (const char *entry = model->metadata; entry && *entry;) {
+  for (const char *entry = model && key ? model->metadata : NULL; entry && *entry;) {
     const char *value = entry + strlen(entry) + 1;
     if (strcmp(entry, key) == 0) return value;
     entry = value + strlen(value) + 1;

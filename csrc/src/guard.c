@@ -33,6 +33,7 @@ const char *pynn_event_name(pynn_event_kind kind) {
 }
 
 void pynn_guard_init(pynn_guard *guard) {
+  if (!guard) return;
   *guard = (pynn_guard){.policy = PYNN_POLICY_RAISE,
                         .streak = 3,
                         .max_rollbacks = 10,
@@ -104,9 +105,10 @@ void guard_note(pynn_trainer *t, pynn_event_kind kind, const struct fault *fault
 static pynn_event *last_event(struct watch *v) { return &v->events[(v->first_event + v->n_events - 1) % PYNN_EVENTS]; }
 
 int64_t pynn_trainer_events(pynn_trainer *t, pynn_event *out, int64_t capacity, int64_t *dropped) {
+  if (!t) return 0;
   struct watch *v = &t->watch;
   int64_t count = 0;
-  while (count < capacity && v->n_events) {
+  while (out && count < capacity && v->n_events) {
     out[count++] = v->events[v->first_event];
     v->first_event = (v->first_event + 1) % PYNN_EVENTS;
     v->n_events--;
@@ -158,6 +160,7 @@ static int window_is_bad(pynn_trainer *t) {
 }
 
 void pynn_trainer_losses(const pynn_trainer *t, pynn_losses *out) {
+  if (!t || !out) return;
   const struct watch *v = &t->watch;
   double sum = 0;
   for (int64_t i = 0; i < v->n_losses; i++) sum += v->losses[i];

@@ -36,7 +36,7 @@ static void draw(uint64_t key, uint64_t step, double alpha, int64_t rows, double
 }
 
 void pynn_mixup_draw(uint64_t seed, int64_t step, double alpha, int64_t rows, double *share, int64_t *shift) {
-  draw(stream_key(seed, STREAM_MIXUP, 0), (uint64_t)step, alpha, rows, share, shift);
+  if (share && shift) draw(stream_key(seed, STREAM_MIXUP, 0), (uint64_t)step, alpha, rows, share, shift);
 }
 
 pynn_status pynn_trainer_set_mixup(pynn_trainer *t, double alpha, pynn_error *error) {

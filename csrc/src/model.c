@@ -12,7 +12,7 @@
 #include <string.h>
 
 void pynn_model_options_init(pynn_model_options *options) {
-  *options = (pynn_model_options){.struct_size = sizeof *options, .dtype = PYNN_FLOAT32};
+  if (options) *options = (pynn_model_options){.struct_size = sizeof *options, .dtype = PYNN_FLOAT32};
 }
 
 static int has_choice(const pynn_layer *layer, int i) { return layer_kinds[layer->kind.row]->specs >> i & 1; }
@@ -398,29 +398,30 @@ void pynn_model_free(pynn_model *model) {
   context_release(context, model, 1, sizeof *model);
 }
 
-int64_t pynn_model_inputs(const pynn_model *model) { return model->inputs; }
-int64_t pynn_model_outputs(const pynn_model *model) { return model->outputs; }
-pynn_dtype pynn_model_dtype(const pynn_model *model) { return model->dtype; }
-uint64_t pynn_model_seed(const pynn_model *model) { return model->seed; }
-int32_t pynn_model_n_layers(const pynn_model *model) { return model->n_layers; }
+int64_t pynn_model_inputs(const pynn_model *model) { return model ? model->inputs : 0; }
+int64_t pynn_model_outputs(const pynn_model *model) { return model ? model->outputs : 0; }
+pynn_dtype pynn_model_dtype(const pynn_model *model) { return model ? model->dtype : PYNN_FLOAT32; }
+uint64_t pynn_model_seed(const pynn_model *model) { return model ? model->seed : 0; }
+int32_t pynn_model_n_layers(const pynn_model *model) { return model ? model->n_layers : 0; }
 const pynn_layer *pynn_model_layer(const pynn_model *model, int32_t index) {
-  return index < 0 || index >= model->n_layers ? NULL : &model->layers[index].spec;
+  return !model || index < 0 || index >= model->n_layers ? NULL : &model->layers[index].spec;
 }
-int64_t pynn_model_n_parameters(const pynn_model *model) { return model->n_parameters; }
+int64_t pynn_model_n_parameters(const pynn_model *model) { return model ? model->n_parameters : 0; }
 void *pynn_model_parameters(pynn_model *model) {
+  if (!model) return NULL;
   model->parameters_given = 1;
   return model->parameters;
 }
-int64_t pynn_model_n_state(const pynn_model *model) { return model->n_state; }
-double *pynn_model_state(pynn_model *model) { return model->state; }
-int pynn_model_target_scaling(const pynn_model *model) { return model->scales_targets; }
-int32_t pynn_model_n_tensors(const pynn_model *model) { return model->n_tensors; }
+int64_t pynn_model_n_state(const pynn_model *model) { return model ? model->n_state : 0; }
+double *pynn_model_state(pynn_model *model) { return model ? model->state : NULL; }
+int pynn_model_target_scaling(const pynn_model *model) { return model && model->scales_targets; }
+int32_t pynn_model_n_tensors(const pynn_model *model) { return model ? model->n_tensors : 0; }
 const pynn_spec *pynn_model_loss(const pynn_model *model) {
-  return model->has_loss && !model->custom.name[0] ? &model->loss_spec : NULL;
+  return model && model->has_loss && !model->custom.name[0] ? &model->loss_spec : NULL;
 }
 
 pynn_status pynn_model_tensor(const pynn_model *model, int32_t index, pynn_tensor *out) {
-  if (index < 0 || index >= model->n_tensors) return PYNN_ERROR_INVALID_ARGUMENT;
+  if (!model || !out || index < 0 || index >= model->n_tensors) return PYNN_ERROR_INVALID_ARGUMENT;
   *out = model->tensors[index].view;
   return PYNN_OK;
 }
@@ -493,7 +494,7 @@ pynn_status pynn_model_set_custom_loss(pynn_model *model, const pynn_custom_loss
 }
 
 const char *pynn_model_custom_loss_name(const pynn_model *model) {
-  return model->custom.name[0] ? model->custom.name : NULL;
+  return model && model->custom.name[0] ? model->custom.name : NULL;
 }
 
 pynn_status model_copy_loss(pynn_model *to, const pynn_model *from) {

@@ -6,6 +6,7 @@
 
 /* Caps that every way to a model checks before it allocates: 2^20 units, 2^10 layers, 2^36 parameters. */
 #define MAX_WIDTH ((int64_t)1 << 20)
+#define MAX_ROWS ((int64_t)1 << 40) /* of a batch */
 #define MAX_LAYERS ((int32_t)1 << 10)
 #define MAX_COLUMNS ((int64_t)1 << 13) /* in the lists of all layers */
 #define MAX_PARAMETERS ((int64_t)1 << 36)

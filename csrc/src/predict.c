@@ -82,6 +82,7 @@ pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, con
   if (!model || !workspace || workspace->model != model || !x || !out)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a model, its workspace, x and out; received NULL");
   pynn_status status = pass_check_inputs(model, x, error);
+  if (!status) status = array_check_out(out, "out", model->kernels, error);
   if (!status) status = model_ready(model, !raw, error);
   const struct call call = {.model = model, .x = x, .raw = raw, .out = out, .error = error};
   double none = 0;
@@ -95,6 +96,7 @@ pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, co
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
                 "expected a model, its workspace, x, targets and loss; received NULL");
   pynn_status status = pass_check_targets(model, x, targets, weights, error);
+  if (!status) status = array_check_out(out, "out", model->kernels, error);
   if (!status) status = model_ready(model, 1, error);
   const struct call call = {model, x, targets, weights, 0, out, error};
   double sum = 0;

@@ -173,6 +173,7 @@ pynn_status schedule_check(const pynn_schedule *s, pynn_error *error) {
 }
 
 double pynn_schedule_rate(const pynn_schedule *s, int64_t step) {
+  if (!s || schedule_check(s, NULL)) return (double)NAN;
   const struct schedule *row = &pynn_schedules[s->spec.row];
   const double warm = (double)s->warmup_steps, at = (double)step;
   if (at >= warm) return row->rate(s, s->spec.values, at - warm);
@@ -183,10 +184,12 @@ double pynn_schedule_rate(const pynn_schedule *s, int64_t step) {
 /* ---- plateaus */
 
 void pynn_plateau_init(pynn_plateau *plateau) {
-  *plateau = (pynn_plateau){.struct_size = sizeof *plateau, .factor = 0.1, .patience = 10, .min_delta = 1e-4};
+  if (plateau)
+    *plateau = (pynn_plateau){.struct_size = sizeof *plateau, .factor = 0.1, .patience = 10, .min_delta = 1e-4};
 }
 
 double pynn_plateau_next(pynn_plateau *p, double value, double learning_rate) {
+  if (!p) return learning_rate;
   const int better = p->maximise ? value > p->best + p->min_delta : value < p->best - p->min_delta;
   const int first = !p->n_values++;
   if (p->cooling > 0) p->cooling--, p->waited = 0;

@@ -12,7 +12,7 @@ static int64_t below(uint64_t bits, int64_t n) {
 void pynn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *out) {
   const uint64_t key = stream_key(seed, STREAM_SHUFFLE, 0);
   struct philox draw = {{0}};
-  for (int64_t i = 0; i < n; i++) { /* Fisher and Yates, inside out; a draw of 128 bits serves two places */
+  for (int64_t i = 0; out && i < n; i++) { /* Fisher and Yates, inside out; a draw of 128 bits serves two places */
     if (i % 2 == 0) draw = philox(key, epoch, (uint64_t)i);
     const uint32_t *word = &draw.word[i % 2 * 2];
     int64_t j = below((uint64_t)word[0] << 32 | word[1], i + 1);

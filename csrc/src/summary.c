@@ -281,7 +281,7 @@ pynn_status pynn_summary_add(pynn_summary *s, const pynn_array *x, pynn_error *e
                        : PYNN_OK;
 }
 
-int64_t pynn_summary_columns(const pynn_summary *s) { return s->columns; }
+int64_t pynn_summary_columns(const pynn_summary *s) { return s ? s->columns : 0; }
 
 pynn_status pynn_summary_column(const pynn_summary *s, int64_t column, pynn_column *out) {
   if (!s || !out || column < 0 || column >= s->columns) return PYNN_ERROR_INVALID_ARGUMENT;

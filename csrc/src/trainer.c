@@ -19,6 +19,7 @@
 #include <time.h>
 
 void pynn_trainer_options_init(pynn_trainer_options *options, const pynn_model *model) {
+  if (!options) return;
   *options = (pynn_trainer_options){.struct_size = sizeof *options, .batch_size = 32, .seed = model ? model->seed : 0};
   pynn_guard_init(&options->guard);
   pynn_spec_named(&options->optimizer, PYNN_OPTIMIZER, "sgd");
@@ -33,6 +34,9 @@ static pynn_status check_options(const pynn_model *model, const pynn_trainer_opt
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected an optimizer made by pynn_spec_named and _set");
   if (options->batch_size < 1)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected batch_size >= 1; received batch_size=%lld",
+                (long long)options->batch_size);
+  if (options->batch_size > MAX_ROWS)
+    return fail(error, PYNN_ERROR_TOO_LARGE, "expected batch_size <= 2^40; received batch_size=%lld",
                 (long long)options->batch_size);
   if (!(options->clip_norm >= 0 && options->clip_norm <= model->kernels->maximum))
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected clip_norm >= 0, finite; received clip_norm=%g",
@@ -163,6 +167,7 @@ void pynn_trainer_free(pynn_trainer *t) {
 }
 
 pynn_status pynn_trainer_set_learning_rate(pynn_trainer *t, double learning_rate) {
+  if (!t) return PYNN_ERROR_INVALID_ARGUMENT;
   pynn_spec spec = t->spec;
   pynn_status status = pynn_spec_set(&spec, "learning_rate", learning_rate);
   if (!status) t->learning_rate = learning_rate, t->scheduled = 0;
@@ -177,25 +182,26 @@ pynn_status pynn_trainer_set_schedule(pynn_trainer *t, const pynn_schedule *sche
   t->scheduled = 1;
   return PYNN_OK;
 }
-double pynn_trainer_rate_factor(const pynn_trainer *t) { return t->rate_factor; }
+double pynn_trainer_rate_factor(const pynn_trainer *t) { return t ? t->rate_factor : (double)NAN; }
 pynn_status pynn_trainer_set_rate_factor(pynn_trainer *t, double factor) {
-  if (!(factor > 0 && factor <= DBL_MAX)) return PYNN_ERROR_INVALID_ARGUMENT;
+  if (!t || !(factor > 0 && factor <= DBL_MAX)) return PYNN_ERROR_INVALID_ARGUMENT;
   t->rate_factor = factor;
   return PYNN_OK;
 }
 double pynn_trainer_learning_rate(const pynn_trainer *t) {
+  if (!t) return (double)NAN;
   return t->scheduled ? t->rate_factor * pynn_schedule_rate(&t->schedule, t->steps) : t->learning_rate;
 }
-int64_t pynn_trainer_steps(const pynn_trainer *t) { return t->steps; }
+int64_t pynn_trainer_steps(const pynn_trainer *t) { return t ? t->steps : 0; }
 pynn_status pynn_trainer_set_steps(pynn_trainer *t, int64_t steps) {
-  if (steps < 0) return PYNN_ERROR_INVALID_ARGUMENT;
+  if (!t || steps < 0) return PYNN_ERROR_INVALID_ARGUMENT;
   t->steps = steps;
   return PYNN_OK;
 }
-void *pynn_trainer_gradient(pynn_trainer *t) { return t->gradient; }
-int32_t pynn_trainer_n_slots(const pynn_trainer *t) { return t->optimizer->n_slots; }
+void *pynn_trainer_gradient(pynn_trainer *t) { return t ? t->gradient : NULL; }
+int32_t pynn_trainer_n_slots(const pynn_trainer *t) { return t ? t->optimizer->n_slots : 0; }
 void *pynn_trainer_slot(pynn_trainer *t, int32_t index) {
-  if (index < 0 || index >= t->optimizer->n_slots) return NULL;
+  if (!t || index < 0 || index >= t->optimizer->n_slots) return NULL;
   t->slots_given = 1;
   return t->slots[index];
 }
@@ -225,23 +231,24 @@ static double gradient_norm(const pynn_trainer *t) {
 }
 
 pynn_status pynn_trainer_health(const pynn_trainer *t, int32_t layer, pynn_layer_health *out) {
-  if (layer < 0 || layer >= t->model->n_layers) return PYNN_ERROR_INVALID_ARGUMENT;
+  if (!t || !out || layer < 0 || layer >= t->model->n_layers) return PYNN_ERROR_INVALID_ARGUMENT;
   const struct layer_sums *sums = &t->w->sums[layer];
   *out = (pynn_layer_health){sums->activation_max, sums->delta_max, sums->gradient_max, layer_gradient_norm(t, layer)};
   return PYNN_OK;
 }
 
 pynn_status pynn_trainer_statistics(const pynn_trainer *t, int32_t layer, pynn_statistics *out) {
-  if (layer < 0 || layer >= t->model->n_layers) return PYNN_ERROR_INVALID_ARGUMENT;
+  if (!t || !out || layer < 0 || layer >= t->model->n_layers) return PYNN_ERROR_INVALID_ARGUMENT;
   *out = t->statistics ? t->statistics[layer] : (pynn_statistics){0};
   return PYNN_OK;
 }
 
 double pynn_trainer_epoch_loss(const pynn_trainer *t) {
-  return t->epoch_rows ? t->epoch_loss / (double)t->epoch_rows : 0;
+  return t && t->epoch_rows ? t->epoch_loss / (double)t->epoch_rows : 0;
 }
 
 void pynn_trainer_begin_epoch(pynn_trainer *t) {
+  if (!t) return;
   t->epoch_loss = 0;
   t->epoch_rows = 0;
   for (int32_t i = 0; t->w->observed && i < t->model->n_layers; i++)
@@ -506,7 +513,7 @@ static double seconds_now(void) {
 
 static pynn_status check_order(const pynn_data *data, const int64_t *order, int64_t first, int64_t count,
                                pynn_error *error) {
-  if (first < 0 || count < 0 || (!order && count > data->x.rows - first))
+  if (first < 0 || count < 0 || count > (order ? INT64_MAX : data->x.rows) - first)
     return fail(error, PYNN_ERROR_SHAPE, "expected rows within 0 ... %lld; received first=%lld, count=%lld",
                 (long long)data->x.rows - 1, (long long)first, (long long)count);
   for (int64_t i = first; order && i < first + count; i++)
@@ -528,6 +535,7 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
   pynn_status status = pass_check_targets(t->model, &data->x, &data->targets, &data->weights, error);
   if (!status) status = model_ready(t->model, 1, error);
   if (!status) status = check_order(data, order, first, count, error);
+  if (!status) status = array_check_out(predictions, "predictions", t->model->kernels, error);
   if (status) return status;
 
   const struct kernels *kernels = t->model->kernels;

@@ -379,6 +379,107 @@ static void test_steps(const struct net *net) {
 #undef TRAIN
 }
 
+/* NULL where an object is expected, or room for a result: an error, or nothing, and never a crash. */
+static void test_nothing(const struct net *net) {
+  pynn_tensor tensor;
+  pynn_layer_health health;
+  pynn_statistics statistics;
+  pynn_losses losses = {.first = 3};
+  pynn_vector vector;
+  pynn_event event;
+  pynn_checkpoint *checkpoint = NULL;
+  CHECK_STATUS(PYNN_OK, pynn_checkpoint_new(&checkpoint, net->trainer, NULL));
+  REFUSES(pynn_model_tensor(NULL, 0, &tensor));
+  REFUSES(pynn_model_tensor(net->model, 0, NULL));
+  REFUSES(pynn_trainer_set_learning_rate(NULL, 1));
+  REFUSES(pynn_trainer_set_rate_factor(NULL, 1));
+  REFUSES(pynn_trainer_set_steps(NULL, 1));
+  REFUSES(pynn_trainer_set_n_averaged(NULL, 1));
+  REFUSES(pynn_trainer_use_average(NULL));
+  REFUSES(pynn_trainer_set_average(NULL, NULL, NULL));
+  REFUSES(pynn_trainer_health(NULL, 0, &health));
+  REFUSES(pynn_trainer_health(net->trainer, 0, NULL));
+  REFUSES(pynn_trainer_statistics(NULL, 0, &statistics));
+  REFUSES(pynn_trainer_statistics(net->trainer, 0, NULL));
+  REFUSES(pynn_checkpoint_vector(NULL, "pynn.steps", &vector));
+  REFUSES(pynn_checkpoint_vector(checkpoint, NULL, &vector));
+  REFUSES(pynn_checkpoint_vector(checkpoint, "pynn.steps", NULL));
+  REFUSES(pynn_checkpoint_vector_at(NULL, 0, &vector));
+  REFUSES(pynn_checkpoint_vector_at(checkpoint, 0, NULL));
+  REFUSES(pynn_gather(NULL, NULL, 1, out, NULL));
+
+  pynn_context_options_init(NULL), pynn_model_options_init(NULL), pynn_trainer_options_init(NULL, NULL);
+  pynn_guard_init(NULL), pynn_plateau_init(NULL), pynn_average_init(NULL);
+  pynn_trainer_losses(NULL, &losses), pynn_trainer_losses(net->trainer, NULL), pynn_trainer_begin_epoch(NULL);
+  pynn_mixup_draw(1, 1, 1, 4, NULL, NULL), pynn_shuffle(1, 1, 4, NULL);
+  CHECK(losses.first == 3);
+  CHECK(!pynn_context_threads(NULL) && !pynn_context_cpu(NULL) && !pynn_context_blas(NULL));
+  CHECK(!pynn_model_inputs(NULL) && !pynn_model_outputs(NULL) && !pynn_model_seed(NULL) && !pynn_model_n_layers(NULL));
+  CHECK(!pynn_model_dtype(NULL) && !pynn_model_layer(NULL, 0) && !pynn_model_n_parameters(NULL));
+  CHECK(!pynn_model_parameters(NULL) && !pynn_model_n_state(NULL) && !pynn_model_state(NULL));
+  CHECK(!pynn_model_target_scaling(NULL) && !pynn_model_n_tensors(NULL) && !pynn_model_loss(NULL));
+  CHECK(!pynn_model_custom_loss_name(NULL) && !pynn_model_custom_activation_name(NULL, 0));
+  CHECK(!pynn_model_metadata(NULL, "key") && !pynn_model_metadata(net->model, NULL) && !pynn_summary_columns(NULL));
+  CHECK(isnan(pynn_trainer_learning_rate(NULL)) && isnan(pynn_trainer_rate_factor(NULL)));
+  CHECK(!pynn_trainer_steps(NULL) && !pynn_trainer_gradient(NULL) && !pynn_trainer_n_slots(NULL));
+  CHECK(!pynn_trainer_slot(NULL, 0) && !pynn_trainer_average(NULL) && !pynn_trainer_n_averaged(NULL));
+  CHECK(!pynn_trainer_events(NULL, &event, 1, NULL) && !pynn_trainer_events(net->trainer, NULL, 1, NULL));
+  CHECK(pynn_trainer_epoch_loss(NULL) == 0 && pynn_plateau_next(NULL, 1, 0.5) == 0.5);
+  CHECK(!pynn_checkpoint_model(NULL) && !pynn_checkpoint_entry(NULL, "key") && !pynn_checkpoint_n_vectors(NULL));
+  CHECK(!pynn_checkpoint_entry(checkpoint, NULL) && isnan(pynn_schedule_rate(NULL, 1)));
+  pynn_schedule schedule;
+  CHECK_STATUS(PYNN_OK, pynn_schedule_named(&schedule, "constant"));
+  schedule.spec.row = 99;
+  CHECK(isnan(pynn_schedule_rate(&schedule, 1)));
+  pynn_checkpoint_free(checkpoint);
+}
+
+/* Numbers near the ends of their types, and memory that is not where reals can be. */
+static void test_extremes(const struct net *net) {
+  pynn_data good = data_of();
+  pynn_step step;
+  pynn_error error;
+  pynn_trainer *trainer = NULL;
+  pynn_trainer_options how;
+  pynn_array wide = pynn_matrix(x, PYNN_FLOAT64, INT64_MAX / 2, INT64_MAX / 2), view = good.x;
+  const int64_t order[] = {0, 1};
+  double loss;
+  char room[sizeof out + 8];
+  char *beside = room + 1 + (8 - (uintptr_t)room % 8) % 8;
+  CHECK_STATUS(PYNN_ERROR_SHAPE, pynn_predict(net->model, net->workspace, &wide, 0, out, &error));
+  REFUSES(pynn_predict(net->model, net->workspace, &good.x, 0, beside, &error));
+  CHECK(strstr(error.message, "aligned to 4 bytes"));
+  REFUSES(pynn_evaluate(net->model, net->workspace, &good.x, &good.targets, NULL, beside, &loss, &error));
+  REFUSES(pynn_train_batches(net->trainer, &good, NULL, 0, ROWS, 4, 0, beside, &step, &error));
+  CHECK_STATUS(PYNN_ERROR_SHAPE,
+               pynn_train_batches(net->trainer, &good, order, INT64_MAX, 2, 4, 0, NULL, &step, &error));
+  CHECK_STATUS(PYNN_ERROR_SHAPE,
+               pynn_train_batches(net->trainer, &good, NULL, INT64_MAX, 2, 4, 0, NULL, &step, &error));
+  CHECK_STATUS(PYNN_ERROR_SHAPE,
+               pynn_train_batches(net->trainer, &good, NULL, 2, INT64_MAX, 4, 0, NULL, &step, &error));
+  pynn_trainer_options_init(&how, net->model);
+  how.batch_size = INT64_MAX;
+  CHECK_STATUS(PYNN_ERROR_TOO_LARGE, pynn_trainer_new(&trainer, net->model, &how, &error));
+  REFUSES(pynn_gather(&good.x, NULL, -1, out, NULL));
+  view.columns = -1;
+  REFUSES(pynn_gather(&view, NULL, 1, out, NULL));
+  /* elements may lie anywhere, in any order, or all in one place */
+  float forth[ROWS * OUTPUTS], back[ROWS * OUTPUTS];
+  char moved[sizeof x + 1];
+  memcpy(moved + 1, x, sizeof x);
+  view = pynn_matrix(moved + 1, PYNN_FLOAT32, ROWS, INPUTS);
+  CHECK_STATUS(PYNN_OK, pynn_predict(net->model, net->workspace, &good.x, 0, forth, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(net->model, net->workspace, &view, 0, back, NULL));
+  CHECK(!memcmp(forth, back, sizeof forth));
+  view = good.x, view.data = x + (ROWS - 1) * INPUTS, view.row_stride = -view.row_stride;
+  CHECK_STATUS(PYNN_OK, pynn_predict(net->model, net->workspace, &view, 0, back, NULL));
+  for (int i = 0; i < ROWS; i++)
+    CHECK(!memcmp(forth + i * OUTPUTS, back + (ROWS - 1 - i) * OUTPUTS, OUTPUTS * sizeof *back));
+  view = good.x, view.row_stride = 0;
+  CHECK_STATUS(PYNN_OK, pynn_predict(net->model, net->workspace, &view, 0, back, NULL));
+  for (int i = 0; i < ROWS; i++) CHECK(!memcmp(forth, back + i * OUTPUTS, OUTPUTS * sizeof *back));
+}
+
 /* ---- kernels, one by one */
 
 static void test_direct(const struct net *net) {
@@ -524,6 +625,8 @@ int main(void) {
   test_trainers(&net);
   test_schedules(&net);
   test_steps(&net);
+  test_nothing(&net);
+  test_extremes(&net);
   test_direct(&net);
   test_blas();
   destroy(&other);
