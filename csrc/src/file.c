@@ -527,7 +527,7 @@ struct draft {
   int has_loss;
   pynn_spec loss, link;
   char custom[PYNN_CUSTOM_NAME]; /* name of a loss that is not in the library, "": none */
-  pynn_layer *layers;
+  struct layer *layers;          /* with their specs alone; the model's own in the end */
   int32_t n_layers, capacity;
   char (*customs)[PYNN_CUSTOM_NAME]; /* names of the layers' custom activations; NULL: none so far */
   int64_t *lists;                    /* MAX_COLUMNS numbers of the layers' columns and sizes; NULL: none so far */
@@ -658,7 +658,7 @@ static void take_model(struct json *json, struct draft *draft) {
   json_open(json, '[');
   while (json_more(json)) {
     if (draft->n_layers == draft->capacity) json_fail(json, "no more layers than this version can have", "");
-    else take_layer(json, draft, &draft->layers[draft->n_layers++]);
+    else take_layer(json, draft, &draft->layers[draft->n_layers++].spec);
   }
   json_close(json, ']');
   json_close(json, '}');
@@ -684,6 +684,14 @@ static void take_entries(struct draft *draft) {
   *list = '\0';
 }
 
+/* Layers that begin in the text: nothing else in it begins so, as quotes within strings are escaped. At least 1. */
+static int32_t count_layers(const char *text) {
+  static const char beginning[] = "{\"kind\":";
+  int32_t n = 0;
+  for (const char *at = text; n < MAX_LAYERS && (at = strstr(at, beginning)); at++) n++;
+  return n ? n : 1;
+}
+
 /* Takes __metadata__ and leaves the cursor before the first tensor. */
 static pynn_status take_metadata(struct draft *draft, const pynn_context *context, pynn_error *error) {
   struct json *json = &draft->json;
@@ -698,11 +706,11 @@ static pynn_status take_metadata(struct draft *draft, const pynn_context *contex
 
   struct json inner;
   json_init(&inner, text, strlen(text));
-  size_t most = strlen(text) / strlen("{\"kind\":\"dropout\"}") + 1; /* layers that the text has room for */
-  draft->capacity = most < (size_t)MAX_LAYERS ? (int32_t)most : MAX_LAYERS;
+  draft->capacity = count_layers(text);
   draft->layers = context_allocate(context, (size_t)draft->capacity, sizeof *draft->layers);
   if (!draft->layers) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for the layers; received none");
   take_model(&inner, draft);
+  if (draft->n_layers != draft->capacity) json_fail(&inner, "as many layers as begin in it", "");
   if (json_failed(&inner)) {
     char where[48];
     snprintf(where, sizeof where, draft->n_layers > 0 ? "pynn.model, at layer %" PRId32 : "pynn.model",
@@ -745,15 +753,20 @@ static pynn_status take_start(struct draft *draft, const pynn_context *context, 
 }
 
 /* A model of the right shape, if the source holds its parameters. */
-static pynn_status make_model(pynn_model **out, const pynn_context *context, const struct draft *draft, uint64_t size,
+static pynn_status make_model(pynn_model **out, const pynn_context *context, struct draft *draft, uint64_t size,
                               pynn_error *error) {
   pynn_model shape;
-  pynn_status status = model_measure(&shape, context, &draft->options, draft->layers, draft->n_layers, error);
+  pynn_status status = model_measure(&shape, context, &draft->options, &draft->layers->spec, sizeof *draft->layers,
+                                     draft->n_layers, error);
   uint64_t bytes = status ? 0 : model_size(&shape);
   if (!status && bytes > size)
     return fail(error, PYNN_ERROR_FILE_FORMAT,
                 "expected %" PRIu64 " bytes of parameters, as the layers say; received %" PRIu64, bytes, size);
-  if (!status) return model_new_empty(out, context, &draft->options, draft->layers, draft->n_layers, error);
+  if (!status) {
+    status = model_new_around(out, context, &draft->options, draft->layers, draft->n_layers, error);
+    if (!status) draft->layers = NULL;
+    return status;
+  }
   if (error) error->status = PYNN_ERROR_FILE_FORMAT; /* the arguments came from the file */
   return PYNN_ERROR_FILE_FORMAT;
 }

@@ -142,20 +142,20 @@ static void own_lists(struct layout *l, struct layer *layer, int64_t *used) {
 }
 
 /* Shapes and offsets of all layers and tensors; their numbers when `model` has no room for them yet. */
-static pynn_status lay_out(pynn_model *model, const pynn_layer *specs, pynn_error *error) {
+static pynn_status lay_out(pynn_model *model, const pynn_layer *specs, size_t stride, pynn_error *error) {
   struct layout layout = {.model = model};
   int64_t lists = 0;
   model->outputs = model->inputs;
   model->input_kernels = model->kernels;
   for (int32_t i = 0; i < model->n_layers; i++) {
-    pynn_status status = check_layer(&specs[i], i, error);
+    const pynn_layer *spec = (const pynn_layer *)(const void *)((const char *)specs + (size_t)i * stride);
+    pynn_status status = check_layer(spec, i, error);
     if (status) return status;
-    const struct layer_kind *kind = layer_kinds[specs[i].kind.row];
-    struct layer layer = {
-        .spec = specs[i], .kind = kind, .inputs = model->outputs, .units = model->outputs, .source = -1};
+    const struct layer_kind *kind = layer_kinds[spec->kind.row];
+    struct layer layer = {.spec = *spec, .kind = kind, .inputs = model->outputs, .units = model->outputs, .source = -1};
     own_lists(&layout, &layer, &lists);
     for (int role = 0; role < LAYER_TENSORS; role++) layer.tensor[role] = -1;
-    if (kind->specs >> SPEC_ACTIVATION & 1) layer.activation = &model->kernels->activations[specs[i].activation.row];
+    if (kind->specs >> SPEC_ACTIVATION & 1) layer.activation = &model->kernels->activations[spec->activation.row];
     layer.parameters = layout.n_parameters;
     layout.index = i;
     layout.widths[i] = layer.inputs;
@@ -196,7 +196,7 @@ static pynn_status lay_out(pynn_model *model, const pynn_layer *specs, pynn_erro
 }
 
 pynn_status model_measure(pynn_model *out, const pynn_context *context, const pynn_model_options *options,
-                          const pynn_layer *layers, int32_t n_layers, pynn_error *error) {
+                          const pynn_layer *layers, size_t stride, int32_t n_layers, pynn_error *error) {
   if (!context || !options || options->struct_size != sizeof *options || !layers)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out, context, options and layers; received NULL");
   if (options->inputs < 1 || options->inputs > MAX_WIDTH)
@@ -214,32 +214,45 @@ pynn_status model_measure(pynn_model *out, const pynn_context *context, const py
                       .inputs = options->inputs,
                       .scales_targets = options->target_scaling != 0,
                       .n_layers = n_layers};
-  return lay_out(out, layers, error);
+  return lay_out(out, layers, stride, error);
 }
 
-pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
-                            const pynn_layer *layers, int32_t n_layers, pynn_error *error) {
+/* `own`: the block that `specs` stand in, which becomes the model's; NULL: it takes one. */
+static pynn_status new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                             const pynn_layer *specs, size_t stride, int32_t n_layers, struct layer *own,
+                             pynn_error *error) {
   if (!out) return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out; received NULL");
   pynn_model shape;
-  pynn_status status = model_measure(&shape, context, options, layers, n_layers, error);
+  pynn_status status = model_measure(&shape, context, options, specs, stride, n_layers, error);
   if (status) return status;
   pynn_model *model = context_allocate(context, 1, sizeof *model);
   if (model) {
     *model = shape;
-    model->layers = context_allocate(context, (size_t)n_layers, sizeof *model->layers);
+    model->layers = own ? own : context_allocate(context, (size_t)n_layers, sizeof *model->layers);
     model->tensors = context_allocate(context, (size_t)shape.n_tensors, sizeof *model->tensors);
     model->parameters = context_allocate(context, (size_t)shape.n_parameters, model->kernels->size);
     model->state = context_allocate(context, (size_t)shape.n_state, sizeof *model->state);
     model->lists = context_allocate(context, (size_t)shape.n_lists, sizeof *model->lists);
   }
   if (!model || !model->layers || !model->tensors || !model->parameters || !model->state || !model->lists) {
+    if (model && own) model->layers = NULL;
     pynn_model_free(model);
     return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for %lld parameters; received none",
                 (long long)shape.n_parameters);
   }
-  lay_out(model, layers, error);
+  lay_out(model, specs, stride, error);
   *out = model;
   return PYNN_OK;
+}
+
+pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                            const pynn_layer *layers, int32_t n_layers, pynn_error *error) {
+  return new_empty(out, context, options, layers, sizeof *layers, n_layers, NULL, error);
+}
+
+pynn_status model_new_around(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                             struct layer *layers, int32_t n_layers, pynn_error *error) {
+  return new_empty(out, context, options, &layers->spec, sizeof *layers, n_layers, layers, error);
 }
 
 /* Fills every tensor from its initializer's stream, by way of doubles so that both dtypes start from the same draw. */

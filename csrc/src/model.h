@@ -111,9 +111,14 @@ pynn_status model_ready(const pynn_model *model, int with_targets, pynn_error *e
 int model_accepts(const pynn_model *model, int64_t column, double value);
 int model_accepts_row(const pynn_model *model, const void *x);
 
-/* Sizes of a model of these layers, without taking memory. */
+/* Sizes of a model of these layers, without taking memory. They stand `stride` bytes apart: in a row, or each at the
+ * beginning of a struct layer. */
 pynn_status model_measure(pynn_model *out, const pynn_context *context, const pynn_model_options *options,
-                          const pynn_layer *layers, int32_t n_layers, pynn_error *error);
+                          const pynn_layer *layers, size_t stride, int32_t n_layers, pynn_error *error);
+
+/* As model_new_empty, around layers of which only `spec` is set: on success they are the model's. */
+pynn_status model_new_around(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                             struct layer *layers, int32_t n_layers, pynn_error *error);
 
 /* pynn_model_new without filling the parameters (they are zero). */
 pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,

@@ -117,6 +117,40 @@ static void make_seeds(void) {
   keep_seed();
 }
 
+static int as_it_is(void *user, pynn_dtype dtype, int64_t n, const void *z, void *y) {
+  (void)user;
+  memmove(y, z, (size_t)n * pynn_dtype_size(dtype));
+  return 0;
+}
+
+static int slope_one(void *user, pynn_dtype dtype, int64_t n, const void *z, const void *y, void *delta) {
+  (void)user, (void)dtype, (void)n, (void)z, (void)y, (void)delta;
+  return 0;
+}
+
+static int no_loss(void *user, pynn_dtype dtype, int64_t rows, int64_t n, const void *logits, const void *targets,
+                   const int64_t *labels, double *losses, void *gradient, int backward) {
+  (void)user, (void)dtype, (void)rows, (void)n, (void)logits, (void)targets, (void)labels, (void)losses;
+  (void)gradient, (void)backward;
+  return 1;
+}
+
+/* A model with functions of the caller's, whose names alone are in the file. */
+static void make_seed_with_names(void) {
+  const pynn_custom_activation custom = {.struct_size = sizeof custom,
+                                         .name = "own \"f\"",
+                                         .flags = PYNN_CUSTOM_FLOAT32,
+                                         .value = as_it_is,
+                                         .derivative = slope_one};
+  const pynn_custom_loss loss = {.struct_size = sizeof loss, .name = "own loss", .link = "tanh", .function = no_loss};
+  pynn_model *model = new_model(PYNN_FLOAT32, 3);
+  require(pynn_model_set_custom_activation(model, 0, &custom, NULL) == PYNN_OK, "an activation");
+  require(pynn_model_set_custom_loss(model, &loss) == PYNN_OK, "a loss");
+  require(pynn_save(model, path, NULL, 0, NULL) == PYNN_OK, "a file");
+  keep_seed();
+  pynn_model_free(model);
+}
+
 /* A small checkpoint for each kind of layer after a dense one, with a regularizer and a constraint where it takes them.
  */
 static void make_seeds_of_kinds(void) {
@@ -152,6 +186,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
   require(pynn_context_new(&context, &options) == PYNN_OK, "a context");
   snprintf(path, sizeof path, "fuzz_load_%ld", (long)getpid());
   make_seeds();
+  make_seed_with_names();
   make_seeds_of_kinds();
   return unlink(path);
 }

@@ -213,6 +213,55 @@ static void check_refused(const pynn_context *context, const unsigned char *byte
   pynn_model_free(model);
 }
 
+static int as_it_is(void *user, pynn_dtype dtype, int64_t n, const void *z, void *y) {
+  (void)user;
+  memmove(y, z, (size_t)n * pynn_dtype_size(dtype));
+  return 0;
+}
+
+static int slope_one(void *user, pynn_dtype dtype, int64_t n, const void *z, const void *y, void *delta) {
+  (void)user, (void)dtype, (void)n, (void)z, (void)y, (void)delta;
+  return 0;
+}
+
+/* As many layers as there may be, each with the shortest text and the longest name: memory stays within its bound. */
+static void test_many_layers(const pynn_context *context) {
+  enum { MANY = 1024 };
+  pynn_layer *layers = malloc(MANY * sizeof *layers);
+  pynn_model_options options;
+  char name[PYNN_CUSTOM_NAME];
+  const pynn_custom_activation custom = {.struct_size = sizeof custom,
+                                         .name = name,
+                                         .flags = PYNN_CUSTOM_FLOAT32,
+                                         .value = as_it_is,
+                                         .derivative = slope_one};
+  memset(name, '{', sizeof name), name[PYNN_CUSTOM_NAME - 1] = '\0';
+  for (int kinds = 0; kinds < 2; kinds++) {
+    pynn_model *model = NULL, *loaded = NULL;
+    for (int i = 0; i < MANY; i++)
+      if (kinds) pynn_layer_named(&layers[i], "activation");
+      else pynn_dropout(&layers[i], 0.5);
+    pynn_dense(&layers[MANY - 1], 1, NULL);
+    pynn_model_options_init(&options);
+    options.inputs = 1;
+    CHECK_STATUS(PYNN_OK, pynn_model_new(&model, context, &options, layers, MANY, NULL));
+    for (int i = 0; kinds && i < MANY; i++)
+      CHECK_STATUS(PYNN_OK, pynn_model_set_custom_activation(model, i, &custom, NULL));
+    size_t size;
+    unsigned char *bytes = saved(model, &size);
+    const size_t before = peak = in_use;
+    CHECK_STATUS(PYNN_OK, pynn_load_memory(&loaded, context, bytes, size, NULL));
+    CHECK(peak - before < size + (1 << 20));
+    CHECK_EQUAL(pynn_model_n_layers(loaded), MANY);
+    const char *kept = pynn_model_custom_activation_name(loaded, MANY / 2);
+    CHECK(kinds ? kept && !strcmp(kept, name) : !kept);
+    pynn_model_free(loaded);
+    pynn_model_free(model);
+    free(bytes);
+  }
+  free(layers);
+}
+
 static void test_damage(const pynn_context *context, pynn_dtype dtype) {
   pynn_model *model = sample(context, dtype);
   size_t size;
@@ -640,6 +689,7 @@ int main(void) {
   test_numbers();
   test_shapes(context);
   test_rows(context);
+  test_many_layers(context);
   test_damage(context, PYNN_FLOAT32);
   test_damage(context, PYNN_FLOAT64);
   test_hostile(context);
