@@ -158,11 +158,15 @@ class _Call:
 
     def derivative(self, z: Any, delta: Any) -> None:
         slope, found = self._result("derivative", 1, native.own(z)), np.asarray(delta)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             found[...] = np.where(slope == 0, 0, found * slope)  # an infinite delta too passes nothing where f is flat
 
     def _result(self, what: str, index: int, z: np.ndarray) -> np.ndarray:
-        found = np.asarray(self.functions[index](z))
+        try:
+            found = np.asarray(self.functions[index](z))
+        except Exception as error:
+            error.add_note(f"It came from the {what} of the activation {self.name!r}, given an array z of {z.shape}.")
+            raise
         if found.dtype.kind not in "fiub":
             raise DtypeError(f"expected the {what} of the activation {self.name!r} as numbers; received {found.dtype}")
         if found.shape != z.shape:

@@ -209,8 +209,9 @@ def test_an_exception_in_it_comes_through(where):
     model = made(Custom(value, np.ones_like)).build(6)
     before = np.array(model.parameters)
     raises.append(True)
-    with pytest.raises(KeyError, match="mine"):
+    with pytest.raises(KeyError, match="mine") as caught:
         getattr(model, where)(*((x,) if where == "predict" else (x, y)))
+    assert "activation 'value'" in caught.value.__notes__[0]
     np.testing.assert_array_equal(model.parameters, before)
     raises.clear()
     assert model.train_step(x, y).applied

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "layer.h"
 #include "tables.h"
 #include "trainer.h"
 
@@ -559,10 +560,11 @@ static int same_list(const int64_t *a, const int64_t *b, int64_t n) {
 
 static int same_layer(const struct layer *left, const struct layer *right) {
   const pynn_layer *a = &left->spec, *b = &right->spec;
-  return !strcmp(left->custom.name, right->custom.name) && same_spec(&a->kind, &b->kind) &&
-         same_spec(&a->activation, &b->activation) && same_spec(&a->kernel_initializer, &b->kernel_initializer) &&
-         same_spec(&a->bias_initializer, &b->bias_initializer) && a->n_columns == b->n_columns &&
-         same_list(a->columns, b->columns, a->n_columns) && same_list(a->sizes, b->sizes, a->n_columns);
+  int same = same_spec(&a->kind, &b->kind) && !strcmp(left->custom.name, right->custom.name);
+  for (int i = 0; i < N_LAYER_SPECS && same; i++)
+    same = !(left->kind->specs >> i & 1) || same_spec(layer_spec(a, i), layer_spec(b, i));
+  return same && a->n_columns == b->n_columns && same_list(a->columns, b->columns, a->n_columns) &&
+         same_list(a->sizes, b->sizes, a->n_columns);
 }
 
 static pynn_status check_model(const pynn_model *kept, const pynn_model *model, pynn_error *error) {

@@ -353,6 +353,42 @@ static void check_refused_by(const pynn_context *context, const pynn_checkpoint 
   finish(&run);
 }
 
+/* Every choice of a layer counts: initializers, penalties, constraints. */
+static void test_other_choices(const pynn_context *context) {
+  const struct setup setup = plain();
+  struct run run = start(context, &setup);
+  train(&run, 0, 3);
+  save(&run, in_folder("run"));
+  pynn_checkpoint *c = load(context, in_folder("run"));
+  for (int32_t choice = 0; pynn_layer_choice_name(choice); choice++) {
+    pynn_layer layers[8];
+    pynn_model *model = NULL;
+    pynn_model_options options;
+    pynn_trainer_options trainer_options;
+    pynn_trainer *trainer = NULL;
+    pynn_error error;
+    const int32_t n = pynn_model_n_layers(run.model);
+    for (int32_t i = 0; i < n; i++) layers[i] = *pynn_model_layer(run.model, i);
+    pynn_spec other = *pynn_layer_choice(&layers[0], pynn_layer_choice_name(choice));
+    const char *name = pynn_table_row((pynn_table)other.table, other.row == 1 ? 2 : 1)->name;
+    CHECK_STATUS(PYNN_OK, pynn_spec_named(&other, (pynn_table)other.table, name));
+    CHECK_STATUS(PYNN_OK, pynn_layer_choose(&layers[0], pynn_layer_choice_name(choice), &other));
+    pynn_model_options_init(&options);
+    options.inputs = INPUTS, options.seed = pynn_model_seed(run.model);
+    CHECK_STATUS(PYNN_OK, pynn_model_new(&model, context, &options, layers, n, NULL));
+    CHECK_STATUS(PYNN_OK, pynn_model_set_loss(model, pynn_model_loss(run.model)));
+    pynn_trainer_options_init(&trainer_options, model);
+    CHECK_STATUS(PYNN_OK, pynn_trainer_new(&trainer, model, &trainer_options, NULL));
+    CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_checkpoint_restore(c, trainer, &error));
+    if (!CHECK(strstr(error.message, "another layer 0")))
+      fprintf(stderr, "  %s: %s\n", pynn_layer_choice_name(choice), error.message);
+    pynn_trainer_free(trainer);
+    pynn_model_free(model);
+  }
+  pynn_checkpoint_free(c);
+  finish(&run);
+}
+
 static void test_other_settings(const pynn_context *context) {
   struct setup setup = plain(), other = setup;
   struct run run = start(context, &setup);
@@ -573,6 +609,7 @@ int main(void) {
   test_contents(context);
   test_unsound(context);
   test_other_settings(context);
+  test_other_choices(context);
   test_damage(context);
   test_impossible_numbers(context);
   test_beside_training(context);
