@@ -501,7 +501,8 @@ class Sequential:
         class_weight : dict of weights by class, or "balanced", optional
             What it is multiplied by besides, in training and validation, loss and metrics; see `DataLoader`.
         on_bad_rows : "error", "skip", "impute" or "median", optional
-            What is done about rows of X with missing or infinite cells; see `DataLoader`. None: they are refused.
+            What is done about rows of X with missing or infinite cells, in validation too, with the values of the rows
+            trained on; see `DataLoader`. None: they are refused.
         steps_per_epoch : int, optional
             Steps in an epoch. The next epoch goes on with the batches that follow; data begin anew when they end.
             Needed for data without an end.
@@ -574,6 +575,8 @@ class Sequential:
                 source = open_source(*_checked(x, y, sample_weight))
             source, held = _split(source, validation_split, validation_data)
             loader = DataLoader(source, **options)
+            if held is None and on_bad_rows is not None and isinstance(validation_data, (tuple, list)):
+                held = open_source(*_checked(*_triple(validation_data)))
             validation_data = validation_data if held is None else loader.held_out(held)
             loader.set_epoch(initial_epoch or self._epoch)
         batches, schema = self._batches(loader, guard), getattr(loader, "schema", None) or self.schema

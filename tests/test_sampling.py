@@ -439,6 +439,47 @@ def test_bad_rows_are_refused_with_row_and_column(holes):
         list(DataLoader(np.zeros((200, 2)), targets, on_bad_rows="impute"))
 
 
+def test_validation_is_treated_as_training_is(holes):
+    x, y = holes
+    middle = np.nanmedian(np.where(np.isfinite(x), x, np.nan), axis=0)
+    spoilt, more = x.copy(), np.isfinite(x).all(1)
+    spoilt[5], more[5] = [np.nan, 1, np.inf, 4], False
+    model = model_of()
+    model.fit(x, y, on_bad_rows="median", validation_data=(spoilt, y))
+    filled = np.where(np.isfinite(spoilt), spoilt, middle.astype(np.float32))
+    assert model.history[-1]["val_loss"] == pytest.approx(model.evaluate(filled, y)["loss"], rel=1e-6)
+    weights = np.linspace(0, 1, 200)
+    model.fit(x, y, on_bad_rows="skip", validation_data=(spoilt, y, weights))
+    expected = model.evaluate(x[more], y[more], sample_weight=weights[more])
+    assert model.history[-1]["val_loss"] == pytest.approx(expected["loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("choice", ["skip", "median"])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_loaders_of_bad_rows_go_on_exactly(choice, shuffle, holes, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    x, y = holes
+    pandas.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "y": y}).to_csv(tmp_path / "t.csv", index=False)
+    options = {"batch_size": 8, "shuffle": shuffle, "on_bad_rows": choice, "class_weight": "balanced"}
+    path = tmp_path / "t.csv"
+    for make in (
+        lambda: DataLoader(x, y, **options),
+        lambda: DataLoader.from_table(path, "y", buffer=48, **options),
+    ):
+        loader, batches, states = make(), [], []
+        for _ in range(2):
+            for batch in loader:
+                batches.append([np.asarray(part).tobytes() for part in batch])
+                states.append(loader.state_dict())
+        for seen in (1, 7, len(batches) // 2 - 1, len(batches) // 2, len(batches) // 2 + 3):
+            resumed, rest = make(), []
+            resumed.load_state_dict(states[seen - 1])
+            while len(rest) < len(batches) - seen:
+                rest += [[np.asarray(part).tobytes() for part in batch] for batch in resumed]
+            assert rest == batches[seen:]
+
+
 def test_fit_and_evaluate_take_loaders_that_skip_or_fill_in(holes):
     x, y = holes
     kept = np.isfinite(x).all(1)
