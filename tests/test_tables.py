@@ -245,9 +245,37 @@ def test_other_kinds_of_files_are_named(begin, tmp_path):
             read(tmp_path)
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet", "npy", "idx", "idx.gz"])
+def test_files_with_bytes_that_changed_are_read_or_refused(kind, tmp_path):
+    """Whatever a file holds, the error is pynn's and says what was expected."""
+    rng, path = np.random.default_rng(0), tmp_path / f"t.{kind}"
+    rows = "".join(f'{i},{i / 7:.2f},"x{i % 3}",{"pq"[i % 2]}\n' for i in range(40))
+    if kind == "parquet":
+        pandas.DataFrame({"a": np.arange(40.0), "b": ["u", "v"] * 20, "y": [0, 1] * 20}).to_parquet(path)
+    elif kind == "npy":
+        np.save(path, np.arange(120.0).reshape(40, 3))
+    else:
+        whole = bytes([0, 0, 8, 1, 0, 0, 0, 40, *range(40)]) if "idx" in kind else f"a,b,c,y\n{rows}".encode()
+        path.write_bytes(gzip.compress(whole) if kind.endswith("gz") else whole)
+    whole = path.read_bytes()
+    for _ in range(120):
+        changed = bytearray(whole)
+        for at in rng.integers(0, len(whole), 3).tolist():
+            new = rng.choice(list(b'",\n\r\0;\xff0-.e'), rng.integers(0, 3)).astype(np.uint8)
+            changed[at : at + int(rng.integers(0, 3))] = new.tobytes()
+        path.write_bytes(changed)
+        try:
+            list(DataLoader(path) if kind in ("npy", "idx", "idx.gz") else DataLoader.from_table(path, "y"))
+        except pynn.PynnError as error:
+            assert "expected" in str(error)  # noqa: PT017
+
+
 def test_text_in_another_encoding_is_refused(tmp_path):
     for encoding, text in (("latin1", "größe,y\n1,0\n"), ("latin1", "g,y\nü,0\n"), ("utf-16", "a,y\n1,0\n")):
-        with pytest.raises(pynn.FileFormatError, match=r"CSV file in UTF-8; received .*t\.csv.*save it so"):
+        with pytest.raises(
+            pynn.FileFormatError, match=r"CSV file in UTF-8 of .*t\.csv; received another encoding.*save it"
+        ):
             DataLoader.from_table(write(tmp_path / "t.csv", text, encoding), "y")
 
 

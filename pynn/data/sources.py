@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -309,7 +310,7 @@ def _file(name: str, path: Path) -> np.ndarray:
     if magic.startswith(b"\x93NUMPY"):
         try:
             return np.load(path, mmap_mode="r")
-        except ValueError as error:
+        except (ValueError, TypeError, SyntaxError, EOFError, OverflowError, TokenError) as error:
             raise FileFormatError(
                 f"expected an intact .npy file of numbers; received {str(path)!r} ({error})"
             ) from None

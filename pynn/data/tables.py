@@ -24,6 +24,7 @@ from ..errors import (
     FileError,
     FileFormatError,
     MissingFileError,
+    PynnError,
     ShapeError,
     UnsupportedError,
 )
@@ -109,7 +110,10 @@ class CsvTable(Table):
         self.delimiter = delimiter or max(",\t;|", key=line.count)
         if "\r" in line and '"' not in line:
             raise FileFormatError(f"expected lines that end in \\n or \\r\\n; received \\r alone{self.where}")
-        cells = next(csv.reader([line], delimiter=self.delimiter), [])
+        try:
+            cells = next(csv.reader([line], delimiter=self.delimiter), [])
+        except csv.Error as error:
+            raise FileFormatError(f"expected a header; received {line[:80]!r}{self.where} ({error})") from None
         self._check_header(line, cells, names)
         self.columns = cells if names is None else names
         self.rows, self.bounds, self._offsets = None, None, [len(header)]
@@ -122,8 +126,9 @@ class CsvTable(Table):
         except UnicodeDecodeError:
             raise self._not_utf8() from None
 
-    def _not_utf8(self) -> FileFormatError:
-        return FileFormatError(f"expected a CSV file in UTF-8; received {str(self.path)!r}, which is not: save it so")
+    def _not_utf8(self, row: int | None = None) -> FileFormatError:
+        at = "" if row is None else f" near row {row}"
+        return FileFormatError(f"expected a CSV file in UTF-8{self.where}; received another encoding{at}: save it so")
 
     def _check_header(self, line: str, cells: list[str], names: list[str] | None) -> None:
         """That the first line names columns just when `names` does not."""
@@ -210,6 +215,10 @@ class CsvTable(Table):
     def _parse(self, block: bytes, kinds: dict[str, str], first: int) -> dict[str, Cells]:
         """The cells of a block of whole rows, the first of which has this number."""
         self._lines &= not (b'"' in block or b"\n\n" in block or b"\n\r\n" in block or block[:1] in (b"\r", b"\n"))
+        try:
+            self.complete or block.decode()
+        except UnicodeDecodeError as error:
+            raise self._not_utf8(first + block.count(b"\n", 0, error.start)) from None
         pa, pacsv = _arrow("pyarrow"), _arrow("pyarrow.csv")
         types = {"number": pa.float64(), "flag": pa.bool_(), "category": pa.dictionary(pa.int32(), pa.string())}
         flags = self._flags if "number" in kinds.values() else set()
@@ -256,8 +265,6 @@ class CsvTable(Table):
                     f"expected a number in column {name!r}{self.where}, as in most rows; received {text!r} in "
                     f"{self._place(first + row)}. Correct it, or take the column as categories: categories=[{name!r}]"),
                     first + row)  # fmt: skip
-        if "invalid UTF8" in str(error):
-            return self._not_utf8()
         return FileFormatError(f"expected a CSV file; received {str(self.path)!r}, near row {first}: {error}")
 
 
@@ -320,7 +327,7 @@ class ParquetTable(Table):
                 self._types = dict(zip(schema.names, schema.types, strict=True))
                 self.columns = [name for name in schema.names if name not in index]
                 groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
             raise FileFormatError(f"expected a Parquet file; received {str(path)!r}: {error}") from None
         self.bounds = np.concatenate([[0], np.cumsum(groups)]).astype(np.int64)
         self.rows = int(self.bounds[-1])
@@ -342,7 +349,9 @@ class ParquetTable(Table):
                 for batch in file.iter_batches(at_once, groups, list(kinds), use_threads=False):
                     yield number, {name: _cells(batch.column(name), kind) for name, kind in kinds.items()}
                     number += batch.num_rows
-        except (pa.ArrowInvalid, OSError) as error:
+        except PynnError:
+            raise
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
             raise FileFormatError(
                 f"expected an intact Parquet file; received {str(self.path)!r}, damaged near row {number}: {error}"
             ) from None
