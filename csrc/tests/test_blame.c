@@ -155,6 +155,80 @@ static void test(const pynn_context *context, pynn_dtype dtype) {
   done(&run);
 }
 
+/* A gradient that leaves the range of its dtype, in each of its products: the row whose product is the largest. */
+static void test_backward(const pynn_context *context, pynn_dtype dtype) {
+  const int single = dtype == PYNN_FLOAT32;
+  struct run run = run_of(context, dtype, "tanh", "mse", "sgd", 1e-3);
+  const int64_t row = run.order[9];
+  for (int64_t u = 0; u < HIDDEN; u++) set_parameter(&run, 4 * HIDDEN + u, 0); /* input 4 counts in gradients only */
+  x[row * INPUTS + 4] = single ? 1e30 : 1e200;
+  y[row * OUTPUTS + 2] = single ? -1e14 : -1e150;
+  pynn_blame found = blame(&run);
+  CHECK(found.operation == PYNN_OPERATION_DW && found.layer == 0 && found.tensor_row == 4);
+  CHECK(found.n_rows == 1 && found.rows[0] == row && !isfinite(found.value));
+  CHECK_CLOSE(found.largest_left, x[row * INPUTS + 4], 1e-6);
+  CHECK_EQUAL(found.fails_in_float64, !single);
+  done(&run);
+  if (!single) return;
+
+  run = run_of(context, dtype, "tanh", "mse", "sgd", 1e-3);
+  pynn_tensor tensor;
+  CHECK_STATUS(PYNN_OK, pynn_model_tensor(run.model, 4, &tensor));
+  for (int64_t i = 0; i < HIDDEN * OUTPUTS; i++) set_parameter(&run, tensor.offset + i, 1e30); /* logits stay finite */
+  found = blame(&run);
+  CHECK(found.operation == PYNN_OPERATION_DX && found.layer == 2 && found.n_rows > 0);
+  CHECK_CLOSE(found.largest_right, 1e30, 1e-6);
+  CHECK_EQUAL(found.fails_in_float64, 0);
+  done(&run);
+}
+
+/* The same in a layer that is not dense: the sum over rows of deltas that are finite one by one. */
+static void test_backward_of_a_normalization(const pynn_context *context) {
+  struct run run = run_of(context, PYNN_FLOAT32, "tanh", "mse", "sgd", 1e-3);
+  done(&run);
+  pynn_layer layers[2];
+  pynn_model_options options;
+  pynn_trainer_options how;
+  pynn_spec loss;
+  pynn_dense(&layers[0], OUTPUTS, NULL);
+  CHECK_STATUS(PYNN_OK, pynn_layer_named(&layers[1], "layer_normalization"));
+  pynn_model_options_init(&options);
+  options.inputs = INPUTS;
+  CHECK_STATUS(PYNN_OK, pynn_spec_named(&loss, PYNN_LOSS, "mse"));
+  CHECK_STATUS(PYNN_OK, pynn_model_new(&run.model, context, &options, layers, 2, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_model_set_loss(run.model, &loss));
+  pynn_trainer_options_init(&how, run.model);
+  CHECK_STATUS(PYNN_OK, pynn_trainer_new(&run.trainer, run.model, &how, NULL));
+  for (int i = 0; i < ROWS * OUTPUTS; i++) y[i] = -3e38;
+  for (int i = 0; i < ROWS; i++) w[i] = 25; /* each delta 2.3e38 */
+  pynn_blame found = blame(&run);
+  CHECK(found.operation == PYNN_OPERATION_GRADIENT && found.layer == 1 && found.n_cells > 0);
+  CHECK(found.largest_right > 2e38 && found.fails_in_float64 == 0);
+  done(&run);
+}
+
+static void test_arguments(const pynn_context *context) {
+  struct run run = run_of(context, PYNN_FLOAT32, "tanh", "mse", "sgd", 1e-3);
+  pynn_blame found = {.layer = 77};
+  pynn_error error;
+  const int64_t beyond[] = {0, ROWS}, before[] = {-1};
+#define REFUSES(status, ...) CHECK_STATUS(status, pynn_trainer_blame(__VA_ARGS__, &error))
+  REFUSES(PYNN_ERROR_INVALID_ARGUMENT, NULL, &run.data, NULL, 0, 4, &found);
+  REFUSES(PYNN_ERROR_INVALID_ARGUMENT, run.trainer, NULL, NULL, 0, 4, &found);
+  REFUSES(PYNN_ERROR_INVALID_ARGUMENT, run.trainer, &run.data, NULL, 0, 4, NULL);
+  REFUSES(PYNN_ERROR_INVALID_ARGUMENT, run.trainer, &run.data, NULL, -1, 4, &found);
+  REFUSES(PYNN_ERROR_INVALID_ARGUMENT, run.trainer, &run.data, NULL, 0, 0, &found);
+  REFUSES(PYNN_ERROR_INVALID_ARGUMENT, run.trainer, &run.data, NULL, ROWS - 1, 2, &found);
+  REFUSES(PYNN_ERROR_INVALID_ARGUMENT, run.trainer, &run.data, NULL, INT64_MAX - 1, INT64_MAX, &found);
+  REFUSES(PYNN_ERROR_INVALID_ARGUMENT, run.trainer, &run.data, beyond, 0, 2, &found);
+  REFUSES(PYNN_ERROR_INVALID_ARGUMENT, run.trainer, &run.data, before, 0, 1, &found);
+  run.data.x.columns++;
+  REFUSES(PYNN_ERROR_SHAPE, run.trainer, &run.data, NULL, 0, 4, &found);
+#undef REFUSES
+  CHECK_EQUAL(found.layer, 77);
+  done(&run);
+}
+
 /* Predictions and evaluations name what they meet; what they computed is there all the same. */
 static void test_predict(const pynn_context *context, pynn_dtype dtype) {
   struct run run = run_of(context, dtype, "relu", "mse", "sgd", 1e-3);
@@ -205,6 +279,10 @@ int main(void) {
   CHECK_STATUS(PYNN_OK, pynn_context_new(&context, NULL));
   test(context, PYNN_FLOAT32);
   test(context, PYNN_FLOAT64);
+  test_backward(context, PYNN_FLOAT32);
+  test_backward(context, PYNN_FLOAT64);
+  test_backward_of_a_normalization(context);
+  test_arguments(context);
   test_predict(context, PYNN_FLOAT32);
   test_predict(context, PYNN_FLOAT64);
   CHECK(!strcmp(pynn_operation_name(PYNN_OPERATION_DW), "dW"));
