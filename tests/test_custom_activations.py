@@ -314,6 +314,20 @@ def test_it_is_not_exported(tmp_path):
         model.export_c(tmp_path / "net.h")
 
 
+def test_as_the_first_layer_it_takes_rows_that_lie_apart():
+    x, y = data()
+    wide = np.hstack([x, x])
+    one, two = (
+        pynn.Sequential([pynn.Activation(custom), pynn.Dense(2)], dtype="float64")
+        for custom in (Custom(*native("ctypes", "float64"), name="my_relu"), "relu")
+    )
+    for model in (one, two):
+        model.compile("mse")
+        model.fit(wide[:, :6], y, epochs=2, shuffle=False)
+    np.testing.assert_array_equal(one.parameters, two.parameters)
+    np.testing.assert_array_equal(one.predict(wide[:, 6:]), two.predict(x))
+
+
 def test_as_the_last_layer_the_link_follows():
     x, _ = data()
     labels = np.random.default_rng(1).integers(0, 3, len(x))

@@ -126,23 +126,18 @@ int job_fuses(const struct job *job) {
 
 /* ---- activations of the caller's: tiles of whole rows */
 
-static const void *rows_at(const struct job *job, const struct tile *t, const void *x) {
-  return at(job_kernels(job), x, t->row * job->layer->units);
-}
-
 static void custom_value_tile(void *argument, int64_t index) {
   const struct job *job = argument;
-  const pynn_model *model = job->w->model;
+  const struct kernels *kernels = job_kernels(job);
   const struct layer *layer = job->layer;
   const struct tile t = tile_at(&job->tiling, index);
-  void *y = at(model->kernels, job_values(job), t.row * layer->units);
-  const int apart = job->w->z[job->index] == NULL; /* rows of X, which is Z, are not one vector */
+  const void *z = job->w->z[job->index];
+  const int64_t ld = z ? layer->units : job->ldx, calls = z ? 1 : t.rows, n = t.rows / calls * layer->units;
+  if (!z) z = job->x; /* whose rows are apart */
   int failed = 0;
-  for (int64_t i = t.row; i < t.row + t.rows && apart && !failed; i++)
-    failed = custom_value(model, &layer->custom, layer->units, at(model->kernels, job->x, i * job->ldx),
-                          at(model->kernels, job_values(job), i * layer->units));
-  if (!apart)
-    failed = custom_value(model, &layer->custom, t.rows * layer->units, rows_at(job, &t, job->w->z[job->index]), y);
+  for (int64_t i = t.row; i < t.row + calls && !failed; i++)
+    failed = custom_value(job->w->model, &layer->custom, n, at(kernels, z, i * ld),
+                          at(kernels, job_values(job), i * layer->units));
   job_value_tile(job, index, &t);
   if (failed) job->w->tile_max[index] = FAILED;
 }
@@ -150,12 +145,13 @@ static void custom_value_tile(void *argument, int64_t index) {
 static void custom_derivative_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const pynn_workspace *w = job->w;
+  const struct kernels *kernels = job_kernels(job);
   const struct tile t = tile_at(&job->tiling, index);
-  const int64_t n = t.rows * job->layer->units;
-  void *delta = at(job_kernels(job), job->delta, t.row * job->layer->units);
-  const int failed = custom_derivative(w->model, &job->layer->custom, n, rows_at(job, &t, w->z[job->index]),
-                                       rows_at(job, &t, w->y[job->index]), delta);
-  w->tile_max[index] = failed ? FAILED : job_kernels(job)->largest((size_t)n, delta);
+  const int64_t from = t.row * job->layer->units, n = t.rows * job->layer->units;
+  void *delta = at(kernels, job->delta, from);
+  const int failed = custom_derivative(w->model, &job->layer->custom, n, at(kernels, w->z[job->index], from),
+                                       at(kernels, w->y[job->index], from), delta);
+  w->tile_max[index] = failed ? FAILED : kernels->largest((size_t)n, delta);
 }
 
 /* Runs the tiles, of a part of the batch or of all of it, and returns the largest magnitude that they left. */
