@@ -113,7 +113,9 @@ class Monitor(Callback):
     def value(self, logs: Logs) -> float:
         """The value watched."""
         if self.monitor not in logs:
-            hint = "; fit needs validation_data" if self.monitor.startswith("val_") else ""
+            validated = any(name.startswith("val_") for name in logs)
+            hint = "; fit needs validation_data" if self.monitor.startswith("val_") and not validated else ""
+            hint = hint or "; what compile(metrics=[...]) names is there too"
             raise UnknownNameError(
                 f"expected monitor as one of {', '.join(map(repr, logs))}; received monitor={self.monitor!r}{hint}"
             )

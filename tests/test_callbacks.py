@@ -461,3 +461,10 @@ class Batched:
         for first in range(0, len(x), self.rows):
             part = slice(first, first + self.rows)
             yield (x[part], y[part], w[part]) if w is not None else x[part]
+
+
+def test_what_is_missing_for_a_value_is_said(points):
+    with pytest.raises(pynn.UnknownNameError, match="fit needs validation_data"):
+        made().fit(*points, callbacks=[pynn.EarlyStopping()])
+    with pytest.raises(pynn.UnknownNameError, match=r"received monitor='val_mae'; what compile\(metrics"):
+        made().fit(*points, validation_data=points, callbacks=[pynn.EarlyStopping("val_mae")])

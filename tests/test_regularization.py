@@ -452,6 +452,19 @@ def test_moments_for_an_average_leave_training_alone():
         averaged.update_moments()
 
 
+def test_averages_with_batch_normalization_resume_to_the_same_bits(tmp_path):
+    x, y = data(rows=60)
+    runs = []
+    for epochs, resume in ((4, None), (2, False), (4, True)):
+        model = normalized("float32")
+        kept = {} if resume is None else {"checkpoint": tmp_path / "run", "resume": resume}
+        options = {"batch_size": 15, "validation_data": (x, y), "callbacks": [pynn.EMA(0.8)]}
+        history = model.fit(x, y, epochs=epochs, **options, **kept)
+        runs.append((np.array(model.parameters), np.array(model.core.state), history.history["val_loss"]))
+    for whole, resumed in zip(runs[0], runs[2], strict=True):
+        np.testing.assert_array_equal(whole, resumed)
+
+
 def test_data_that_run_out_are_no_reason_to_be_silent():
     x, y = data(rows=60)
 
