@@ -14,8 +14,8 @@ from . import _core
 from .errors import ArgumentTypeError, ArgumentValueError, DtypeError, LabelError, ShapeError
 
 __all__ = [
-    "as_csr", "as_inputs", "as_matrix", "as_targets", "as_weights", "find_nonfinite", "gather", "is_sparse",
-    "read_rows",
+    "as_csr", "as_inputs", "as_matrix", "as_targets", "as_weights", "find_nonfinite", "gather",
+    "is_sparse", "read_rows",
     "require_finite", "shuffle",
 ]  # fmt: skip
 
@@ -152,8 +152,10 @@ def _from_frame(frame: Any, name: str) -> np.ndarray:
     return number(array)
 
 
-def as_targets(y: Any, rows: int, outputs: int, loss: Any) -> np.ndarray:
+def as_targets(y: Any, rows: int, outputs: int, loss: Any, numbers: Any = None) -> np.ndarray:
     """Targets as the core reads them: (rows, 1) integer labels, or (rows, outputs) numbers.
+
+    `numbers` are the rows' numbers for the caller, where they are not 0, 1, 2, ... and `y` is no `Batch`.
 
     Raises
     ------
@@ -163,7 +165,7 @@ def as_targets(y: Any, rows: int, outputs: int, loss: Any) -> np.ndarray:
         A label is not an integer in 0 ... outputs-1, or a target is outside what the loss takes; the row is
         named.
     """
-    rows_of = getattr(y, "rows", None)  # of a batch: the rows' numbers in the caller's data
+    rows_of = getattr(y, "rows", None) if numbers is None else numbers
     y = as_matrix(y, "y")
     if len(y) != rows:
         raise ShapeError(f"expected y with {rows} rows, one for each row of X; received y with {len(y)} rows")
@@ -211,11 +213,11 @@ def _located(error: Any, row: int, column: int, value: Any) -> Any:
     return error
 
 
-def as_weights(weights: Any, rows: int) -> np.ndarray | None:
-    """Sample weights as a (rows, 1) array of finite numbers >= 0; None stays None."""
+def as_weights(weights: Any, rows: int, numbers: Any = None) -> np.ndarray | None:
+    """Sample weights as a (rows, 1) array of finite numbers >= 0; None stays None. `numbers` as in `as_targets`."""
     if weights is None:
         return None
-    rows_of = getattr(weights, "rows", None)
+    rows_of = getattr(weights, "rows", None) if numbers is None else numbers
     weights = as_matrix(weights, "sample_weight")
     if weights.shape != (rows, 1):
         raise ShapeError(f"expected sample_weight of shape ({rows},); received shape {np.shape(weights)}")
@@ -233,7 +235,7 @@ def find_nonfinite(x: np.ndarray, largest: float = np.inf) -> np.ndarray:
     large `x` is."""
     if is_sparse(x):
         sparse: Any = x
-        at = np.flatnonzero(~(np.isfinite(sparse.data) & (np.abs(sparse.data) <= largest)))
+        at = np.flatnonzero(~_within(sparse.data, largest)) if x.dtype.kind == "f" else np.empty(0, np.int64)
         rows = np.searchsorted(sparse.indptr, at, side="right") - 1
         return np.column_stack([rows, sparse.indices[at]]).astype(np.int64)
     if x.dtype.kind != "f":
@@ -241,11 +243,14 @@ def find_nonfinite(x: np.ndarray, largest: float = np.inf) -> np.ndarray:
     step = max(1, _SCAN_ROWS // max(1, x.shape[1]))
     found = []
     for first in range(0, len(x), step):
-        part = x[first : first + step]
-        finite = np.isfinite(part) if largest == np.inf else np.abs(part) <= largest
+        finite = _within(x[first : first + step], largest)
         if not finite.all():
             found.append(np.argwhere(~finite) + np.array([first, 0]))
     return np.concatenate(found) if found else np.empty((0, 2), np.int64)
+
+
+def _within(x: np.ndarray, largest: float) -> np.ndarray:
+    return np.isfinite(x) if largest == np.inf else np.abs(x) <= largest  # type: ignore[no-any-return]
 
 
 def require_finite(x: np.ndarray, name: str, rows: Any = None) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import _core, activations, arrays, losses, runtime
 from .errors import NumericalError, PynnError
-from .health import Finding, Report, bad_cells, listed, operation, told
+from .health import OF_THE_DATA, Finding, Report, bad_cells, listed, operation, told
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -43,9 +43,11 @@ def explain(
     """
     trainer = model.trainer(1)
     blame = trainer.blame(data["X"], data["y"], data["sample_weight"], order, first, count)
-    name = {"input": "X", "target": "y", "sample_weight": "sample_weight"}.get(blame["operation"] if blame else "")
+    name = OF_THE_DATA.get(blame["operation"] if blame else "")
     if name:
         cells = model.refused(name, data[name])
+        if not len(cells):
+            cells = arrays.find_nonfinite(data[name], float(np.finfo(model.dtype).max))
         if len(cells):
             return bad_cells(name, data[name], cells, rows)
     fault = _diverged(model, error) if blame is None else _blamed(model, blame, rows)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from .errors import (
     LabelError,
     NonfiniteDataError,
     NumericalError,
+    PynnError,
     UnknownNameError,
 )
 
@@ -189,8 +192,11 @@ FILL_IN = (
     "pynn.Normalization(missing='mean') as the first layer."
 )
 LEAVE_OUT = "Leave these rows out: on_bad_rows='skip'."
-BEYOND = "float32 ends at 3.4e38: scale the numbers, as pynn.Normalization() does, or compute with dtype='float64'."
+BEYOND = "Correct or scale these numbers, or compute with dtype='float64'."
 NOT_FINITE = "Put finite numbers in, or build the model anew."
+
+# operations whose fault is its own cause, and what the array is called
+OF_THE_DATA = {"input": "X", "target": "y", "sample_weight": "sample_weight"}
 
 
 @dataclass(frozen=True)
@@ -304,9 +310,12 @@ OPERATIONS = {
 UNKNOWN = Operation("nonfinite_gradient", "a number", "a number of layer {layer} is {value}", SLOWER)
 
 
-def operation(name: str) -> Operation:
-    """How a report speaks of it."""
-    return OPERATIONS.get(name, UNKNOWN)
+def operation(name: str, value: float | None = None) -> Operation:
+    """How a report speaks of it. In data, a `value` that is finite was at fault for being beyond the dtype."""
+    spoken = OPERATIONS.get(name, UNKNOWN)
+    if name in OF_THE_DATA and value is not None and np.isfinite(value):
+        return replace(spoken, message=f"{spoken.message}, beyond float32, which ends at 3.4e38", remedy=BEYOND)
+    return spoken
 
 
 def told(blame: dict[str, Any], dtype: str) -> str:
@@ -326,22 +335,33 @@ def told(blame: dict[str, Any], dtype: str) -> str:
 # ---- data at fault
 
 
-def bad_cells(
-    name: str, x: np.ndarray, cells: np.ndarray, rows: Any = None, data: str = "training"
-) -> NonfiniteDataError:
-    """The error for cells (row, column) of X, y or sample_weight that are NaN or infinite."""
+@contextmanager
+def of_validation() -> Iterator[None]:
+    """Errors that are raised in here are about validation data, and say so."""
+    try:
+        yield
+    except PynnError as error:
+        if "validation" not in str(error):
+            error.args = (f"validation data: {error}",)
+        for finding in error.report.findings if error.report else ():
+            finding.evidence["data"] = "validation"
+        raise
+
+
+def bad_cells(name: str, x: np.ndarray, cells: np.ndarray, rows: Any = None) -> NonfiniteDataError:
+    """The error for cells (row, column) of X, y or sample_weight that are NaN or infinite, or beyond the dtype."""
     bad_rows, bad_columns = np.unique(cells[:, 0]), np.unique(cells[:, 1])
     named = [int(r if rows is None else rows[r]) for r in bad_rows[:20]]
     columns = [int(c) for c in bad_columns[:20]]
     row, column, value = named[0], int(cells[0, 1]), float(x[tuple(cells[0])])
-    of = "the validation data's " if data == "validation" else ""
-    message = f"expected {of}{name} of finite numbers; received {name}[{row}, {column}]={value}" + (
+    rule = "within float32, which ends at 3.4e38" if np.isfinite(value) else "of finite numbers"
+    message = f"expected {name} {rule}; received {name}[{row}, {column}]={value}" + (
         f", in all {len(cells)} such cells in {listed('row', named, len(bad_rows))}" if len(cells) > 1 else ""
     )
-    remedy = OPERATIONS[{"X": "input", "y": "target"}.get(name, name)].remedy if not np.isfinite(value) else BEYOND
-    code = "nonfinite_target" if name == "y" else "nonfinite_input"
+    spoken = operation(next(key for key, array in OF_THE_DATA.items() if array == name), value)
+    code, remedy = spoken.code, spoken.remedy
     evidence = {"n_rows": len(bad_rows), "n_columns": len(bad_columns), "n_cells": len(cells), "array": name,
-                "data": data, "value": value}  # fmt: skip
+                "data": "training", "value": value}  # fmt: skip
     error = NonfiniteDataError(f"{message}. {remedy}")
     error.row, error.column, error.value = row, column, value
     error.report = Report([Finding(code, "fault", message, remedy, rows=named, columns=columns, evidence=evidence)])
@@ -372,21 +392,22 @@ def bad_labels(y: np.ndarray, bad: np.ndarray, classes: int, rows: Any = None) -
     return error
 
 
-def bad_prediction(error: NumericalError, first: int, data: str | None = None) -> NumericalError:
-    """The error of a prediction or evaluation of rows from `first`, with its report."""
-    spoken, row = operation(error.operation), None if error.row is None else error.row + first
+def bad_prediction(error: NumericalError, first: int, numbers: Any = None) -> NumericalError:
+    """The error of a prediction or evaluation of rows from `first`, with its report; `numbers` are theirs for the
+    caller."""
+    spoken, row = operation(error.operation, error.value), None if error.row is None else error.row + first
+    row = row if row is None or numbers is None else int(numbers[row])
     message = spoken.message.format(layer=error.layer, value=f"{error.value:.3g}")
     remedy = spoken.remedy
     if error.operation in ("gemm", "bias", "activation", "forward", "loss"):
         remedy = "Scale this row like those the model was trained on, or predict in float64."
-    evidence = {"operation": error.operation, "value": error.value} | ({"data": data} if data else {})
+    evidence = {"operation": error.operation, "value": error.value}
     rows, columns = ([] if at is None else [int(at)] for at in (row, error.column))
     finding = Finding(
         spoken.code, "fault", message, remedy, layer=error.layer, rows=rows, columns=columns, evidence=evidence
     )
     error.row, error.report = row, Report([finding])
-    where = ", ".join(part for part in (data and f"{data} data", finding.where) if part)
-    error.args = (f"{where}{': ' if where else ''}{message}. {remedy}",)
+    error.args = (f"{finding.where}{': ' if finding.where else ''}{message}. {remedy}",)
     return error
 
 
@@ -418,7 +439,7 @@ def findings(ledger: list[dict[str, Any]]) -> list[Finding]:
         groups.setdefault((entry["kind"], entry["operation"], entry["layer"]), []).append(entry)
     found = []
     for (kind, name, layer), entries in groups.items():
-        spoken = operation(name)
+        spoken = operation(name, entries[0]["value"])
         code, remedy = ("loss_spike", "") if kind == "clipped" else (spoken.code, spoken.remedy)
         times = f" ({len(entries)} times in all)" if len(entries) > 1 else ""
         rows = list(dict.fromkeys(entry["row"] for entry in entries if entry["row"] is not None))

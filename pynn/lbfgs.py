@@ -169,7 +169,7 @@ class FullBatch(Training):
 
     def train(self, epoch: int) -> dict[str, float]:
         """What the iteration came to: the loss, and the metrics there."""
-        metrics = evaluate(self.model, [self.data], guarded=False) if self.model.metrics else {}
+        metrics = evaluate(self.model, [(*self.data, None)], guarded=False) if self.model.metrics else {}
         return metrics | {"loss": self.loss}
 
     def findings(self) -> list[Finding]:

@@ -587,9 +587,11 @@ class Sequential:
                 "received an iterator, which runs out: pass (X, y), a pynn.DataLoader or another object whose __iter__ "
                 "starts anew"
             )
-        validation = self._validation(validation_data, batches.inputs, getattr(loader, "class_weight", None), schema)
-        if guard.policy != "off" and isinstance(validation, list):
-            require_finite(_named(validation[0]), self, "validation")
+        with health.of_validation():
+            weights = getattr(loader, "class_weight", None)
+            validation = self._validation(validation_data, batches.inputs, weights, schema)
+            if guard.policy != "off" and isinstance(validation, list):
+                require_finite(self, validation[0][:3], validation[0][3])
         self.schema = schema
         if not self.built and batches.inputs is not None:
             self.build(batches.inputs)
@@ -624,7 +626,7 @@ class Sequential:
         """What keeps a run in a file, with a description of all that must be the same to go on with it."""
         validation = training.validation
         if isinstance(validation, list):
-            held: Any = [[checkpoint_.fingerprint(part) for part in parts] for parts in validation]
+            held: Any = [[checkpoint_.fingerprint(part) for part in parts[:3]] for parts in validation]
         else:
             held = None if validation is None else type(validation).__name__
         run = {
@@ -680,7 +682,7 @@ class Sequential:
             return Loaded(loader, None)
         data = self._check_data(*loader.whole)
         if guard.policy == "raise" and loader.on_bad_rows != "skip":
-            require_finite(_named(data), self)
+            require_finite(self, data)
         return Loaded(loader, data)
 
     def _validation(self, data: Any, inputs: int | None, class_weight: Any, schema: Schema | None) -> Any:
@@ -700,31 +702,33 @@ class Sequential:
     def _arrays(self, x: Any, y: Any, weights: Any, class_weight: Any, inputs: int | None = None) -> Any:
         """Arrays to evaluate on."""
         if class_weight is None:
-            return [self._check_data(x, y, weights, inputs)]
+            return [(*self._check_data(x, y, weights, inputs), None)]
         return self._parts(DataLoader(x, y, sample_weight=weights, class_weight=class_weight), inputs)
 
     def _parts(self, loader: DataLoader, inputs: int | None = None) -> Any:
         """Rows of a loader to evaluate on."""
         if loader.whole is None or not loader.plain:
             return Blocks(self, loader)
-        return [self._check_data(*loader.whole, inputs)]
+        source: Any = loader.source
+        numbers = np.arange(source.first, source.first + source.rows) if source.first else None
+        return [(*self._check_data(*loader.whole, inputs, numbers), numbers)]
 
     def _check_data(
-        self, x: Any, y: Any, weights: Any = None, inputs: int | None = None
+        self, x: Any, y: Any, weights: Any = None, inputs: int | None = None, numbers: Any = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """X, y and weights as the core reads them."""
+        """X, y and weights as the core reads them; `numbers` are the rows' for the caller."""
         self._compiled()
         x = arrays.as_inputs(x, self.inputs if self.built else inputs)
         if y is None:
             raise ArgumentTypeError("expected y, the targets; received y=None")
-        y = arrays.as_targets(y, x.shape[0], self.outputs, self.loss)
-        return x, y, arrays.as_weights(weights, x.shape[0])
+        y = arrays.as_targets(y, x.shape[0], self.outputs, self.loss, numbers)
+        return x, y, arrays.as_weights(weights, x.shape[0], numbers)
 
     def check_batch(
-        self, x: Any, y: Any = None, weights: Any = None
+        self, x: Any, y: Any = None, weights: Any = None, numbers: Any = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """A batch as the core reads it; the first one decides the number of inputs."""
-        data = self._check_data(x, y, weights)
+        data = self._check_data(x, y, weights, None, numbers)
         if not self.built:
             self.build(data[0].shape[1])
         return data
@@ -996,10 +1000,6 @@ def _path(path: Any) -> bytes:
     if b"\0" in encoded:
         raise ArgumentValueError(f"expected path without NUL characters; received path={path!r}")
     return encoded
-
-
-def _named(data: tuple[np.ndarray, np.ndarray, np.ndarray | None]) -> dict[str, np.ndarray]:
-    return {name: x for name, x in zip(("X", "y", "sample_weight"), data, strict=True) if x is not None}
 
 
 def _integer(name: str, value: Any, minimum: int, maximum: int) -> int:

@@ -38,7 +38,6 @@ Steps = Callable[[], int]  # called right before each call of the core: the most
 State = dict[str, Any]
 
 SECONDS = 0.05  # of steps between two turns of Python
-OF_THE_DATA = ("input", "target", "sample_weight")  # operations whose fault is its own cause
 ROWS, BYTES = 4096, 8 << 20  # most predictions held at a time
 
 
@@ -208,8 +207,10 @@ class Loaded(Batches):
         if not bad.get("rows"):
             return []
         done = "left out" if bad["action"] == "skip" else f"filled in with the {FILLS[bad['action']]} of their columns"
-        what = "rows with missing or infinite cells were" if bad["action"] == "skip" else "rows had missing cells"
-        message = f"{bad['rows']} {what} {done}, {bad['cells']} cells of X in {len(bad['columns'])} columns"
+        what = "had missing cells" if bad["action"] != "skip" else "with missing or infinite cells or targets were"
+        message = f"{counted(bad['rows'], 'row')} {what} {done}"
+        if bad["cells"]:
+            message += f", {counted(bad['cells'], 'cell')} of X in {counted(len(bad['columns']), 'column')}"
         columns = sorted(bad["columns"], key=lambda column: -bad["columns"][column])[:20]
         evidence = {"n_rows": bad["rows"], "n_cells": bad["cells"], "action": bad["action"]}
         return [Finding("nonfinite_input", "info", message, columns=columns, evidence=evidence)]
@@ -225,7 +226,7 @@ class Loaded(Batches):
             )
             return
         for block in loader.blocks(epoch, seen):
-            data = model.check_batch(block.x, block.targets, block.weights)
+            data = model.check_batch(block.x, block.targets, block.weights, block.numbers)
             self.numbers = block.numbers
             yield from self.steps(model, measure, begin, steps, data, None, 0, len(block), epoch, seen)
             seen += -(-len(block) // loader.batch_size)
@@ -257,6 +258,11 @@ class Loaded(Batches):
             first += passed
             self.loader.seen(epoch, before + -(-first // batch_size))
             yield done
+
+
+def counted(n: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 class Streamed(Batches):
@@ -399,7 +405,7 @@ class Training:
         self,
         model: Sequential,
         batches: Batches,
-        validation: Iterable[tuple[Any, Any, Any]] | None,
+        validation: Iterable[tuple[Any, Any, Any, Any]] | None,
         epochs: range,
         callbacks: Sequence[Callback],
         progress: Progress,
@@ -554,7 +560,7 @@ class Training:
         for event in events:
             if (
                 event["kind"] in ("rolled_back", "skipped")
-                and event["operation"] not in OF_THE_DATA
+                and event["operation"] not in health.OF_THE_DATA
                 and not self.causes
             ):
                 data, order = self.batches.at_hand
@@ -582,7 +588,8 @@ class Training:
         self.interrupts.safe = False
         if self.validation is not None:
             self.call("on_test_begin", {})
-            found = evaluate(model, self.validation, guarded=self.guard.policy != "off", data="validation")
+            with health.of_validation():
+                found = evaluate(model, self.validation, guarded=self.guard.policy != "off")
             self.call("on_test_end", found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         logs |= {"learning_rate": model.learning_rate, "seconds": time.perf_counter() - begin}
@@ -650,35 +657,36 @@ def checked(model: Sequential, batch: Any) -> tuple[Any, Any, Any]:
 
 
 class Held:
-    """Checked batches of any iterable, each time it is iterated: to evaluate on."""
+    """Checked batches of any iterable, as `Blocks` has them: to evaluate on."""
 
     def __init__(self, model: Sequential, batches: Iterable[Any]) -> None:
         self.model, self.batches = model, batches
 
-    def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
-        return (checked(self.model, batch) for batch in self.batches)
+    def __iter__(self) -> Iterator[tuple[Any, Any, Any, Any]]:
+        return ((*checked(self.model, batch), getattr(batch[0], "rows", None)) for batch in self.batches)
 
 
 class Blocks:
-    """Checked rows of a loader, (X, y, weights) after (X, y, weights), each time it is iterated: to evaluate on."""
+    """Checked rows of a loader, (X, y, weights, rows' numbers) after (X, ...), each time it is iterated: to evaluate
+    on."""
 
     def __init__(self, model: Sequential, loader: Any) -> None:
         self.model, self.loader = model, loader
 
-    def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
+    def __iter__(self) -> Iterator[tuple[Any, Any, Any, Any]]:
         for block in self.loader.blocks(0):
-            yield self.model.check_batch(block.x, block.targets, block.weights)
+            yield *self.model.check_batch(block.x, block.targets, block.weights, block.numbers), block.numbers
 
 
 def evaluate(
-    model: Sequential, parts: Iterable[tuple[Any, Any, Any]], *, guarded: bool = True, data: str | None = None
+    model: Sequential, parts: Iterable[tuple[Any, Any, Any, Any]], *, guarded: bool = True
 ) -> dict[str, float]:
-    """Loss and metrics over parts (X, y, weights) of checked arrays, in chunks; `data` is what findings call them."""
+    """Loss and metrics over parts (X, y, weights, rows' numbers or None) of checked arrays, in chunks."""
     metrics = model.metrics
     for metric in metrics:
         metric.reset()
     most, loss, before = rows_at_once(model), 0.0, 0
-    for x, y, weights in parts:
+    for x, y, weights, numbers in parts:
         n = x.shape[0]
         out: Any = np.empty((min(most, n), model.outputs), model.dtype) if metrics else None
         for first in range(0, n, most):
@@ -687,7 +695,7 @@ def evaluate(
             try:
                 loss += model.core.evaluate(x[rows], y[rows], w, out, guarded) * (rows.stop - first)
             except NumericalError as error:
-                raise health.bad_prediction(error, before + first, data) from None
+                raise health.bad_prediction(error, first if numbers is not None else before + first, numbers) from None
             for metric in metrics:
                 metric.update(y[rows], out[: rows.stop - first], w)
         before += n
@@ -732,11 +740,14 @@ def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | 
     return StepResult(loss, norm, True, found)
 
 
-def require_finite(data: dict[str, np.ndarray], model: Sequential, of: str = "training") -> None:
-    """Refuse data with cells that are NaN or infinite before any step; memory-mapped data are left to the steps."""
-    for name, x in data.items():
+def require_finite(model: Sequential, data: tuple[Any, Any, Any], numbers: Any = None) -> None:
+    """Refuse X, y and weights with cells that are NaN or infinite before any step; memory-mapped data are left to the
+    steps. `numbers` are the rows' for the caller."""
+    for name, x in zip(("X", "y", "sample_weight"), data, strict=True):
+        if x is None:
+            continue
         if getattr(x, "base", None) is not None and type(x.base).__name__ in ("mmap", "memmap"):
             continue
         cells = model.refused(name, x)
         if len(cells):
-            raise health.bad_cells(name, x, cells, data=of)
+            raise health.bad_cells(name, x, cells, numbers)

@@ -181,6 +181,68 @@ def test_missing_targets_are_named():
     assert (finding.code, finding.rows, finding.columns) == ("nonfinite_target", [11, 40], [0, 1])
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_finite_numbers_beyond_float32_are_told_from_infinite_ones(sparse):
+    X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
+    X[41, 1] = -1e39
+    data = pytest.importorskip("scipy.sparse").csr_matrix(X) if sparse else X
+    model = pynn.Sequential([pynn.Dense(8, activation="relu"), pynn.Dense(2)])
+    model.compile("softmax_cross_entropy")
+    model.build(3)
+    for call in (lambda: model.fit(data, y), lambda: model.evaluate(data, y), lambda: model.predict(data)):
+        with pytest.raises(pynn.NumericalError, match=r"float32, which ends at 3.4e38.*dtype='float64'") as caught:
+            call()
+        assert (caught.value.row, caught.value.column, caught.value.value) == (41, 1, -1e39)
+        assert "-1e+39" in str(caught.value)
+        assert caught.value.report.findings[0].rows == [41]
+    with pytest.warns(pynn.TrainingWarning, match="float32"):
+        step = model.train_step(data, y)
+    assert (step.applied, step.findings[0].rows, step.findings[0].columns) == (False, [41], [1])
+    with pytest.warns(pynn.TrainingWarning, match=r"-1e\+39.*float64"):
+        history = model.fit(data, y, guard="skip")
+    assert history.report.findings[0].rows == [41]
+    wide = pynn.Sequential([pynn.Dense(2)], dtype="float64")
+    wide.build(3)
+    assert np.isfinite(wide.predict(data, raw=True)).all()
+
+
+@pytest.mark.parametrize("name", ["y", "sample_weight"])
+def test_targets_and_weights_beyond_float32_are_named(name):
+    X, given = np.random.default_rng(0).normal(size=(40, 2)), {"y": np.zeros(40), "sample_weight": np.ones(40)}
+    given[name][17] = 1e200
+    model = pynn.Sequential([pynn.Dense(1)])
+    model.compile("mse")
+    with pytest.raises(pynn.NumericalError, match=f"{name} within float32.*1e\\+200.*float64") as caught:
+        model.fit(X, **given)
+    assert caught.value.row == 17
+
+
+def test_rows_of_a_validation_split_are_those_of_the_array():
+    X, y = np.random.default_rng(0).normal(size=(100, 3)), np.arange(100) % 2
+    bad = {"labels": (X, np.where(np.arange(100) == 90, 7, y)), "finite": (X.copy(), y), "dtype": (X.copy(), y)}
+    bad["finite"][0][90, 1], bad["dtype"][0][90, 1] = np.nan, 1e300
+    for options in ({}, {"on_bad_rows": "error"}, {"class_weight": {0: 1, 1: 2}}):  # read at once, or in blocks
+        for Xb, yb in bad.values():
+            model = pynn.Sequential([pynn.Dense(2)])
+            model.compile("softmax_cross_entropy")
+            with pytest.raises(pynn.PynnError, match=r"validation data.*\b90\b") as caught:
+                model.fit(Xb, yb, validation_split=0.4, **options)
+            assert caught.value.row == 90
+            if caught.value.report:
+                (finding,) = caught.value.report.findings
+                assert (finding.rows, finding.evidence["data"]) == ([90], "validation")
+
+
+@pytest.mark.parametrize("what", ["columns", "rows", "labels", "text"])
+def test_errors_about_validation_data_say_so(what):
+    X, y = np.zeros((50, 3)), np.arange(50) % 2
+    held = {"columns": (X[:, :2], y), "rows": (X, y[1:]), "labels": (X, y + 5), "text": (X, y.astype(str))}[what]
+    model = pynn.Sequential([pynn.Dense(2)])
+    model.compile("softmax_cross_entropy")
+    with pytest.raises(pynn.PynnError, match=r"^validation data: expected"):
+        model.fit(X, y, validation_data=held)
+
+
 @pytest.mark.parametrize("part", [0, 1])
 @pytest.mark.parametrize("policy", ["raise", "skip", "rollback"])
 def test_validation_data_say_that_they_are(part, policy):

@@ -487,3 +487,34 @@ def test_fit_and_evaluate_take_loaders_that_skip_or_fill_in(holes):
     model.fit(x, y, on_bad_rows="skip", validation_data=DataLoader(x, y, on_bad_rows="skip"))
     assert model.history[-1]["val_loss"] == pytest.approx(model.evaluate(x[kept], y[kept])["loss"])
     assert model.evaluate(DataLoader(x, y, on_bad_rows="impute"))["loss"] > 0
+
+
+@pytest.mark.parametrize("loss", ["mse", "softmax_cross_entropy"])
+@pytest.mark.parametrize("kind", ["arrays", "loader", "frame"])
+def test_rows_without_a_target_are_left_out_or_named(loss, kind):
+    x, y = np.random.default_rng(0).normal(size=(80, 3)), (np.arange(80) % 2).astype(float)
+    y[[9, 41]] = np.nan
+
+    def fitted(bad, **options):
+        model = pynn.Sequential([pynn.Dense(2 if loss != "mse" else 1)], seed=0)
+        model.compile(loss, "adam", ["accuracy"] if loss != "mse" else [])
+        if kind == "loader":
+            return model, model.fit(pynn.DataLoader(x, y, on_bad_rows=bad, shuffle=True, **options))
+        if kind == "frame":
+            pd = pytest.importorskip("pandas")
+            return model, model.fit(pd.DataFrame(x), pd.Series(y), on_bad_rows=bad, **options)
+        return model, model.fit(x, y, on_bad_rows=bad, **options)
+
+    model, history = fitted("skip")
+    (finding,) = history.report.findings
+    assert finding.message == "2 rows with missing or infinite cells or targets were left out"
+    weighted, _ = fitted("skip", class_weight={0: 1, 1: 1}) if loss != "mse" else (model, None)
+    np.testing.assert_array_equal(weighted.parameters, model.parameters)
+    assert np.isnan(y[[9, 41]]).all()
+    for bad in ("impute", "median", "error"):
+        with pytest.raises(
+            pynn.NonfiniteDataError, match=r"y of finite numbers.*\brow (9|41)\b.*on_bad_rows='skip'"
+        ) as caught:
+            fitted(bad)
+        assert caught.value.row in (9, 41)
+        assert "Normalization" not in str(caught.value)

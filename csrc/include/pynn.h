@@ -541,8 +541,9 @@ PYNN_API void pynn_workspace_free(pynn_workspace *workspace);
 /* Predictions for every row of x (rows x inputs) into out (rows x outputs reals, contiguous, caller owns).
  * `raw` != 0 gives logits, before the loss's link. Memory does not grow with the rows; a row's result does not
  * depend on the rows around it, to the last bit. SHAPE, DTYPE; NUMERIC when a row of finite inputs meets a value that
- * is not finite on its way, with the layer, row and column in `error` (to find them takes memory for the time being);
- * `out` is complete even then. Thread-safe with one workspace a thread. */
+ * is not finite on its way, with the layer, row and column in `error` (to find them takes memory for the time being),
+ * or is itself beyond the model's dtype (`error->value` is finite then); `out` is complete even then. Thread-safe with
+ * one workspace a thread. */
 PYNN_API pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw,
                                   void *out, pynn_error *error);
 

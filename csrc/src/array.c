@@ -91,6 +91,18 @@ void array_gather(const struct kernels *kernels, const pynn_array *x, const int6
   }
 }
 
+double array_cell(const struct kernels *doubles, const pynn_array *x, int64_t row, int64_t column) {
+  const char *cell = array_row(x, row) + column * x->column_stride;
+  double value = 0;
+  if (x->indices) {
+    const struct cells cells = sparse_between(&(struct sparse){x, NULL, row}, 0, column, column + 1);
+    if (cells.at == cells.end) return 0;
+    cell = (const char *)x->data + cells.at * x->column_stride;
+  }
+  doubles->from_array(1, cell, 0, x->dtype, &value);
+  return value;
+}
+
 int array_is_integer(const pynn_array *x) { return x->dtype >= PYNN_INT8 && x->dtype <= PYNN_UINT64; }
 
 int array_label(const struct kernels *doubles, const pynn_array *x, int64_t row, int64_t classes, int64_t *label) {

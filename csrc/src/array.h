@@ -17,6 +17,8 @@ void array_gather(const struct kernels *kernels, const pynn_array *x, const int6
 /* Row `first` where the rows from there on can be read as they lie, `*ld` reals apart; NULL when they must be gathered.
  */
 const void *array_in_place(const struct kernels *kernels, const pynn_array *x, int64_t first, int64_t *ld);
+/* What lies at (row, column), as a double. */
+double array_cell(const struct kernels *doubles, const pynn_array *x, int64_t row, int64_t column);
 int array_is_integer(const pynn_array *x);
 /* The integer at (row, 0), by way of the double kernels; whether it is in 0 ... classes-1. */
 int array_label(const struct kernels *doubles, const pynn_array *x, int64_t row, int64_t classes, int64_t *label);

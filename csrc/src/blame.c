@@ -82,7 +82,7 @@ static int what_goes_in(struct replay *r, const struct batch *batch) {
   if (replay_fault(r, PYNN_OPERATION_INPUT, -1, r->w->input, r->rows, model->inputs, 1)) return 1;
   for (int64_t i = 0; i < r->rows; i++) { /* a row of weight 0 is not there: its target may hold anything */
     const int64_t row = r->order ? r->order[r->first + i] : r->first + i;
-    if (batch->has_weights && !isfinite(r->w->weights[i])) {
+    if (batch->has_weights && !(r->w->weights[i] <= r->kernels->maximum)) {
       *r->out = (pynn_blame){.operation = PYNN_OPERATION_SAMPLE_WEIGHT,
                              .layer = -1,
                              .n_cells = 1,

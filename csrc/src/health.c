@@ -1,6 +1,7 @@
 /* Health of a pass: the verdict from largest values, and the search for the first cell at fault. */
 #include "health.h"
 
+#include "array.h"
 #include "layer.h"
 #include "trainer.h"
 
@@ -31,8 +32,10 @@ static int find(const struct kernels *kernels, const void *x, int64_t rows, int6
   return 0;
 }
 
+/* A finite number can only be at fault for being beyond float32. */
 static pynn_status found(pynn_operation operation, const char *what, int32_t layer, struct fault *fault,
                          pynn_error *error) {
+  const char *rule = isfinite(fault->value) ? "numbers that float32 holds, up to 3.4e38" : "finite numbers";
   char where[96] = "";
   size_t used = 0;
 #define SAY(...) used += (size_t)snprintf(where + used, sizeof where - used, __VA_ARGS__)
@@ -42,7 +45,7 @@ static pynn_status found(pynn_operation operation, const char *what, int32_t lay
 #undef SAY
   fault->operation = operation;
   fault->layer = layer;
-  fail(error, PYNN_ERROR_NUMERIC, "expected finite numbers; received %g as %s%s", fault->value, what, where);
+  fail(error, PYNN_ERROR_NUMERIC, "expected %s; received %g as %s%s", rule, fault->value, what, where);
   if (error) {
     error->layer = layer, error->row = fault->row, error->column = fault->column, error->value = fault->value;
     error->operation = (int32_t)operation;
@@ -68,6 +71,12 @@ static const char *real_at(const struct search *s, const void *x, int64_t index)
   return (const char *)x + (size_t)index * s->w->model->kernels->size;
 }
 
+/* The number at fault as the caller gave it: finite where it is the dtype that has no room for it. */
+static void as_given(const struct search *s, const pynn_array *given) {
+  if (given && s->fault->column < given->columns) /* labels that were mixed are one column no longer */
+    s->fault->value = array_cell(s->w->model->context->kernels[PYNN_FLOAT64], given, s->fault->row, s->fault->column);
+}
+
 /* `columns` numbers in each row of the batch. */
 static pynn_status search_rows(const struct search *s, pynn_operation operation, const char *what, int32_t layer,
                                const void *x, int64_t columns, int64_t ldx) {
@@ -83,12 +92,14 @@ static pynn_status search_targets(const struct search *s) {
     const int64_t row = s->order ? s->order[s->first + i] : s->first + i;
     *s->fault = no_cell(weight);
     s->fault->row = row;
-    if (!isfinite(weight)) return found(PYNN_OPERATION_SAMPLE_WEIGHT, "a sample weight", -1, s->fault, s->error);
+    if (!(weight <= model->kernels->maximum))
+      return found(PYNN_OPERATION_SAMPLE_WEIGHT, "a sample weight", -1, s->fault, s->error);
     if (s->batch->has_labels || weight == 0) continue; /* a row of weight 0 is not there: its target may be anything */
     if (!find(model->kernels, real_at(s, s->w->targets, i * model->targets), 1, model->targets, model->targets,
               s->fault))
       continue;
     s->fault->row = row;
+    as_given(s, s->batch->given_targets);
     return found(PYNN_OPERATION_TARGET, "a target", -1, s->fault, s->error);
   }
   return PYNN_OK;
@@ -196,6 +207,7 @@ static pynn_status search_inputs(const struct search *s) {
       if (isfinite(value) || model_accepts(model, j, value)) continue;
       const int64_t number = s->order ? s->order[s->first + i] : s->first + i;
       *s->fault = (struct fault){.layer = -1, .row = number, .column = j, .value = value};
+      as_given(s, batch->given);
       return found(PYNN_OPERATION_INPUT, "an input", -1, s->fault, s->error);
     }
   }

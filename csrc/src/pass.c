@@ -353,6 +353,7 @@ pynn_status pass_targets(pynn_workspace *w, const pynn_array *targets, const pyn
   const struct kernels *doubles = model->context->kernels[PYNN_FLOAT64];
   batch->has_labels = takes_labels(model, targets);
   batch->has_weights = weights && weights->data;
+  batch->given_targets = targets;
   if (model->target_scaling >= 0) gather_scaled(model, targets, order, first, batch->rows, w->targets);
   else if (!batch->has_labels) array_gather(model->kernels, targets, order, first, batch->rows, w->targets);
   for (int64_t i = 0; batch->has_labels && i < batch->rows; i++) {

@@ -75,6 +75,7 @@ struct batch {
   struct sparse sparse;
   int has_labels;
   int has_weights;
+  const pynn_array *given, *given_targets; /* the caller's data, whole; NULL: not at hand */
 };
 
 /* Whether a pass over `rows` rows may call the BLAS (rows of predictions never do). */

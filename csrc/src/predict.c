@@ -14,11 +14,19 @@ struct call {
   pynn_error *error;
 };
 
+/* Whether a row holds finite numbers alone, as it was given: in the model's dtype some may be infinite. */
+static int row_finite(const struct call *call, int64_t row) {
+  const struct kernels *doubles = call->model->context->kernels[PYNN_FLOAT64];
+  for (int64_t j = 0; j < call->x->columns; j++)
+    if (!isfinite(array_cell(doubles, call->x, row, j))) return 0;
+  return 1;
+}
+
 /* A tile that is not finite once more, with every layer's values kept, to name the first cell at fault. In a prediction
  * rows of `x` that are not finite themselves may give anything: they are left out. Allocates; releases. */
 static pynn_status locate(const struct call *call, int64_t first, int64_t rows) {
   const pynn_model *model = call->model;
-  struct batch batch = {.ldx = model->inputs};
+  struct batch batch = {.ldx = model->inputs, .given = call->x};
   int64_t order[PYNN_PREDICT_ROWS];
   pynn_workspace *w = NULL;
   pynn_status status = workspace_new(&w, model, rows, 1);
@@ -26,7 +34,8 @@ static pynn_status locate(const struct call *call, int64_t first, int64_t rows) 
   w->keeps = 0; /* what was computed before is computed again, to the last bit: without the BLAS */
   for (int64_t i = 0; i < rows; i++) {
     array_gather(model->input_kernels, call->x, NULL, first + i, 1, w->input);
-    if (call->targets || (model->layers->kind->flags & LAYER_READS_DOUBLE) || model_accepts_row(model, w->input))
+    if (call->targets || (model->layers->kind->flags & LAYER_READS_DOUBLE) || model_accepts_row(model, w->input) ||
+        row_finite(call, first + i))
       order[batch.rows++] = first + i;
   }
   if (batch.rows) {
@@ -49,7 +58,7 @@ static pynn_status run(const struct call *call, pynn_workspace *w, double *loss)
   pynn_status status = PYNN_OK, fault = PYNN_OK;
   for (int64_t first = 0; first < call->x->rows && !status; first += w->capacity) {
     const int64_t rows = call->x->rows - first < w->capacity ? call->x->rows - first : w->capacity;
-    struct batch batch = {.rows = rows, .ldx = model->inputs};
+    struct batch batch = {.rows = rows, .ldx = model->inputs, .given = call->x};
     if (call->targets) status = pass_targets(w, call->targets, call->weights, NULL, first, &batch, call->error);
     if (status) break;
     batch.x = array_in_place(model->input_kernels, call->x, first, &batch.ldx);

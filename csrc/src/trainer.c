@@ -407,7 +407,7 @@ static void gather_tile(void *argument, int64_t index) {
 /* The batch's rows where they lie when they lie well, else gathered. */
 static struct batch take_rows(const pynn_trainer *t, const pynn_array *x, const int64_t *order, int64_t first,
                               int64_t rows) {
-  struct batch batch = {.rows = rows, .ldx = t->model->inputs};
+  struct batch batch = {.rows = rows, .ldx = t->model->inputs, .given = x};
   if (x->indices) {
     batch.sparse = (struct sparse){x, order, first};
     return batch;

@@ -254,6 +254,14 @@ static void test_predict(const pynn_context *context, pynn_dtype dtype) {
   x[5 * INPUTS + 1] = 0, x[17 * INPUTS + 2] = 1;
   CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, out, &error));
 
+  x[17 * INPUTS + 2] = 1e300; /* given as doubles: float32 has no room for it */
+  if (dtype == PYNN_FLOAT32) {
+    CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_predict(run.model, workspace, inputs, 0, out, &error));
+    CHECK(error.operation == PYNN_OPERATION_INPUT && error.row == 17 && error.column == 2 && error.value == 1e300);
+    CHECK(strstr(error.message, "float32") != NULL);
+  } else CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, out, &error));
+  x[17 * INPUTS + 2] = 1;
+
   y[9 * OUTPUTS + 3] = (double)INFINITY;
   CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_evaluate(run.model, workspace, inputs, targets, weights, NULL, &loss, &error));
   CHECK(error.operation == PYNN_OPERATION_TARGET && error.row == 9 && error.column == 3);

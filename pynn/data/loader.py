@@ -273,12 +273,22 @@ class DataLoader:
         if not isinstance(self.source, Indexed) or self.on_bad_rows in ("error", *FILLS):
             return None
         parts = self.source.arrays
-        if parts is None or self.class_weight is None:
+        if parts is None or (self.class_weight is None and self._kept is None):
             return parts
         if self._whole is None:
-            rows = self._weigh(Rows(np.arange(self.source.rows), *parts))
+            rows = self._without_gaps(Rows(np.arange(self.source.rows), *parts))
+            rows = rows if self.class_weight is None else self._weigh(rows)
             self._whole = rows.x, rows.targets, rows.weights
         return self._whole
+
+    def _without_gaps(self, rows: Rows) -> Rows:
+        """All rows, with 0 for the missing targets of those that are left out: as labels they would be no class."""
+        cells = bad_cells(rows.targets) if self._kept is not None else ()
+        if not len(cells):
+            return rows
+        targets = np.array(rows.targets)
+        targets[cells[:, 0]] = 0
+        return Rows(rows.numbers, rows.x, targets, rows.weights)
 
     @property
     def plain(self) -> bool:
@@ -373,8 +383,9 @@ class DataLoader:
         file = f" of {self.source.name}" if hasattr(self.source, "name") else ""
         error = NonfiniteDataError(
             f"expected {name} of finite numbers; received {value} in row {row}{where}{file}. Leave such rows out, "
-            "on_bad_rows='skip', or fill the cells in: on_bad_rows='impute' or 'median', Normalization(missing=...)"
-        )
+            + ("on_bad_rows='skip', or fill the cells in: on_bad_rows='impute' or 'median', Normalization(missing=...)"
+               if name == "X" else "on_bad_rows='skip': what is to be learned cannot be filled in")
+        )  # fmt: skip
         error.row, error.column, error.value = row, column, value
         return error
 

@@ -334,6 +334,7 @@ class Indexed(Source):
     def __init__(self, x: Any, y: Any = None, weights: Any = None) -> None:
         self.x, self.y, self.weights = part("X", x), None if y is None else part("y", y), weights
         self.rows: int = len(self.x)
+        self.first = 0  # number of the first row
         if self.rows == 0:
             raise ShapeError("expected X with at least one row; received X with 0 rows")
         if self.y is not None and len(self.y) != self.rows:
@@ -346,7 +347,8 @@ class Indexed(Source):
 
     def gather(self, rows: np.ndarray) -> Rows:
         parts = (("X", self.x), ("y", self.y), ("sample_weight", self._w))
-        return Rows(rows, *(None if part is None else _taken(name, part, rows) for name, part in parts))
+        taken = (None if part is None else _taken(name, part, rows) for name, part in parts)
+        return Rows(rows + self.first if self.first else rows, *taken)
 
     def labels(self) -> np.ndarray | None:
         return None if self.y is None else _taken("y", self.y, np.arange(self.rows))
@@ -358,7 +360,9 @@ class Indexed(Source):
             return super().split(row)
         whole = [None if p is None else p.array if isinstance(p, ArrayPart) else p.matrix for p in parts]
         first, last = ([None if p is None else p[side] for p in whole] for side in (slice(row), slice(row, None)))
-        return self._with(*first), self._with(*last)
+        pair = self._with(*first), self._with(*last)
+        pair[0].first, pair[1].first = self.first, self.first + row
+        return pair
 
     def _with(self, x: Any, y: Any, weights: Any) -> Indexed:
         return Indexed(x, y, weights)
