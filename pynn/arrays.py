@@ -250,7 +250,7 @@ def find_nonfinite(x: np.ndarray, largest: float = np.inf) -> np.ndarray:
 
 
 def _within(x: np.ndarray, largest: float) -> np.ndarray:
-    return np.isfinite(x) if largest == np.inf else np.abs(x) <= largest  # type: ignore[no-any-return]
+    return np.isfinite(x) if largest == np.inf else np.abs(x) <= largest
 
 
 def require_finite(x: np.ndarray, name: str, rows: Any = None) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import _core, activations, arrays, losses, runtime
 from .errors import NumericalError, PynnError
-from .health import OF_THE_DATA, Finding, Report, bad_cells, listed, operation, told
+from .health import OF_THE_DATA, STEADY, Finding, Report, bad_cells, listed, operation, told
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -64,16 +64,17 @@ def explain(
 def _blamed(model: Sequential, blame: dict[str, Any], rows: Any) -> Finding:
     spoken = operation(blame["operation"])
     evidence = {name: value for name, value in blame.items() if name not in ("layer", "rows", "columns")}
+    rateless = not _takes_steps(model)
     return Finding(
         spoken.code,
         "fault",
         told(blame, model.dtype.name),
-        _own_function(model, blame) or spoken.remedy,
+        _own_function(model, blame) or (STEADY if rateless and "learning rate" in spoken.remedy else spoken.remedy),
         layer=blame["layer"],
         step=model.trainer(1).steps,
         rows=sorted(int(row if rows is None else rows[row]) for row in blame["rows"]),
         columns=blame["columns"],
-        evidence=evidence | {"learning_rate": model.learning_rate},
+        evidence=evidence | ({} if rateless else {"learning_rate": model.learning_rate}),
     )
 
 
@@ -89,6 +90,11 @@ def _own_function(model: Sequential, blame: dict[str, Any]) -> str | None:
         return None
     part = "derivative" if blame["operation"] in ("dactivation", "dX") else "function"
     return f"See what the {part} of your {function.kind} {function.name!r} makes of that row's numbers."
+
+
+def _takes_steps(model: Sequential) -> bool:
+    """Whether there is a learning rate: L-BFGS has none."""
+    return bool(model.optimizer.name != "lbfgs")
 
 
 def _diverged(model: Sequential, error: NumericalError) -> Finding:
@@ -217,7 +223,8 @@ def causes(model: Sequential, batch: Batch, at_fault: list[int]) -> list[Finding
         if not np.linalg.norm(start) < 10 * np.linalg.norm(first):  # blown up: where it began says more
             start = first
         setup = Setup(model, batch, start, float(model.learning_rate))
-        suspects = [*_inputs(batch), *_targets(model, batch), *_kernels(model), *_learning_rate(setup)]
+        suspects = [*_inputs(batch), *_targets(model, batch), *_kernels(model)]
+        suspects += _learning_rate(setup) if _takes_steps(model) else []
         cured = _tried(setup, suspects)
     order = sorted(
         range(len(suspects)),

@@ -186,6 +186,7 @@ class Report:
 # ---- what an operation that went wrong is called, and what to do about it
 
 SCALE = "Scale X, lower the learning rate, or start from smaller weights."
+STEADY = "Scale X and y, or start from smaller weights."
 SLOWER = "Lower the learning rate, or set global_clipnorm in the optimizer."
 FILL_IN = (
     "Leave these rows out, on_bad_rows='skip', or fill the cells in: on_bad_rows='impute', or "

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from . import causes
 from .callbacks import Average
 from .errors import ArgumentTypeError, ArgumentValueError, NumericalError
-from .health import Finding
+from .health import STEADY, Finding, Report
 from .specs import check_number
 from .training import Loaded, Training, evaluate
 
@@ -32,7 +33,9 @@ class LBFGS:
 
     Each iteration is an epoch of the history, with validation and callbacks; `fit` takes arrays or a loader over
     arrays, and leaves ``epochs`` at 1: `max_iter` is the limit. Regularisers are part of the loss. A point of the line
-    search whose loss or gradient is not finite is stepped back from. Take ``dtype="float64"`` for tight tolerances.
+    search whose loss or gradient is not finite is stepped back from; when the first point is one, or the first line
+    search finds no other, that is a `NumericalError` whatever the guard's policy: there is no batch to skip, and no
+    learning rate to lower. Take ``dtype="float64"`` for tight tolerances.
 
     Parameters
     ----------
@@ -114,28 +117,63 @@ class FullBatch(Training):
         self.data = batches.data
         self.odd = 0  # points that were not finite
         self.ended = time.perf_counter()  # an iteration, or the preparations
+        self.first_odd: np.ndarray | None = None
 
     def run_epochs(self) -> dict[str, float]:
-        from scipy.optimize import minimize
-
-        model, options = self.model, self.model.optimizer
+        model = self.model
         if self.saver:
             raise ArgumentValueError("expected no checkpoint with LBFGS, whose state is scipy's; received checkpoint")
         self.trainer = model.trainer(min(ROWS, len(self.data[0])))
         self.point, self.loss = np.array(model.parameters, np.float64), float("nan")
         self.logs: dict[str, float] = {}
-        self.loss = self.evaluate(self.point)[0]
-        if not np.isfinite(self.loss):
-            raise NumericalError(f"expected a finite loss to begin with; received {self.loss}: scale X, or start anew")
+        self.loss, gradient = self.evaluate(self.point)
+        if not (np.isfinite(self.loss) and np.isfinite(gradient).all()):
+            raise self.fault(self.point, gradient)
+        try:
+            last = self.search()
+        except BaseException:
+            model.parameters[...] = self.point
+            raise
+        if self.first_odd is not None and not len(self.history):
+            raise self.fault(self.first_odd if np.isfinite(self.first_odd).all() else self.point, gradient)
+        model.parameters[...] = last
+        return self.logs
+
+    def search(self) -> np.ndarray:
+        """The best point that scipy finds."""
+        from scipy.optimize import minimize
+
+        options = self.model.optimizer
         most = options.max_eval or max(2, options.max_iter * 5 // 4)
         found = minimize(
             self.objective, self.point, jac=True, method="L-BFGS-B", callback=self.iterated,
             options={"maxiter": options.max_iter, "maxfun": most, "gtol": options.tolerance_grad,
                      "ftol": options.tolerance_change, "maxcor": options.history_size},
         )  # fmt: skip
-        last = np.asarray(found.x)
-        model.parameters[...] = last if np.isfinite(found.fun) and found.fun <= self.loss else self.point
-        return self.logs
+        return np.asarray(found.x) if np.isfinite(found.fun) and found.fun <= self.loss else self.point
+
+    def fault(self, point: np.ndarray, gradient: np.ndarray) -> NumericalError:
+        """The error for a point that is not finite, with what a replay of the first rows at fault shows; the model is
+        at the last good one. A point that is no point comes of the `gradient` at the start."""
+        model, (x, y, weights) = self.model, self.data
+        model.parameters[...] = point
+        for first in range(0, x.shape[0], ROWS):
+            count = min(ROWS, x.shape[0] - first)
+            blame = self.trainer.blame(x, y, weights, None, first, count)
+            if blame is not None and blame["operation"] not in ("clip", "update"):  # those are of steps
+                named = {"X": x, "y": y, "sample_weight": weights}
+                error = causes.explain(NumericalError(), model, named, None, first, count)
+                model.parameters[...] = self.point
+                return error
+        model.parameters[...] = self.point
+        message = (
+            f"from a gradient of up to {np.abs(gradient).max():.3g} the first line search comes to no finite point"
+        )
+        finding = Finding("exploding_gradient", "fault", message, STEADY)
+        error = NumericalError(f"{message}. {STEADY}")
+        at_hand = causes.batch(self.data, None, 0, min(ROWS, x.shape[0]))
+        error.report = Report([finding, *causes.causes(model, at_hand, [])])
+        return error
 
     def evaluate(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss and its gradient there."""
@@ -151,6 +189,7 @@ class FullBatch(Training):
         if np.isfinite(loss) and np.isfinite(gradient).all():
             return loss, gradient
         self.odd += 1
+        self.first_odd = point.copy() if self.first_odd is None else self.first_odd
         away = point - self.point
         steepness = 1e3 * (1 + abs(self.loss)) / max(float(away @ away), 1e-300)
         return self.loss + 0.5 * steepness * float(away @ away), steepness * away

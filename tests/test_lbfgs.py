@@ -79,6 +79,35 @@ def test_points_that_are_not_finite_are_stepped_back_from():
     assert any("line search" in finding.message for finding in history.report.findings)
 
 
+@pytest.mark.parametrize("policy", ["raise", "skip", "rollback", "off"])
+@pytest.mark.parametrize("fault", ["weight", "cell", "line search"])
+def test_a_start_that_is_not_finite_is_an_error_that_names_the_place(points, policy, fault):
+    x, y = points[0].astype(np.float64), points[1].copy()
+    model = pynn.Sequential([pynn.Dense(4, activation="tanh"), pynn.Dense(2)], dtype="float64").build(x.shape[1])
+    model.compile("softmax_cross_entropy", "lbfgs")
+    row, layer, unit = None, None, None
+    if fault == "weight":
+        model.layers[1].kernel[3, 1], layer, unit = np.nan, 1, 1
+    elif fault == "cell":
+        x[7, 1], row, unit = np.inf, 7, 1
+    else:
+        model = pynn.Sequential([pynn.Dense(2)], dtype="float64").build(x.shape[1])
+        model.compile("softmax_cross_entropy", "lbfgs")
+        x[7, 1], y[7] = 1e308, np.argmin(model.layers[0].kernel[1])
+    before = model.parameters.copy()
+    with pytest.raises(pynn.NumericalError) as caught:
+        model.fit(x, y, guard=policy)
+    np.testing.assert_array_equal(model.parameters, before)
+    finding = caught.value.report.findings[0]
+    assert (finding.severity, finding.layer) == ("fault", layer)
+    assert row is None or row in finding.rows
+    assert unit is None or finding.columns == [unit]
+    if fault == "line search":
+        assert [(f.code, f.rows) for f in caught.value.report.findings[1:2]] == [("outlier", [7])]
+    assert model.history is None or model.history.report is caught.value.report
+    assert "learning rate" not in str(caught.value.report)
+
+
 def test_what_it_does_not_do_is_said(points):
     x, y = points
 
