@@ -16,7 +16,7 @@ import numpy as np
 
 from . import _core, activations, arrays, losses, runtime
 from .errors import NumericalError, PynnError
-from .health import OF_THE_DATA, STEADY, Finding, Report, bad_cells, listed, operation, told
+from .health import BEFORE, OF_THE_DATA, STEADY, Finding, Report, bad_cells, listed, operation, told
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -55,7 +55,7 @@ def explain(
     where = f"{fault.where}: " if fault.where else ""
     error.args = (f"{where}{fault.message}{ended[0] if ended else ''}. {fault.remedy}",)
     error.layer, error.row = fault.layer, fault.rows[0] if fault.rows else None
-    own = blame is not None and blame["operation"] in ("parameter", "optimizer_state")  # was there before the step
+    own = blame is not None and blame["operation"] in BEFORE
     at_hand = batch((data["X"], data["y"], data["sample_weight"]), order, first, count, rows)
     error.report = Report([fault] if own else [fault, *causes(model, at_hand, fault.rows)])
     return error

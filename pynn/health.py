@@ -198,6 +198,7 @@ NOT_FINITE = "Put finite numbers in, or build the model anew."
 
 # operations whose fault is its own cause, and what the array is called
 OF_THE_DATA = {"input": "X", "target": "y", "sample_weight": "sample_weight"}
+BEFORE = ("parameter", "layer_state", "optimizer_state")  # of what was there before the step
 
 
 @dataclass(frozen=True)
@@ -218,12 +219,18 @@ OPERATIONS = {
         "nonfinite_input", "a sample weight", "a sample weight is {value}", "Give every row a finite weight."
     ),
     "parameter": Operation(
-        "poor_init", "a weight", "a weight of layer {layer} was {value} before this step", NOT_FINITE
+        "poor_init", "a weight", "a weight of layer {layer} is {value}", NOT_FINITE
+    ),
+    "layer_state": Operation(
+        "poor_init",
+        "a moving mean or variance",
+        "a moving mean or variance of layer {layer} is {value}",
+        "Put finite numbers in, variances >= 0, or build the model anew.",
     ),
     "optimizer_state": Operation(
         "nonfinite_gradient",
         "the optimizer's state",
-        "the optimizer's state for layer {layer} was {value} before this step",
+        "the optimizer's state for layer {layer} is {value}",
         "Compile the model anew: the optimizer then starts from zero.",
     ),
     "gemm": Operation(
@@ -326,7 +333,7 @@ def told(blame: dict[str, Any], dtype: str) -> str:
     sizes = zip(spoken.factors, (blame["largest_left"], blame["largest_right"]), strict=False)
     known = [f"{name} goes up to {size:.2g}" for name, size in sizes if size > 0]
     message += f": {' and '.join(known)}" if known else ""
-    if blame["operation"] in ("input", "target", "sample_weight", "parameter", "optimizer_state"):
+    if blame["operation"] in (*OF_THE_DATA, *BEFORE):
         return message
     if dtype == "float32" and not blame["fails_in_float64"]:
         return f"{message}. In float64 the same step is finite; float32 ends at 3.4e38"

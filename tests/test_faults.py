@@ -412,6 +412,25 @@ def test_weights_that_are_not_finite_are_named_by_a_prediction(wide_model):
     assert (finding.layer, finding.columns, finding.evidence["operation"]) == (2, [1], "parameter")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("moving_mean", np.nan), ("moving_variance", np.inf), ("moving_variance", -2.0)]
+)
+def test_moments_that_cannot_be_refuse_the_step_and_are_named(name, value):
+    X, y = np.random.default_rng(0).normal(size=(100, 3)), np.arange(100) % 2
+    model = pynn.Sequential([pynn.Dense(8), pynn.BatchNormalization(), pynn.Dense(2)])
+    model.compile("softmax_cross_entropy", "adam")
+    model.fit(X, y)
+    getattr(model.layers[1], name)[5] = value
+    before, state = model.parameters.copy(), np.array(model.core.state)
+    for call in (lambda: model.fit(X, y), lambda: model.predict(X), lambda: model.evaluate(X, y)):
+        with pytest.raises(pynn.NumericalError, match="moving mean or variance of layer 1") as caught:
+            call()
+        finding = caught.value.report.findings[0]
+        assert (finding.layer, finding.columns, finding.rows) == (1, [5], [])
+        np.testing.assert_array_equal(model.parameters, before)
+        np.testing.assert_array_equal(model.core.state, state)
+
+
 # ---- runs that explode, and the cause
 
 

@@ -790,7 +790,8 @@ PYNN_API double pynn_trainer_epoch_loss(const pynn_trainer *trainer);
   X(PYNN_OPERATION_DX, "dX")                   /* dZ W^T */                                           \
   X(PYNN_OPERATION_GRADIENT, "gradient")       /* of the parameters of a layer that is not dense */   \
   X(PYNN_OPERATION_CLIP, "clip")               /* the global norm */                                  \
-  X(PYNN_OPERATION_UPDATE, "update")           /* new parameters and optimizer state */
+  X(PYNN_OPERATION_UPDATE, "update")           /* new parameters and optimizer state */               \
+  X(PYNN_OPERATION_LAYER_STATE, "layer_state") /* a layer's moving moments, before the step */
 
 typedef enum pynn_operation {
 #define PYNN_OPERATION_ENUM(name, text) name,

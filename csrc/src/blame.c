@@ -111,6 +111,21 @@ static int what_goes_in(struct replay *r, const struct batch *batch) {
   return 0;
 }
 
+static int layer_state_fault(struct replay *r) {
+  int64_t unit;
+  double value;
+  const int32_t layer = model_odd_state(r->model, &unit, &value);
+  if (layer < 0) return 0;
+  *r->out = (pynn_blame){.operation = PYNN_OPERATION_LAYER_STATE,
+                         .layer = layer,
+                         .n_cells = 1,
+                         .n_columns = 1,
+                         .columns = {unit},
+                         .tensor_row = -1,
+                         .value = value};
+  return 1;
+}
+
 /* A layer of one operation: as in training, then a look at what it gave. */
 static int whole_forward(struct replay *r, struct job *job) {
   const struct layer *layer = job->layer;
@@ -310,8 +325,8 @@ static pynn_status replay(const pynn_trainer *t, const pynn_data *data, const in
     array_gather(r.model->input_kernels, &data->x, order, first, rows, r.w->input);
     status = pass_targets(r.w, &data->targets, &data->weights, order, first, &batch, error);
     if (!status)
-      (void)(what_goes_in(&r, &batch) || mix(&r, &batch) || forward(&r) || loss(&r, &batch) || backward(&r) ||
-             update(&r));
+      (void)(what_goes_in(&r, &batch) || layer_state_fault(&r) || mix(&r, &batch) || forward(&r) || loss(&r, &batch) ||
+             backward(&r) || update(&r));
     compute_end(t->model->context, guard);
   }
   release(&r);

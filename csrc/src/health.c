@@ -35,7 +35,9 @@ static int find(const struct kernels *kernels, const void *x, int64_t rows, int6
 /* A finite number can only be at fault for being beyond float32. */
 static pynn_status found(pynn_operation operation, const char *what, int32_t layer, struct fault *fault,
                          pynn_error *error) {
-  const char *rule = isfinite(fault->value) ? "numbers that float32 holds, up to 3.4e38" : "finite numbers";
+  const char *rule = operation == PYNN_OPERATION_LAYER_STATE ? "finite moments, and variances >= 0"
+                     : isfinite(fault->value)                ? "numbers that float32 holds, up to 3.4e38"
+                                                             : "finite numbers";
   char where[96] = "";
   size_t used = 0;
 #define SAY(...) used += (size_t)snprintf(where + used, sizeof where - used, __VA_ARGS__)
@@ -125,6 +127,13 @@ static pynn_status search_parameters(const struct search *s) {
     if (model->tensors[i].view.trainable)
       status = search_tensor(s, i, model->parameters, PYNN_OPERATION_PARAMETER, "a number in");
   return status;
+}
+
+static pynn_status search_state(const struct search *s) {
+  *s->fault = no_cell(0);
+  const int32_t layer = model_odd_state(s->w->model, &s->fault->column, &s->fault->value);
+  if (layer < 0) return PYNN_OK;
+  return found(PYNN_OPERATION_LAYER_STATE, "a moving mean or variance", layer, s->fault, s->error);
 }
 
 static pynn_status search_gradient(const struct search *s, const void *gradient) {
@@ -218,6 +227,7 @@ static pynn_status search_step(const struct search *s, double loss, const void *
   pynn_status status = search_inputs(s);
   if (!status) status = search_targets(s);
   if (!status) status = search_parameters(s);
+  if (!status) status = search_state(s);
   if (!status) status = search_values(s);
   if (!status) status = search_loss(s, loss);
   if (!status) status = search_deltas(s);
@@ -236,10 +246,16 @@ static int sums_finite(const pynn_workspace *w) {
   return well;
 }
 
+static int state_sound(const pynn_model *model) {
+  int64_t unit;
+  double value;
+  return model_odd_state(model, &unit, &value) < 0;
+}
+
 pynn_status health_check(const pynn_workspace *w, const struct batch *batch, double loss, const void *gradient,
                          const int64_t *order, int64_t first, struct fault *fault, pynn_error *error) {
   const struct search s = {w, batch, order, first, fault, error};
-  return isfinite(loss) && sums_finite(w) ? PYNN_OK : search_step(&s, loss, gradient);
+  return isfinite(loss) && sums_finite(w) && state_sound(w->model) ? PYNN_OK : search_step(&s, loss, gradient);
 }
 
 /* ---- passes without a backward one */
@@ -260,6 +276,7 @@ pynn_status health_check_forward(const pynn_workspace *w, const struct batch *ba
   pynn_status status = search_inputs(&s);
   if (!status && has_targets) status = search_targets(&s);
   if (!status) status = search_parameters(&s);
+  if (!status) status = search_state(&s);
   if (!status) status = search_values(&s);
   if (!status && has_targets) status = search_row_losses(&s, logits);
   if (!status)

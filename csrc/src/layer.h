@@ -94,7 +94,9 @@ struct layer_kind {
   pynn_status (*shape)(struct layer *layer, struct layout *layout, pynn_error *error);
   pynn_status (*ready)(const pynn_model *model, int32_t index, pynn_error *error);                 /* NULL: always */
   enum accepts (*accepts)(const pynn_model *, const struct layer *, int64_t column, double value); /* NULL: refuses */
-  struct needs (*needs)(const struct layer *layer, int64_t rows);                                  /* NULL: nothing */
+  /* The first unit whose state no training leaves behind, and the number; -1: none. NULL: any state will do. */
+  int64_t (*odd_state)(const pynn_model *, const struct layer *, double *value);
+  struct needs (*needs)(const struct layer *layer, int64_t rows); /* NULL: nothing */
   /* w->y[index] <- the layer's values, with their largest magnitude and, when w->observes, their statistics. */
   void (*forward)(struct job *job);
   /* gradient <- dL/d(the layer's parameters), below <- dL/dX. */

@@ -362,6 +362,14 @@ int model_accepts(const pynn_model *model, int64_t column, double value) {
   return 0;
 }
 
+int32_t model_odd_state(const pynn_model *model, int64_t *unit, double *value) {
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    const struct layer *layer = &model->layers[i];
+    if (layer->kind->odd_state && (*unit = layer->kind->odd_state(model, layer, value)) >= 0) return i;
+  }
+  return -1;
+}
+
 int model_accepts_row(const pynn_model *model, const void *x) {
   const struct kernels *kernels = model->input_kernels;
   if (kernels->largest((size_t)model->inputs, x) <= kernels->maximum) return 1;

@@ -109,6 +109,8 @@ void model_copy(pynn_model *to, const pynn_model *from);
 pynn_status model_ready(const pynn_model *model, int with_targets, pynn_error *error);
 /* Whether a number that is not finite may stand in a column of the inputs; and a row, of input_dtype, in x. */
 int model_accepts(const pynn_model *model, int64_t column, double value);
+/* The first layer whose state no training leaves behind, with the unit and the number; -1: none. */
+int32_t model_odd_state(const pynn_model *model, int64_t *unit, double *value);
 int model_accepts_row(const pynn_model *model, const void *x);
 
 /* Sizes of a model of these layers, without taking memory. They stand `stride` bytes apart: in a row, or each at the

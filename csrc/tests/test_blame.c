@@ -229,6 +229,44 @@ static void test_arguments(const pynn_context *context) {
   done(&run);
 }
 
+/* Moving moments that cannot be are refused as a weight would be, though training does not read them. */
+static void test_moments(const pynn_context *context) {
+  static const double odd[] = {(double)NAN, (double)INFINITY, -1};
+  for (int i = 0; i < 3; i++) {
+    pynn_layer layers[2];
+    pynn_model_options model_options;
+    pynn_model *model;
+    pynn_trainer *trainer;
+    pynn_trainer_options options;
+    pynn_spec loss;
+    pynn_step step;
+    pynn_blame found;
+    pynn_error error;
+    double rows[8] = {1, 2, 3, 4, 5, 6, 7, 9}, to[4] = {1, 2, 3, 4};
+    const pynn_data data = {.x = pynn_matrix(rows, PYNN_FLOAT64, 4, 2), .targets = pynn_matrix(to, PYNN_FLOAT64, 4, 1)};
+    CHECK_STATUS(PYNN_OK, pynn_layer_named(&layers[0], "batch_normalization"));
+    CHECK_STATUS(PYNN_OK, pynn_dense(&layers[1], 1, "linear"));
+    pynn_model_options_init(&model_options);
+    model_options.inputs = 2;
+    CHECK_STATUS(PYNN_OK, pynn_model_new(&model, context, &model_options, layers, 2, &error));
+    CHECK_STATUS(PYNN_OK, pynn_spec_named(&loss, PYNN_LOSS, "mse"));
+    CHECK_STATUS(PYNN_OK, pynn_model_set_loss(model, &loss));
+    pynn_trainer_options_init(&options, model);
+    options.batch_size = 4;
+    CHECK_STATUS(PYNN_OK, pynn_trainer_new(&trainer, model, &options, &error));
+    CHECK_STATUS(PYNN_OK, pynn_train_step(trainer, &data, &step, &error));
+    pynn_model_state(model)[3] = odd[i]; /* the variance of unit 1 */
+    CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_train_step(trainer, &data, &step, &error));
+    CHECK(error.operation == PYNN_OPERATION_LAYER_STATE && error.layer == 0 && error.column == 1);
+    CHECK_STATUS(PYNN_OK, pynn_trainer_blame(trainer, &data, NULL, 0, 4, &found, &error));
+    CHECK(found.operation == PYNN_OPERATION_LAYER_STATE && found.layer == 0 && found.columns[0] == 1);
+    pynn_model_state(model)[3] = 1;
+    CHECK_STATUS(PYNN_OK, pynn_train_step(trainer, &data, &step, &error));
+    pynn_trainer_free(trainer);
+    pynn_model_free(model);
+  }
+}
+
 /* Predictions and evaluations name what they meet; what they computed is there all the same. */
 static void test_predict(const pynn_context *context, pynn_dtype dtype) {
   struct run run = run_of(context, dtype, "relu", "mse", "sgd", 1e-3);
@@ -291,6 +329,7 @@ int main(void) {
   test_backward(context, PYNN_FLOAT64);
   test_backward_of_a_normalization(context);
   test_arguments(context);
+  test_moments(context);
   test_predict(context, PYNN_FLOAT32);
   test_predict(context, PYNN_FLOAT64);
   CHECK(!strcmp(pynn_operation_name(PYNN_OPERATION_DW), "dW"));

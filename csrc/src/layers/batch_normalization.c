@@ -37,6 +37,21 @@ static double inverse(const struct job *job, double variance) {
   return variance <= DBL_MAX ? 1 / sqrt(variance + job->layer->spec.kind.values[EPSILON]) : (double)NAN;
 }
 
+/* Moments are finite, variances not negative. */
+static int64_t odd_state(const pynn_model *model, const struct layer *layer, double *value) {
+  const double *mean = model->state + layer->tensor[MOVING_MEAN];
+  const double *variance = model->state + layer->tensor[MOVING_VARIANCE];
+  int odd = 0;
+  for (int64_t j = 0; j < layer->units; j++)
+    odd |= !(fabs(mean[j]) <= DBL_MAX) | !(variance[j] >= 0) | !(variance[j] <= DBL_MAX);
+  for (int64_t j = 0; odd && j < layer->units; j++) {
+    const int well = fabs(mean[j]) <= DBL_MAX;
+    *value = well ? variance[j] : mean[j];
+    if (!well || !(*value >= 0 && *value <= DBL_MAX)) return j;
+  }
+  return -1;
+}
+
 static void apply(const struct job *job, const struct tile *t, const double *mean) {
   const struct kernels *kernels = job_kernels(job);
   const void *gamma = layer_tensor(job, GAMMA), *beta = layer_tensor(job, BETA);
@@ -110,6 +125,7 @@ const struct layer_kind layer_batch_normalization = {
                        [SCALE] = {"scale", 1, 0, 1, PYNN_FIELD_BOOLEAN}}},
     .flags = LAYER_UPDATES_STATE,
     .shape = shape,
+    .odd_state = odd_state,
     .needs = needs,
     .forward = forward,
     .backward = backward,
