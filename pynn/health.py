@@ -218,9 +218,7 @@ OPERATIONS = {
     "sample_weight": Operation(
         "nonfinite_input", "a sample weight", "a sample weight is {value}", "Give every row a finite weight."
     ),
-    "parameter": Operation(
-        "poor_init", "a weight", "a weight of layer {layer} is {value}", NOT_FINITE
-    ),
+    "parameter": Operation("poor_init", "a weight", "a weight of layer {layer} is {value}", NOT_FINITE),
     "layer_state": Operation(
         "poor_init",
         "a moving mean or variance",
