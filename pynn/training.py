@@ -620,7 +620,7 @@ class Training:
             try:
                 steps, count, mean, norm, _, _ = next(calls)
             except StopIteration:
-                if not self.batch:
+                if not self.begun:
                     raise ShapeError("expected batches to train on; received an iterable that ended at once") from None
                 break
             self.begun = True
