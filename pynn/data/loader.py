@@ -283,8 +283,8 @@ class DataLoader:
 
     def _without_gaps(self, rows: Rows) -> Rows:
         """All rows, with 0 for the missing targets of those that are left out: as labels they would be no class."""
-        cells = bad_cells(rows.targets) if self._kept is not None else ()
-        if not len(cells):
+        cells = bad_cells(rows.targets)
+        if self._kept is None or not len(cells):
             return rows
         targets = np.array(rows.targets)
         targets[cells[:, 0]] = 0
