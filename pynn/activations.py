@@ -106,6 +106,10 @@ class Custom(Spec):
             raise ArgumentValueError(f"expected name as a string of 1 ... 63 bytes; received name={name!r}")
         object.__setattr__(self, "name", name)
 
+    def __deepcopy__(self, memo: Any) -> Custom:
+        """Itself: it does not change, and C code has no copy."""
+        return self
+
     def _dtypes(self) -> set[str]:
         own = {"float32", "float64"} if self.dtype is None else {self.dtype}
         return own & native.reals(self.function) & native.reals(self.derivative)

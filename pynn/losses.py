@@ -111,6 +111,10 @@ class Custom(Loss):
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "link", activations.table.canonical(self.link, "link"))
 
+    def __deepcopy__(self, memo: Any) -> Custom:
+        """Itself: it does not change, and C code has no copy."""
+        return self
+
     @property
     def row(self) -> dict[str, Any]:  # type: ignore[override]
         """As of the library's own losses."""

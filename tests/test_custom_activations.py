@@ -308,6 +308,17 @@ def test_what_copies_the_model_keeps_it():
     assert isinstance(model.layers[0].spec.activation, Custom)
 
 
+@pytest.mark.parametrize("kind", ["ctypes", "numba"])
+def test_models_with_c_code_are_copied(kind):
+    x, y = data()
+    model = made(Custom(*native(kind, "float64"), name="my_relu"))
+    model.fit(x, y)
+    twin = copy.deepcopy(model)
+    np.testing.assert_array_equal(twin.predict(x), model.predict(x))
+    assert twin.train_step(x, y).applied
+    assert pynn.find_learning_rate(model, x, y).suggestion > 0
+
+
 def test_it_is_not_exported(tmp_path):
     model = made(Custom(swish, swish_slope), "float32").build(6)
     with pytest.raises(pynn.UnsupportedError, match=r"layer 0 .*swish"):

@@ -1,5 +1,6 @@
 """Losses of the caller's, in Python and in C: agreement, blame, checks of gradients, files."""
 
+import copy
 import ctypes
 import pickle
 
@@ -224,6 +225,8 @@ def test_losses_in_c(kind):
     second = two.fit(x, y, epochs=4, batch_size=7, validation_data=(x, y))
     np.testing.assert_allclose(first.history["val_loss"], second.history["val_loss"], rtol=1e-9)
     np.testing.assert_allclose(one.parameters, two.parameters, rtol=1e-9, atol=1e-10)
+    assert copy.deepcopy(one).train_step(x, y).applied
+    assert pynn.find_learning_rate(one, x, y).suggestion > 0
 
 
 def test_gradients_of_c_code_are_checked_too():
