@@ -1018,7 +1018,8 @@ cdef class Trainer:
         """What the guard has seen of the losses: the fields of pynn_losses, NaN where it has not."""
         cdef pynn_losses seen
         pynn_trainer_losses(self.c, &seen)
-        return {"first": seen.first, "recent": seen.recent, "best": seen.best, "nothing": seen.nothing}
+        return {"first": seen.first, "recent": seen.recent, "best": seen.best, "worst": seen.worst,
+                "nothing": seen.nothing, "sampled": seen.sampled, "constant": seen.constant}
 
     def begin_epoch(self):
         """Units count as dead until they are seen alive."""

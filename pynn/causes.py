@@ -30,6 +30,7 @@ JUMP = 0.5  # first update to weights, by norm, of a learning rate that is too h
 ROWS, STEPS = 64, 30  # of a trial
 SCANNED = 1 << 25  # cells of X that are looked through for outliers
 PATIENCE = 40  # steps before a loss that does not fall means anything
+SAMPLE = 1000  # rows whose scale is looked at when a run stands still
 WORK = 2e10  # floating-point operations that looking for causes may take
 
 
@@ -57,7 +58,8 @@ def explain(
     error.layer, error.row = fault.layer, fault.rows[0] if fault.rows else None
     own = blame is not None and blame["operation"] in BEFORE
     at_hand = batch((data["X"], data["y"], data["sample_weight"]), order, first, count, rows)
-    error.report = Report([fault] if own else [fault, *causes(model, at_hand, fault.rows)])
+    died = observed(model) if blame is None else []
+    error.report = Report([fault] if own else [fault, *causes(model, at_hand, fault.rows), *died])
     return error
 
 
@@ -100,12 +102,15 @@ def _takes_steps(model: Sequential) -> bool:
 def _diverged(model: Sequential, error: NumericalError) -> Finding:
     spoken, losses = operation("none"), model.trainer(1).losses()
     value = float(error.value if error.value is not None else np.nan)
-    message = (
-        f"{spoken.message.format(value=f'{value:.3g}')}: it was {losses['first']:.3g} in the first step and would be "
-        f"{losses['nothing']:.3g} with all outputs 0. Every number is still finite, but this does not mend itself"
-    )
+    known = f"it was {losses['first']:.3g} in the first step and would be {losses['nothing']:.3g} with all outputs 0"
+    if value > max(losses["first"], losses["nothing"]):
+        message = f"{spoken.message.format(value=f'{value:.3g}')}: {known}"
+    else:
+        message = f"the loss went up to {losses['worst']:.3g} and came to rest at {value:.3g}: {known}"
+    message += ". Every number is still finite, but this does not mend itself"
+    remedy = f"{spoken.remedy} Start anew, with model.build(inputs): these weights are lost."
     evidence = losses | {"value": value, "operation": "none", "learning_rate": model.learning_rate}
-    return Finding(spoken.code, "fault", message, spoken.remedy, step=model.trainer(1).steps, evidence=evidence)
+    return Finding(spoken.code, "fault", message, remedy, step=model.trainer(1).steps, evidence=evidence)
 
 
 # ---- a batch, and training on it from where the model began
@@ -130,7 +135,7 @@ def batch(data: tuple[Any, Any, Any], order: Any, first: int, count: int, rows: 
     x, y, weights = data
     if len(at) < x.shape[0] and x.size <= SCANNED and not arrays.is_sparse(x):
         # what made the weights run away may have come in an earlier batch
-        at = np.concatenate([at, np.setdiff1d(_lone_rows(x, y), at)])
+        at = np.concatenate([at, np.setdiff1d(_lone_rows(x, y, weights), at)])
     taken = x[at].toarray() if arrays.is_sparse(x) else x[at]
     return Batch(taken, y[at], None if weights is None else weights[at], at if rows is None else np.asarray(rows)[at])
 
@@ -223,7 +228,7 @@ def causes(model: Sequential, batch: Batch, at_fault: list[int]) -> list[Finding
         if not np.linalg.norm(start) < 10 * np.linalg.norm(first):  # blown up: where it began says more
             start = first
         setup = Setup(model, batch, start, float(model.learning_rate))
-        suspects = [*_inputs(batch), *_targets(model, batch), *_kernels(model)]
+        suspects = [*_inputs(batch), *_targets(model, batch), *_weights(batch), *_kernels(model)]
         suspects += _learning_rate(setup) if _takes_steps(model) else []
         cured = _tried(setup, suspects)
     order = sorted(
@@ -249,7 +254,7 @@ def _sample(model: Sequential, batch: Batch, at_fault: list[int]) -> Batch:
     if len(batch.x) <= most:
         return batch
     marked = np.isin(batch.rows, at_fault)
-    marked[_lone_rows(batch.x, batch.y)] = True
+    marked[_lone_rows(batch.x, batch.y, batch.weights)] = True
     first = np.flatnonzero(marked)[: most // 2]
     others = np.setdiff1d(np.arange(len(batch.x)), first)[: most - len(first)]
     return batch.take(np.sort(np.concatenate([first, others])))
@@ -285,12 +290,12 @@ def _lone(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
     return largest, alone, rest, (largest > UNSCALED) & (largest > ALONE * np.maximum(rest, 1)) & (len(x) > 2)
 
 
-def _lone_rows(*data: np.ndarray) -> np.ndarray:
+def _lone_rows(*data: np.ndarray | None) -> np.ndarray:
     """Rows that stand out in a column of any of these, the farthest out first; a few."""
     found: list[int] = []
     for x in data:
-        if x.dtype.kind == "f":
-            largest, alone, _, outlying = _lone(x)
+        if x is not None and x.dtype.kind == "f":
+            largest, alone, _, outlying = _lone(x.reshape(len(x), -1))
             far = np.argsort(np.where(outlying, -largest, 0), kind="stable")[: min(8, int(outlying.sum()))]
             found += [int(row) for row in alone[far]]
     return np.unique(np.array(found, np.int64))
@@ -301,6 +306,13 @@ def _scaled(x: np.ndarray, columns: np.ndarray) -> np.ndarray:
     std = x[:, columns].std(axis=0)
     x[:, columns] = (x[:, columns] - x[:, columns].mean(axis=0)) / np.where(std > 0, std, 1)
     return x
+
+
+OUT_OF_SCALE = {  # code and remedy
+    "X": ("unscaled_input", "Scale X: from each column take its mean, then divide by its standard deviation."),
+    "y": ("unscaled_target", "Scale y: from each column take its mean, then divide by its standard deviation."),
+    "sample_weight": ("loss_scale", "Divide sample_weight by its mean."),
+}
 
 
 def _sizes(name: str, x: np.ndarray, rows: np.ndarray, cure: Any, drop: Any) -> list[Suspect]:
@@ -324,11 +336,10 @@ def _sizes(name: str, x: np.ndarray, rows: np.ndarray, cure: Any, drop: Any) -> 
     if len(columns):
         worst = int(columns[np.argmax(largest[columns])])
         others = f", and {len(columns) - 1} more beyond {UNSCALED:g}" if len(columns) > 1 else ""
-        message = f"column {worst} of {name} ranges to {largest[worst]:.3g} in this batch{others}"
+        message = f"column {worst} of {name} ranges to {largest[worst]:.3g}{others}"
         evidence = {"largest": float(largest[worst]), "n_columns": len(columns), "array": name}
         order = columns[np.argsort(-largest[columns], kind="stable")][:20]
-        remedy = f"Scale {name}: from each column take its mean, then divide by its standard deviation."
-        code = "unscaled_input" if name == "X" else "unscaled_target"
+        code, remedy = OUT_OF_SCALE[name]
         finding = Finding(code, "warning", message, remedy, columns=[int(c) for c in order], evidence=evidence)
         found.append(Suspect(finding, float(np.log10(largest[worst] / UNSCALED)) + 1, 0, cure(columns)))
     return found
@@ -353,6 +364,17 @@ def _targets(model: Sequential, batch: Batch) -> list[Suspect]:
         return lambda s: replace(s, batch=replace(s.batch, y=_scaled(s.batch.y, columns)))
 
     return _sizes("y", batch.y, batch.rows, scaled, _without)
+
+
+def _weights(batch: Batch) -> list[Suspect]:
+    if batch.weights is None:
+        return []
+    weights = batch.weights.reshape(-1, 1)
+
+    def scaled(columns: np.ndarray) -> Callable[[Setup], Setup]:
+        return lambda s: replace(s, batch=replace(s.batch, weights=s.batch.weights / np.mean(np.abs(s.batch.weights))))
+
+    return _sizes("sample_weight", weights, batch.rows, scaled, _without)
 
 
 def _kernels(model: Sequential) -> list[Suspect]:
@@ -469,19 +491,38 @@ def largest_curvature(setup: Setup, turns: int = 30) -> float:
 # ---- training that stands still
 
 
-def observed(model: Sequential) -> list[Finding]:
-    """What the statistics of the layers say about a run whose loss is no better than that of knowing nothing."""
+def stands_still(losses: dict[str, float]) -> bool:
+    """Whether the loss is no better than with all outputs 0, or with the same output for all rows of a batch."""
+    nothing, constant = losses["nothing"], losses["constant"]
+    return losses["recent"] > nothing - 0.1 * abs(nothing) or losses["sampled"] > constant - 0.02 * abs(constant)
+
+
+def unscaled(model: Sequential, data: Any) -> list[Finding]:
+    """Columns of X and y that are out of scale; of (X, y, weights) a sample is looked at."""
+    x, y, weights = data
+    at = np.unique(np.linspace(0, x.shape[0] - 1, SAMPLE).astype(np.int64))
+    sample = Batch(x[at].toarray() if arrays.is_sparse(x) else x[at], y[at], weights, at)
+    scales = model.core.layers[0]["kind"][0] in ("normalization", "batch_normalization", "categorical")
+    suspects = [] if scales else _inputs(sample)
+    if not model.core.target_scaling:
+        suspects += _targets(model, sample)
+    return [suspect.finding for suspect in sorted(suspects, key=lambda suspect: -suspect.strength)]
+
+
+def observed(model: Sequential, data: Any = None) -> list[Finding]:
+    """Why a run stands still, by the statistics of the layers and by the scale of `data`, (X, y, weights)."""
     trainer = model.trainer(1)
-    losses = trainer.losses()
-    if not losses["recent"] > 0.9 * losses["nothing"]:
+    if not stands_still(trainer.losses()):
         return []
     rules = RULES if trainer.steps >= PATIENCE else [rule for rule in RULES if rule.at_once]
     taken = [(layer.index, model.statistics(layer.index)) for layer in model.layers if hasattr(layer.spec, "units")]
     taken = [(index, of | {"gradient_last": trainer.health(index)[3]}) for index, of in taken if of]
     found = [finding for rule in rules if (finding := rule.look(model, taken))]
-    if not found:
-        return []
-    return found[:1] + [suspect.finding for suspect in _kernels(model)] + found[1:]
+    if found:
+        found[1:1] = [suspect.finding for suspect in _kernels(model)]
+    if data is not None and trainer.steps >= PATIENCE:
+        found += unscaled(model, data)
+    return found
 
 
 @dataclass(frozen=True)

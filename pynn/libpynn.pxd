@@ -409,7 +409,10 @@ cdef extern from "pynn.h" nogil:
         double first
         double recent
         double best
+        double worst
         double nothing
+        double sampled
+        double constant
     void pynn_trainer_losses(const pynn_trainer *trainer, pynn_losses *out)
     void pynn_trainer_begin_epoch(pynn_trainer *trainer)
     double pynn_trainer_epoch_loss(const pynn_trainer *trainer)

@@ -460,7 +460,8 @@ class Training:
             if self.saver:
                 self.saver.close()
             self.end(logs)
-        observed = causes.observed(self.model) if self.model.built else []
+        data = self.batches.at_hand and self.batches.at_hand[0]
+        observed = causes.observed(self.model, data) if self.model.built else []
         found = health.findings(self.history.ledger) + self.causes + observed
         self.history.report = Report(found + self.batches.findings() + self.findings())
         faults = [finding for finding in self.history.report.findings if finding.severity != "info"]

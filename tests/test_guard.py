@@ -228,8 +228,82 @@ def test_a_run_that_freezes_is_named(data):
     wide = pynn.initializers.RandomNormal(stddev=30.0)
     model = model_of(activation="sigmoid", kernel_initializer=wide, learning_rate=1e-9)
     history = model.fit(x, 100 + y, epochs=2, guard=pynn.Guard(check_every=1))
-    assert [f.code for f in history.report.findings] == ["saturated_activation", "poor_init", "stalled_updates"]
+    codes = [f.code for f in history.report.findings]
+    assert codes == ["saturated_activation", "poor_init", "stalled_updates", "unscaled_target"]
     assert history.report.findings[0].layer == 0
+
+
+@pytest.mark.parametrize("divergence", [10.0, 0.0])
+@pytest.mark.parametrize("offset", [0.0, 50.0])  # what the last bias can learn by itself
+def test_a_dead_network_is_named_whatever_its_bias_has_learned(data, offset, divergence):
+    x, y = data
+    dead = pynn.Dense(16, activation="relu", bias_initializer=pynn.initializers.Constant(-50.0))
+    model = pynn.Sequential([dead, pynn.Dense(2)], seed=0)
+    model.compile("mse", pynn.SGD(learning_rate=0.1))
+    with pytest.warns(pynn.TrainingWarning, match="no gradient passes"):
+        history = model.fit(x, offset + y, epochs=40, guard=pynn.Guard(divergence=divergence))
+    assert [f.code for f in history.report.findings] == ["dead_relu", "zero_gradient"]
+    losses = model.trainer(1).losses()
+    assert losses["sampled"] == pytest.approx(losses["constant"], rel=1e-6)
+
+
+def test_a_short_run_has_statistics_of_its_end(data):
+    model = model_of()
+    model.fit(*data, epochs=1, batch_size=10)
+    assert (model.trainer(1).steps, model.statistics(0)["step"]) == (64, 51)
+
+
+def test_targets_out_of_scale_are_named_when_nothing_is_learned(data):
+    x, y = data
+    model = model_of(optimizer="adam", learning_rate=1e-3)
+    with pytest.warns(pynn.TrainingWarning, match="column 1 of y ranges to"):
+        history = model.fit(x, 1e6 * (y + 5), epochs=20)
+    assert [f.code for f in history.report.findings] == ["unscaled_target"]
+    model.compile("mse", "adam", target_scaling="standard")
+    model.build(5)
+    assert model.fit(x, 1e6 * (y + 5), epochs=20).report.findings == []
+
+
+def claims(seed):
+    """Rare, huge targets: one row in twenty."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(1500, 6))
+    return x, np.where(rng.random(1500) < 0.05 * np.exp(x[:, 0] - 0.5), np.exp(rng.normal(9, 1, 1500)), 0.0)
+
+
+def rare_counts(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(1500, 6))
+    return x, rng.poisson(np.exp(4 + x[:, 0])) * (rng.random(1500) < 0.05)
+
+
+def late(seed):
+    """Targets that are 0 in the first half, in order."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(4000, 6)), np.repeat([0.0, 1e4], 2000) * (1 + rng.random(4000))
+
+
+@pytest.mark.parametrize(("task", "loss"), [(claims, "mse"), (rare_counts, "poisson"), (late, "mse")])
+def test_rare_and_late_targets_are_no_divergence(task, loss):
+    for seed in range(10):
+        model = pynn.Sequential([pynn.Dense(16, activation="relu"), pynn.Dense(1)], seed=seed)
+        model.compile(loss, pynn.Adam(learning_rate=0.01 if loss == "poisson" else 1e-3))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pynn.TrainingWarning)  # of targets out of scale
+            assert model.fit(*task(seed), epochs=3, shuffle=task is not late).ledger == []
+
+
+@pytest.mark.parametrize("weight", [1e38, np.full(200, 1e37)])
+def test_weights_of_rows_are_among_the_causes(data, weight):
+    x, y = data[0][:200], data[1][:200]
+    weights = np.ones(200)
+    weights[150 if np.isscalar(weight) else slice(None)] = weight
+    with pytest.raises(pynn.NumericalError) as caught:
+        model_of(activation="relu").fit(x, y, sample_weight=weights, epochs=5)
+    cause = caught.value.report.findings[1]
+    assert (cause.code, cause.rows) == (("outlier", [150]) if np.isscalar(weight) else ("loss_scale", []))
+    assert cause.evidence["array"] == "sample_weight"
+    assert cause.evidence["tried"] == "alone"
 
 
 def test_a_run_that_comes_to_rest_knowing_nothing_has_diverged(data):

@@ -579,7 +579,8 @@ typedef struct pynn_guard {
   int64_t window;      /* 8 ... PYNN_GUARD_WINDOW: steps whose median loss is judged; three in a row decide */
   double clip_z;       /* > 0: a gradient norm so many standard deviations above its mean is clipped; 0: none */
   double clip_alpha;   /* in (0, 1): how much of that mean a step leaves */
-  int64_t check_every; /* steps from one that takes statistics to the next; 0: none are taken */
+  int64_t check_every; /* steps from one that takes statistics to the next (at the start also after an
+                        * eighth, a quarter and half of them); 0: none are taken */
 } pynn_guard;
 #define PYNN_GUARD_WINDOW 256
 
@@ -753,12 +754,15 @@ typedef struct pynn_statistics {
 /* INVALID_ARGUMENT when there is no such layer. */
 PYNN_API pynn_status pynn_trainer_statistics(const pynn_trainer *trainer, int32_t layer, pynn_statistics *out);
 /* What the guard has seen of the losses since it was set: means over the rows of batches, before each update. NaN where
- * nothing was seen yet, or where the guard is OFF or watches no divergence. */
+ * nothing was seen yet, or where the guard is OFF or watches nothing. */
 typedef struct pynn_losses {
-  double first;   /* of the first step */
-  double recent;  /* median of the last full window, before that the mean so far */
-  double best;    /* lowest median of a window */
-  double nothing; /* of knowing nothing, all logits 0, on a sample of the same batches */
+  double first;    /* of the first step */
+  double recent;   /* median of the last full window, before that the mean so far */
+  double best;     /* lowest median of a window */
+  double worst;    /* of all steps */
+  double nothing;  /* of knowing nothing, all logits 0, on every fifth batch */
+  double sampled;  /* mean over every fifth batch of the last full window, before that of those so far ... */
+  double constant; /* ... and what it would be if each row had its batch's mean logits: rows are not told apart */
 } pynn_losses;
 /* What the trainer knows of its losses. Never fails. */
 PYNN_API void pynn_trainer_losses(const pynn_trainer *trainer, pynn_losses *out);

@@ -1,7 +1,8 @@
 /* The guard: when training diverges, what follows a refused step, and the ledger of both.
  *
  * Divergence that stays finite is judged against two losses that need no tuning: that of the first step, and that of
- * knowing nothing (all logits 0), measured on the same batches. Noise does not reach the median of a window, a
+ * knowing nothing (all logits 0), measured on every fifth batch, and on the batch itself before its loss is held
+ * against the run: a batch of rare, huge targets is dear to everybody. Noise does not reach the median of a window, a
  * passing spike does not last three of them, and data whose targets grow move the measure with them. A run that blew
  * up and came to rest as one that knows nothing, its units dead, has diverged too. */
 #include "guard.h"
@@ -14,14 +15,14 @@
 #include <string.h>
 
 enum {
-  PATIENCE = 3,      /* windows, or steps far out, that decide */
-  DOUBLINGS = 5,     /* windows over each of which the weights doubled */
-  TRIVIAL_EVERY = 5, /* steps between two looks at the loss of knowing nothing, ... */
-  TRIVIAL_ROWS = 8,  /* of so many rows */
+  PATIENCE = 3,    /* windows, or steps far out, that decide */
+  DOUBLINGS = 5,   /* windows over each of which the weights doubled */
+  LOOK_EVERY = 5,  /* steps between two looks at what knowing nothing would cost on a batch, ... */
+  CUSTOM_ROWS = 8, /* of so many rows when the loss is the caller's and slow */
   NORMS_BEFORE_CLIP = 25
 };
 #define FAR_OUT 1e6 /* times the measure: no need to wait for windows */
-#define NEARLY 0.95 /* of knowing nothing is as good as nothing */
+#define NEARLY 0.05 /* as good as nothing: better by no more than this share */
 
 const char *pynn_event_name(pynn_event_kind kind) {
   static const char *const names[] = {
@@ -64,8 +65,9 @@ pynn_status guard_valid(const pynn_guard *g, pynn_error *error) {
 
 /* What is known of the losses is forgotten, but for how training began. */
 static void forget_window(struct watch *v) {
-  v->n_losses = v->n_window_trivial = 0;
-  v->window_trivial = v->weight_norm = 0;
+  v->n_losses = 0;
+  v->looks = (struct looks){0};
+  v->weight_norm = 0;
   v->bad_steps = v->bad_windows = v->doublings = v->ran_away = 0;
 }
 
@@ -74,7 +76,9 @@ void guard_restart(struct watch *v, const pynn_guard *options) {
   for (int i = 0; i < SNAPSHOTS; i++) v->snapshots[i].good = 0;
   v->since = v->streak = v->rollbacks = v->futile = 0;
   v->first_loss = v->last_loss = v->best = v->recent = (double)INFINITY;
-  v->trivial = v->norm_mean = v->norm_variance = 0;
+  v->worst = -(double)INFINITY;
+  v->trivial = v->best_trivial = v->norm_mean = v->norm_variance = 0;
+  v->last_looks = (struct looks){0};
   v->n_trivial = v->n_norms = 0;
   forget_window(v);
 }
@@ -134,17 +138,24 @@ static double median(struct watch *v) { /* in place: the window is over */
   return n % 2 ? x[n / 2] : x[n / 2 - 1] / 2 + x[n / 2] / 2;
 }
 
+static double window_trivial(const struct watch *v) { return v->looks.n ? v->looks.trivial / (double)v->looks.n : 0; }
+
 /* The mean loss of knowing nothing, over the run or over the window where that is more. */
 static double trivial_loss(const struct watch *v) {
-  const double all = v->n_trivial ? v->trivial / (double)v->n_trivial : 0;
-  const double here = v->n_window_trivial ? v->window_trivial / (double)v->n_window_trivial : 0;
-  return fmax(all, here);
+  return fmax(v->n_trivial ? v->trivial / (double)v->n_trivial : 0, window_trivial(v));
+}
+
+static double window_mean(const struct watch *v) {
+  double sum = 0;
+  for (int64_t i = 0; i < v->n_losses; i++) sum += v->losses[i] / (double)v->n_losses;
+  return sum;
 }
 
 static int window_is_bad(pynn_trainer *t) {
   struct watch *v = &t->watch;
   const double factor = v->options.divergence, middle = median(v), trivial = trivial_loss(v);
-  const int worse_than_nothing = middle > NEARLY * trivial;
+  /* where few rows have large targets the median lies above the mean or far below: both must be bad */
+  const int worse_than_nothing = fmin(middle, window_mean(v)) > trivial - NEARLY * fabs(trivial);
   double largest;
   const double squares = t->model->kernels->sum_squares((size_t)t->model->n_parameters, t->model->parameters, &largest);
   const double norm = sqrt(squares);
@@ -152,9 +163,10 @@ static int window_is_bad(pynn_trainer *t) {
   v->weight_norm = norm;
   if (!worse_than_nothing) v->ran_away = 0;
   const double measure = fmax(v->first_loss, trivial); /* not above 0 for the logarithm of a density */
+  if (window_trivial(v) > 2 * v->best_trivial) v->best = (double)INFINITY; /* other data: nothing to compare with */
   const int bad = (measure > 0 && middle > factor * measure) || v->ran_away ||
                   (v->best > 0 && middle > factor * v->best && worse_than_nothing);
-  if (!bad && middle < v->best) v->best = middle;
+  if (!bad && middle < v->best) v->best = middle, v->best_trivial = window_trivial(v);
   v->recent = middle;
   return bad;
 }
@@ -162,37 +174,61 @@ static int window_is_bad(pynn_trainer *t) {
 void pynn_trainer_losses(const pynn_trainer *t, pynn_losses *out) {
   if (!t || !out) return;
   const struct watch *v = &t->watch;
-  double sum = 0;
-  for (int64_t i = 0; i < v->n_losses; i++) sum += v->losses[i];
-  *out = (pynn_losses){.first = v->first_loss, .recent = v->recent, .best = v->best, .nothing = (double)NAN};
-  if (!isfinite(out->first)) out->first = (double)NAN;
-  if (!isfinite(out->recent)) out->recent = v->n_losses ? sum / (double)v->n_losses : (double)NAN;
-  if (!isfinite(out->best)) out->best = (double)NAN;
-  if (v->n_trivial) out->nothing = trivial_loss(v);
+  const struct looks *looks = v->last_looks.n ? &v->last_looks : &v->looks;
+  const double nan = (double)NAN, n = (double)looks->n;
+  *out = (pynn_losses){.first = isfinite(v->first_loss) ? v->first_loss : nan,
+                       .recent = isfinite(v->recent) ? v->recent
+                                 : v->n_losses       ? window_mean(v)
+                                                     : nan,
+                       .best = isfinite(v->best) ? v->best : nan,
+                       .worst = isfinite(v->worst) ? v->worst : nan,
+                       .nothing = v->n_trivial ? trivial_loss(v) : nan,
+                       .sampled = looks->n ? looks->loss / n : nan,
+                       .constant = looks->n ? looks->constant / n : nan};
+}
+
+/* What knowing nothing, and telling no row from another, would cost on this batch. */
+static void look(pynn_trainer *t, const struct batch *batch, double loss) {
+  struct watch *v = &t->watch;
+  const void *logits = t->w->inputs[t->model->n_layers].at;
+  const int64_t rows = t->model->custom.function && batch->rows > CUSTOM_ROWS ? CUSTOM_ROWS : batch->rows;
+  const double trivial = pass_constant_loss(t->w, batch, rows, NULL) / (double)rows;
+  const double constant = pass_constant_loss(t->w, batch, rows, logits) / (double)rows;
+  if (!isfinite(trivial)) return;
+  v->trivial += trivial, v->n_trivial++;
+  v->looks.trivial += trivial;
+  v->looks.loss += loss;
+  v->looks.constant += isfinite(constant) ? constant : loss;
+  v->looks.n++;
+}
+
+/* Whether the loss of a step lies far out, and so far that there is no need to wait for windows. */
+static void judge_step(pynn_trainer *t, const struct batch *batch, double loss) {
+  struct watch *v = &t->watch;
+  const double factor = v->options.divergence;
+  double measure = fmax(v->first_loss, trivial_loss(v));
+  if (measure > 0 && loss > fmin(factor, FAR_OUT) * measure)
+    measure = fmax(measure, pass_constant_loss(t->w, batch, batch->rows, NULL) / (double)batch->rows);
+  v->bad_steps = measure > 0 && loss > FAR_OUT * measure ? v->bad_steps + 1 : 0;
+  if (measure > 0 && loss > factor * measure) v->ran_away = 1;
 }
 
 int guard_diverges(pynn_trainer *t, const struct batch *batch, double loss) {
   struct watch *v = &t->watch;
-  if (!(v->options.divergence > 0)) return 0;
-  if (v->n_losses % TRIVIAL_EVERY == 0) {
-    const int64_t rows = batch->rows < TRIVIAL_ROWS ? batch->rows : TRIVIAL_ROWS;
-    const double trivial = pass_trivial_loss(t->w, batch, rows) / (double)rows;
-    if (isfinite(trivial)) {
-      v->trivial += trivial, v->n_trivial++;
-      v->window_trivial += trivial, v->n_window_trivial++;
-    }
-  }
+  const int judges = v->options.divergence > 0;
+  if (v->n_losses % LOOK_EVERY == 0) look(t, batch, loss);
   if (!(v->first_loss < (double)INFINITY)) v->first_loss = loss;
   v->last_loss = loss;
+  v->worst = fmax(v->worst, loss);
   v->losses[v->n_losses++] = loss;
-  const double measure = fmax(v->first_loss, trivial_loss(v));
-  v->bad_steps = measure > 0 && loss > FAR_OUT * measure ? v->bad_steps + 1 : 0;
-  if (measure > 0 && loss > v->options.divergence * measure) v->ran_away = 1;
+  if (judges) judge_step(t, batch, loss);
   if (v->n_losses == v->options.window) {
-    v->bad_windows = window_is_bad(t) ? v->bad_windows + 1 : 0;
-    v->n_losses = v->n_window_trivial = 0;
-    v->window_trivial = 0;
+    v->bad_windows = window_is_bad(t) && judges ? v->bad_windows + 1 : 0;
+    v->last_looks = v->looks;
+    v->looks = (struct looks){0};
+    v->n_losses = 0;
   }
+  if (!judges) return v->doublings = 0;
   if (v->bad_steps < PATIENCE && v->bad_windows < PATIENCE && v->doublings < DOUBLINGS) return 0;
   forget_window(v);
   return 1;

@@ -225,11 +225,15 @@ double pass_seen_penalty(const pynn_workspace *w) {
   return sum;
 }
 
-double pass_trivial_loss(pynn_workspace *w, const struct batch *batch, int64_t rows) {
+double pass_constant_loss(pynn_workspace *w, const struct batch *batch, int64_t rows, const void *logits) {
   const pynn_model *model = w->model;
   const struct kernels *kernels = model->kernels;
+  const size_t n = (size_t)model->outputs;
   double sum = 0;
-  memset(w->delta[0], 0, (size_t)model->outputs * kernels->size);
+  if (logits) {
+    kernels->column_sums((size_t)rows, n, logits, n, w->delta[0]);
+    kernels->scale(n, w->delta[0], 1 / (double)rows);
+  } else memset(w->delta[0], 0, n * kernels->size);
   for (int64_t i = 0; i < rows; i++) {
     const double weight = batch->has_weights ? w->weights[i] : 1;
     if (weight == 0) continue;

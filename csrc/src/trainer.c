@@ -460,6 +460,12 @@ static double scale_to(pynn_trainer *t, double norm, double wanted, double scale
   return 1;
 }
 
+/* Now and then; in the first period more often, since short runs have no other. */
+static int statistics_due(const pynn_trainer *t) {
+  const int64_t every = t->watch.options.check_every, step = t->steps;
+  return step % every == 0 || (step >= 16 && (step == every / 2 || step == every / 4 || step == every / 8));
+}
+
 static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first, int64_t rows,
                              void *predictions, pynn_step *result, struct fault *fault, pynn_error *error) {
   struct watch *watch = &t->watch;
@@ -473,7 +479,7 @@ static pynn_status step_rows(pynn_trainer *t, const pynn_data *data, const int64
   t->learning_rate = pynn_trainer_learning_rate(t);
   if (t->mixup > 0) mixup_batch(t->w, &batch, t->mixup, t->mixup_key, (uint64_t)t->steps);
   guard_keep(t);
-  t->w->observes = t->before && t->steps % watch->options.check_every == 0;
+  t->w->observes = t->before && statistics_due(t);
   const void *logits = pass_forward(t->w, &batch, 1, t->dropout_key, (uint64_t)t->steps);
   const double loss = pass_loss(t->w, &batch, logits, 1);
   status = pass_failed(t->w, error);
