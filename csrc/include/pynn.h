@@ -760,9 +760,10 @@ typedef struct pynn_losses {
   double recent;   /* median of the last full window, before that the mean so far */
   double best;     /* lowest median of a window */
   double worst;    /* of all steps */
-  double nothing;  /* of knowing nothing, all logits 0, on every fifth batch */
-  double sampled;  /* mean over every fifth batch of the last full window, before that of those so far ... */
-  double constant; /* ... and what it would be if each row had its batch's mean logits: rows are not told apart */
+  double nothing;  /* of knowing nothing, all logits 0, on a sample of the same batches */
+  double sampled;  /* on rows of a batch of each window, later ones counting more ... */
+  double constant; /* ... and what it would be there if each row had the rows' mean logits: if none is told from
+                    * another; both NaN for batches below 8 rows */
 } pynn_losses;
 /* What the trainer knows of its losses. Never fails. */
 PYNN_API void pynn_trainer_losses(const pynn_trainer *trainer, pynn_losses *out);

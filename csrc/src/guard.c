@@ -1,7 +1,7 @@
 /* The guard: when training diverges, what follows a refused step, and the ledger of both.
  *
  * Divergence that stays finite is judged against two losses that need no tuning: that of the first step, and that of
- * knowing nothing (all logits 0), measured on every fifth batch, and on the batch itself before its loss is held
+ * knowing nothing (all logits 0), measured on a sample of the batches, and on the batch itself before its loss is held
  * against the run: a batch of rare, huge targets is dear to everybody. Noise does not reach the median of a window, a
  * passing spike does not last three of them, and data whose targets grow move the measure with them. A run that blew
  * up and came to rest as one that knows nothing, its units dead, has diverged too. */
@@ -15,10 +15,11 @@
 #include <string.h>
 
 enum {
-  PATIENCE = 3,    /* windows, or steps far out, that decide */
-  DOUBLINGS = 5,   /* windows over each of which the weights doubled */
-  LOOK_EVERY = 5,  /* steps between two looks at what knowing nothing would cost on a batch, ... */
-  CUSTOM_ROWS = 8, /* of so many rows when the loss is the caller's and slow */
+  PATIENCE = 3,      /* windows, or steps far out, that decide */
+  DOUBLINGS = 5,     /* windows over each of which the weights doubled */
+  TRIVIAL_EVERY = 5, /* steps between two looks at the loss of knowing nothing, ... */
+  TRIVIAL_ROWS = 8,  /* of so many rows */
+  TOLD_ROWS = 32,    /* of which is looked, once in a window, whether they are told apart */
   NORMS_BEFORE_CLIP = 25
 };
 #define FAR_OUT 1e6 /* times the measure: no need to wait for windows */
@@ -66,8 +67,8 @@ pynn_status guard_valid(const pynn_guard *g, pynn_error *error) {
 /* What is known of the losses is forgotten, but for how training began. */
 static void forget_window(struct watch *v) {
   v->n_losses = 0;
-  v->looks = (struct looks){0};
-  v->weight_norm = 0;
+  v->n_window_trivial = 0;
+  v->window_trivial = v->weight_norm = 0;
   v->bad_steps = v->bad_windows = v->doublings = v->ran_away = 0;
 }
 
@@ -78,7 +79,7 @@ void guard_restart(struct watch *v, const pynn_guard *options) {
   v->first_loss = v->last_loss = v->best = v->recent = (double)INFINITY;
   v->worst = -(double)INFINITY;
   v->trivial = v->best_trivial = v->norm_mean = v->norm_variance = 0;
-  v->last_looks = (struct looks){0};
+  v->sampled = v->constant = v->n_sampled = 0;
   v->n_trivial = v->n_norms = 0;
   forget_window(v);
 }
@@ -138,7 +139,9 @@ static double median(struct watch *v) { /* in place: the window is over */
   return n % 2 ? x[n / 2] : x[n / 2 - 1] / 2 + x[n / 2] / 2;
 }
 
-static double window_trivial(const struct watch *v) { return v->looks.n ? v->looks.trivial / (double)v->looks.n : 0; }
+static double window_trivial(const struct watch *v) {
+  return v->n_window_trivial ? v->window_trivial / (double)v->n_window_trivial : 0;
+}
 
 /* The mean loss of knowing nothing, over the run or over the window where that is more. */
 static double trivial_loss(const struct watch *v) {
@@ -174,8 +177,7 @@ static int window_is_bad(pynn_trainer *t) {
 void pynn_trainer_losses(const pynn_trainer *t, pynn_losses *out) {
   if (!t || !out) return;
   const struct watch *v = &t->watch;
-  const struct looks *looks = v->last_looks.n ? &v->last_looks : &v->looks;
-  const double nan = (double)NAN, n = (double)looks->n;
+  const double nan = (double)NAN;
   *out = (pynn_losses){.first = isfinite(v->first_loss) ? v->first_loss : nan,
                        .recent = isfinite(v->recent) ? v->recent
                                  : v->n_losses       ? window_mean(v)
@@ -183,23 +185,28 @@ void pynn_trainer_losses(const pynn_trainer *t, pynn_losses *out) {
                        .best = isfinite(v->best) ? v->best : nan,
                        .worst = isfinite(v->worst) ? v->worst : nan,
                        .nothing = v->n_trivial ? trivial_loss(v) : nan,
-                       .sampled = looks->n ? looks->loss / n : nan,
-                       .constant = looks->n ? looks->constant / n : nan};
+                       .sampled = v->n_sampled > 0 ? v->sampled / v->n_sampled : nan,
+                       .constant = v->n_sampled > 0 ? v->constant / v->n_sampled : nan};
 }
 
-/* What knowing nothing, and telling no row from another, would cost on this batch. */
-static void look(pynn_trainer *t, const struct batch *batch, double loss) {
+/* What knowing nothing would cost on rows of this batch, and what telling no row from another. */
+static void look(pynn_trainer *t, const struct batch *batch) {
   struct watch *v = &t->watch;
+  int64_t rows = batch->rows < TRIVIAL_ROWS ? batch->rows : TRIVIAL_ROWS;
+  const double trivial = pass_trivial_loss(t->w, batch, rows) / (double)rows;
+  if (isfinite(trivial)) {
+    v->trivial += trivial, v->n_trivial++;
+    v->window_trivial += trivial, v->n_window_trivial++;
+  }
+  if (v->n_losses > 0 || batch->rows < TRIVIAL_ROWS) return; /* fewer rows have no telling mean */
+  rows = batch->rows < TOLD_ROWS ? batch->rows : TOLD_ROWS;
   const void *logits = t->w->inputs[t->model->n_layers].at;
-  const int64_t rows = t->model->custom.function && batch->rows > CUSTOM_ROWS ? CUSTOM_ROWS : batch->rows;
-  const double trivial = pass_constant_loss(t->w, batch, rows, NULL) / (double)rows;
+  const double loss = pass_rows_loss(t->w, batch, rows, logits, t->model->outputs) / (double)rows;
   const double constant = pass_constant_loss(t->w, batch, rows, logits) / (double)rows;
-  if (!isfinite(trivial)) return;
-  v->trivial += trivial, v->n_trivial++;
-  v->looks.trivial += trivial;
-  v->looks.loss += loss;
-  v->looks.constant += isfinite(constant) ? constant : loss;
-  v->looks.n++;
+  if (!isfinite(loss) || !isfinite(constant)) return;
+  v->sampled = v->sampled / 2 + loss;
+  v->constant = v->constant / 2 + constant;
+  v->n_sampled = v->n_sampled / 2 + 1;
 }
 
 /* Whether the loss of a step lies far out, and so far that there is no need to wait for windows. */
@@ -208,7 +215,7 @@ static void judge_step(pynn_trainer *t, const struct batch *batch, double loss) 
   const double factor = v->options.divergence;
   double measure = fmax(v->first_loss, trivial_loss(v));
   if (measure > 0 && loss > fmin(factor, FAR_OUT) * measure)
-    measure = fmax(measure, pass_constant_loss(t->w, batch, batch->rows, NULL) / (double)batch->rows);
+    measure = fmax(measure, pass_trivial_loss(t->w, batch, batch->rows) / (double)batch->rows);
   v->bad_steps = measure > 0 && loss > FAR_OUT * measure ? v->bad_steps + 1 : 0;
   if (measure > 0 && loss > factor * measure) v->ran_away = 1;
 }
@@ -216,7 +223,7 @@ static void judge_step(pynn_trainer *t, const struct batch *batch, double loss) 
 int guard_diverges(pynn_trainer *t, const struct batch *batch, double loss) {
   struct watch *v = &t->watch;
   const int judges = v->options.divergence > 0;
-  if (v->n_losses % LOOK_EVERY == 0) look(t, batch, loss);
+  if (v->n_losses % TRIVIAL_EVERY == 0) look(t, batch);
   if (!(v->first_loss < (double)INFINITY)) v->first_loss = loss;
   v->last_loss = loss;
   v->worst = fmax(v->worst, loss);
@@ -224,9 +231,8 @@ int guard_diverges(pynn_trainer *t, const struct batch *batch, double loss) {
   if (judges) judge_step(t, batch, loss);
   if (v->n_losses == v->options.window) {
     v->bad_windows = window_is_bad(t) && judges ? v->bad_windows + 1 : 0;
-    v->last_looks = v->looks;
-    v->looks = (struct looks){0};
-    v->n_losses = 0;
+    v->n_losses = v->n_window_trivial = 0;
+    v->window_trivial = 0;
   }
   if (!judges) return v->doublings = 0;
   if (v->bad_steps < PATIENCE && v->bad_windows < PATIENCE && v->doublings < DOUBLINGS) return 0;

@@ -29,15 +29,13 @@ struct watch {
   double first_loss, last_loss;     /* of the first and the last step; infinite: none yet */
   double losses[PYNN_GUARD_WINDOW]; /* of the window at hand */
   int64_t n_losses;
-  double worst;        /* of a step; -infinite: none yet */
-  double best, recent; /* lowest and last median of a window; infinite: none yet */
-  double best_trivial; /* of knowing nothing in the best window */
-  double trivial;      /* sum of losses of knowing nothing, on every fifth batch */
-  int64_t n_trivial;
-  struct looks { /* sums over every fifth batch of a window */
-    double trivial, loss, constant;
-    int64_t n;
-  } looks, last_looks;                   /* of the window at hand, and of the last full one */
+  double worst;                   /* of a step; -infinite: none yet */
+  double best, recent;            /* lowest and last median of a window; infinite: none yet */
+  double best_trivial;            /* of knowing nothing in the best window */
+  double trivial, window_trivial; /* sums of losses of knowing nothing, in all and in this window */
+  int64_t n_trivial, n_window_trivial;
+  double sampled, constant; /* of rows as they are and not told apart: sums that fade, over n_sampled looks that fade */
+  double n_sampled;
   double weight_norm;                    /* at the end of the last window; 0: none yet */
   int ran_away;                          /* the loss was far out, and no window since was better than nothing */
   int bad_steps, bad_windows, doublings; /* in a row */

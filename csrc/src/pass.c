@@ -225,22 +225,30 @@ double pass_seen_penalty(const pynn_workspace *w) {
   return sum;
 }
 
-double pass_constant_loss(pynn_workspace *w, const struct batch *batch, int64_t rows, const void *logits) {
+double pass_rows_loss(const pynn_workspace *w, const struct batch *batch, int64_t rows, const void *logits,
+                      int64_t ld) {
   const pynn_model *model = w->model;
   const struct kernels *kernels = model->kernels;
-  const size_t n = (size_t)model->outputs;
   double sum = 0;
-  if (logits) {
-    kernels->column_sums((size_t)rows, n, logits, n, w->delta[0]);
-    kernels->scale(n, w->delta[0], 1 / (double)rows);
-  } else memset(w->delta[0], 0, n * kernels->size);
   for (int64_t i = 0; i < rows; i++) {
     const double weight = batch->has_weights ? w->weights[i] : 1;
     if (weight == 0) continue;
     const void *target = batch->has_labels ? NULL : at(kernels, w->targets, i * model->targets);
-    sum += weight * pass_row_loss(w, w->delta[0], target, w->labels[i], 0, NULL);
+    sum += weight * pass_row_loss(w, at(kernels, logits, i * ld), target, w->labels[i], 0, NULL);
   }
   return sum;
+}
+
+double pass_trivial_loss(pynn_workspace *w, const struct batch *batch, int64_t rows) {
+  memset(w->delta[0], 0, (size_t)w->model->outputs * w->model->kernels->size);
+  return pass_rows_loss(w, batch, rows, w->delta[0], 0);
+}
+
+double pass_constant_loss(pynn_workspace *w, const struct batch *batch, int64_t rows, const void *logits) {
+  const size_t n = (size_t)w->model->outputs;
+  w->model->kernels->column_sums((size_t)rows, n, logits, n, w->delta[0]);
+  w->model->kernels->scale(n, w->delta[0], 1 / (double)rows);
+  return pass_rows_loss(w, batch, rows, w->delta[0], 0);
 }
 
 /* ---- backward */

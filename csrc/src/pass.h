@@ -102,8 +102,12 @@ pynn_status pass_failed(const pynn_workspace *workspace, pynn_error *error);
 double pass_penalty(const pynn_model *model);
 double pass_seen_penalty(const pynn_workspace *workspace);
 
-/* Sum over the first `rows` rows of weight x loss if all logits were 0, what knowing nothing costs, or if each row had
- * the mean of these rows' `logits`, what telling no row from another costs. Uses the deltas. */
+/* Sums over the first `rows` rows of weight x loss: of logits ld apart; if all were 0, what knowing nothing costs; and
+ * if each row had the mean of these rows' `logits`, what telling no row from another costs. The last two use the
+ * deltas. */
+double pass_rows_loss(const pynn_workspace *workspace, const struct batch *batch, int64_t rows, const void *logits,
+                      int64_t ld);
+double pass_trivial_loss(pynn_workspace *workspace, const struct batch *batch, int64_t rows);
 double pass_constant_loss(pynn_workspace *workspace, const struct batch *batch, int64_t rows, const void *logits);
 
 struct job;
