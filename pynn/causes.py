@@ -369,12 +369,13 @@ def _targets(model: Sequential, batch: Batch) -> list[Suspect]:
 def _weights(batch: Batch) -> list[Suspect]:
     if batch.weights is None:
         return []
-    weights = batch.weights.reshape(-1, 1)
+    weights = batch.weights
+    divided = weights / np.mean(np.abs(weights))
 
     def scaled(columns: np.ndarray) -> Callable[[Setup], Setup]:
-        return lambda s: replace(s, batch=replace(s.batch, weights=s.batch.weights / np.mean(np.abs(s.batch.weights))))
+        return lambda s: replace(s, batch=replace(s.batch, weights=divided))
 
-    return _sizes("sample_weight", weights, batch.rows, scaled, _without)
+    return _sizes("sample_weight", weights.reshape(-1, 1), batch.rows, scaled, _without)
 
 
 def _kernels(model: Sequential) -> list[Suspect]:
