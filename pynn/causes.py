@@ -369,13 +369,15 @@ def _targets(model: Sequential, batch: Batch) -> list[Suspect]:
 def _weights(batch: Batch) -> list[Suspect]:
     if batch.weights is None:
         return []
-    weights = batch.weights
-    divided = weights / np.mean(np.abs(weights))
 
     def scaled(columns: np.ndarray) -> Callable[[Setup], Setup]:
-        return lambda s: replace(s, batch=replace(s.batch, weights=divided))
+        def cure(s: Setup) -> Setup:
+            weights = np.asarray(s.batch.weights)
+            return replace(s, batch=replace(s.batch, weights=weights / np.mean(np.abs(weights))))
 
-    return _sizes("sample_weight", weights.reshape(-1, 1), batch.rows, scaled, _without)
+        return cure
+
+    return _sizes("sample_weight", batch.weights.reshape(-1, 1), batch.rows, scaled, _without)
 
 
 def _kernels(model: Sequential) -> list[Suspect]:
