@@ -40,6 +40,13 @@ def _optimizers() -> list[str]:
     return list(optimizers.table.class_names)
 
 
+def _elsewhere(name: str) -> str:
+    """Where the tables have a class of this name."""
+    tables = ("activations", "losses", "initializers", "schedules", "regularizers", "constraints")
+    found = [t for t in tables if not name.startswith("_") and name in dir(_importlib.import_module(f".{t}", __name__))]
+    return f"; there is pynn.{found[0]}.{name}" if found else ""
+
+
 def __getattr__(name: str) -> object:
     if name in _WHERE:
         value = getattr(_importlib.import_module(f".{_WHERE[name]}", __name__), name)
@@ -54,7 +61,7 @@ def __getattr__(name: str) -> object:
 
         value = getattr(optimizers, name)
     else:
-        raise AttributeError(f"module 'pynn' has no attribute {name!r}")
+        raise AttributeError(f"module 'pynn' has no attribute {name!r}{_elsewhere(name)}")
     globals()[name] = value
     return value
 

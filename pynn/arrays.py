@@ -20,6 +20,7 @@ __all__ = [
 ]  # fmt: skip
 
 _CHARS = frozenset("efd?bBhHiIlLqQ")  # what the core reads in place
+LABELS = "labels as text: classes, y = np.unique(y, return_inverse=True)"
 _SCAN_ROWS = 1 << 20  # numbers looked at at a time
 
 
@@ -126,8 +127,8 @@ def _native(array: np.ndarray, name: str, where: str) -> np.ndarray:
         raise ShapeError(f"expected {name} as an array with rows; received the single value {name}={array[()]!r}")
     if kind not in "fiub":
         hints = {
-            "U": "; labels as text: classes, y = np.unique(y, return_inverse=True)",
-            "S": "; labels as text: classes, y = np.unique(y, return_inverse=True)",
+            "U": f"; {LABELS}",
+            "S": f"; {LABELS}",
             "O": f"; an array of objects may hold text, None or rows of unequal length: if all are numbers, "
             f"np.asarray({name}, dtype=float)",
             "c": "; stack real and imaginary parts as columns",
@@ -147,7 +148,9 @@ def _from_frame(frame: Any, name: str) -> np.ndarray:
     pairs = [(name, frame.dtype)] if labels is None else list(zip(labels, frame.dtypes, strict=True))
     text = [str(c) for c, kind in pairs if not str(kind).lower().startswith(("int", "uint", "float", "bool"))]
     if text:
-        return _native(array, name, f" (columns {', '.join(text[:5])}{', ...' if len(text) > 5 else ''})")
+        where = "" if labels is None else f" in columns {', '.join(text[:5])}{', ...' if len(text) > 5 else ''}"
+        hint = LABELS if name == "y" else "text becomes codes with fit(frame, target=...) or pynn.DataLoader.from_table"
+        raise DtypeError(f"expected {name} of numbers; received {name}.dtype={array.dtype}{where}; {hint}")
     number = np.vectorize(lambda v: np.nan if v is None or type(v).__name__ == "NAType" else float(v), otypes=[float])
     return number(array)
 

@@ -91,6 +91,7 @@ def _own_function(model: Sequential, blame: dict[str, Any]) -> str | None:
     if not isinstance(function, (losses.Custom, activations.Custom)):
         return None
     part = "derivative" if blame["operation"] in ("dactivation", "dX") else "function"
+    part = "function, or the gradient that it returns," if function.kind == "loss" else part
     return f"See what the {part} of your {function.kind} {function.name!r} makes of that row's numbers."
 
 
@@ -510,6 +511,22 @@ def unscaled(model: Sequential, data: Any) -> list[Finding]:
     if not model.core.target_scaling:
         suspects += _targets(model, sample)
     return [suspect.finding for suspect in sorted(suspects, key=lambda suspect: -suspect.strength)]
+
+
+def of_the_model(model: Sequential, batch_size: int | None) -> list[Finding]:
+    """What no training can mend; None: the rows of a batch are not known."""
+    normalized = [layer.index for layer in model.layers if layer.spec.kind == "batch_normalization"]
+    if normalized and batch_size == 1:
+        message = f"layer {normalized[0]} normalizes by batches of one row, which it takes to 0: no gradient passes it"
+        remedy = "Take larger batches, or LayerNormalization."
+        return [Finding("batch_too_small", "warning", message, remedy, layer=normalized[0])]
+    if model.loss.row["link"] != "softmax" or model.outputs > 1:
+        return []
+    message = (
+        f"the last layer has 1 unit under the loss {model.loss.name!r}: the softmax of one number is 1 whatever it is"
+    )
+    remedy = "Take sigmoid_cross_entropy, which tells two classes apart with one unit, or a unit for each class."
+    return [Finding("single_unit_softmax", "warning", message, remedy, layer=len(model.layers) - 1)]
 
 
 def observed(model: Sequential, data: Any = None) -> list[Finding]:

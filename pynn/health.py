@@ -19,6 +19,7 @@ from .errors import (
     PynnError,
     UnknownNameError,
 )
+from .specs import list_arguments_of
 
 __all__ = ["Finding", "Guard", "Report"]
 
@@ -98,6 +99,9 @@ class Guard:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``Guard(**values)`` makes it again."""
         return asdict(self)
+
+
+list_arguments_of(Guard)
 
 
 def guard(value: Any) -> Guard:
@@ -192,6 +196,7 @@ FILL_IN = (
     "Leave these rows out, on_bad_rows='skip', or fill the cells in: on_bad_rows='impute', or "
     "pynn.Normalization(missing='mean') as the first layer."
 )
+INFINITE = "Leave these rows out, on_bad_rows='skip', or fill the cells in: on_bad_rows='impute'."
 LEAVE_OUT = "Leave these rows out: on_bad_rows='skip'."
 BEYOND = "Correct or scale these numbers, or compute with dtype='float64'."
 NOT_FINITE = "Put finite numbers in, or build the model anew."
@@ -361,17 +366,30 @@ def bad_cells(name: str, x: np.ndarray, cells: np.ndarray, rows: Any = None) -> 
     columns = [int(c) for c in bad_columns[:20]]
     row, column, value = named[0], int(cells[0, 1]), float(x[tuple(cells[0])])
     rule = "within float32, which ends at 3.4e38" if np.isfinite(value) else "of finite numbers"
-    message = f"expected {name} {rule}; received {name}[{row}, {column}]={value}" + (
+    at = f"{row}, {column}" if name == "X" or x.shape[1] > 1 else f"{row}"
+    message = f"expected {name} {rule}; received {name}[{at}]={value}" + (
         f", in all {len(cells)} such cells in {listed('row', named, len(bad_rows))}" if len(cells) > 1 else ""
     )
     spoken = operation(next(key for key, array in OF_THE_DATA.items() if array == name), value)
-    code, remedy = spoken.code, spoken.remedy
+    code, remedy = spoken.code, _remedy(x, cells) if name == "X" and not np.isfinite(value) else spoken.remedy
     evidence = {"n_rows": len(bad_rows), "n_columns": len(bad_columns), "n_cells": len(cells), "array": name,
                 "data": "training", "value": value}  # fmt: skip
     error = NonfiniteDataError(f"{message}. {remedy}")
     error.row, error.column, error.value = row, column, value
     error.report = Report([Finding(code, "fault", message, remedy, rows=named, columns=columns, evidence=evidence)])
     return error
+
+
+def _remedy(x: Any, cells: np.ndarray) -> str:
+    """What to do about cells of X that are NaN or infinite."""
+    empty = np.flatnonzero(np.bincount(cells[:, 1], minlength=x.shape[1]) == x.shape[0]).tolist()
+    if empty and x.shape[0] > 1:
+        named = listed("column", empty)
+        return (
+            f"No row has a number in {named}: leave that out. Where it comes of a division by a deviation of 0, let "
+            "pynn.Normalization() scale X: columns that never change become 0."
+        )
+    return INFINITE if np.isinf(np.asarray(x[tuple(cells[0])], float)) else FILL_IN
 
 
 def bad_labels(y: np.ndarray, bad: np.ndarray, classes: int, rows: Any = None) -> LabelError:

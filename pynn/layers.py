@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from . import activations, constraints, initializers, regularizers
 from .errors import ArgumentTypeError, ArgumentValueError, NotReadyError, UnknownNameError
-from .specs import Spec, Table, check_number
+from .specs import Spec, Table, check_number, list_arguments_of
 
 __all__ = [
     "Activation", "Add", "BatchNormalization", "Categorical", "Dense", "Dropout", "GaussianNoise", "Layer",
@@ -520,6 +520,10 @@ def tolerates(layers: Iterable[Layer], column: int) -> tuple[bool, bool]:
         elif not isinstance(layer, (Dropout, GaussianNoise)):
             break
     return False, False
+
+
+for _cls in Layer.__subclasses__():
+    list_arguments_of(_cls)
 
 
 def _kinds() -> dict[str, type[Layer]]:

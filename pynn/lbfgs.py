@@ -12,7 +12,7 @@ from . import causes
 from .callbacks import Average
 from .errors import ArgumentTypeError, ArgumentValueError, NumericalError
 from .health import STEADY, Finding, Report
-from .specs import check_number
+from .specs import check_number, list_arguments_of
 from .training import Loaded, Training, evaluate
 
 if TYPE_CHECKING:
@@ -89,6 +89,9 @@ class LBFGS:
     def to_dict(self) -> dict[str, Any]:
         names = ("name", "max_iter", "max_eval", "tolerance_grad", "tolerance_change", "history_size")
         return {name: getattr(self, name) for name in names}
+
+
+list_arguments_of(LBFGS)
 
 
 class FullBatch(Training):

@@ -31,6 +31,7 @@ from .errors import (
 )
 from .history import History, StepResult
 from .progress import progress
+from .specs import lists_arguments
 from .training import Batches, Blocks, Held, Limited, Loaded, Streamed, Training, evaluate, require_finite, step
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Sequential:
     True
     """
 
+    @lists_arguments
     def __init__(self, layers: Iterable[layers_.Layer], *, seed: int = 0, dtype: Any = "float32") -> None:
         given = [layer.spec if isinstance(layer, BoundLayer) else layer for layer in layers]
         for i, layer in enumerate(given):
@@ -253,6 +255,7 @@ class Sequential:
 
     # ---- training
 
+    @lists_arguments
     def compile(
         self, loss: Any, optimizer: Any = "adam", metrics: Iterable[Any] = (), *, target_scaling: str | None = None
     ) -> None:
@@ -450,6 +453,7 @@ class Sequential:
         found = {} if self._trainer is None else self._trainer.statistics(layer)
         return found if found.get("step") else {}
 
+    @lists_arguments
     def fit(
         self,
         x: Any,

@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields, make_dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from . import _core
 from .errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
 
-__all__ = ["Spec", "Table"]
+__all__ = ["Spec", "Table", "list_arguments_of", "lists_arguments"]
 
 Numbers = dict[str, float]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _SPELLINGS = {
     "sgd": "SGD", "rmsprop": "RMSprop", "adamw": "AdamW", "relu": "ReLU", "elu": "ELU", "selu": "SELU", "celu": "CELU",
@@ -28,6 +30,27 @@ _SPELLINGS = {
 def class_name(name: str) -> str:
     """``he_normal`` -> ``HeNormal``; abbreviations keep the spelling of the field."""
     return "".join(_SPELLINGS.get(word, word.capitalize()) for word in name.split("_"))
+
+
+def lists_arguments(function: Callable[P, T]) -> Callable[P, T]:
+    """The same function or method; a misspelt argument is an error that lists the right ones."""
+    code = function.__code__
+    names = [
+        name for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if name not in ("self", "cls")
+    ]
+
+    @wraps(function)
+    def checked(*args: P.args, **arguments: P.kwargs) -> T:
+        if wrong := [name for name in arguments if name not in names]:
+            raise ArgumentTypeError(f"expected arguments among {', '.join(names)}; received {', '.join(wrong)}")
+        return function(*args, **arguments)
+
+    return checked
+
+
+def list_arguments_of(cls: type) -> None:
+    """The same for the arguments that a class is made with."""
+    cls.__init__ = lists_arguments(cls.__init__)  # type: ignore[misc]
 
 
 def check_number(name: str, value: Any, rule: Mapping[str, Any]) -> float | int | bool:
@@ -135,6 +158,7 @@ class Table:
     def define(self, cls: type) -> None:
         """A class that is written by hand, for the row of its `name` or beside the rows."""
         self._classes[cls.name] = cls  # type: ignore[attr-defined]
+        list_arguments_of(cls)
 
     def _make(self, row: Mapping[str, Any]) -> type:
         members = [(rule["name"], rule["type"], field(default=rule["type"](rule["default"]))) for rule in row["fields"]]
@@ -143,7 +167,9 @@ class Table:
             "kind": self.kind, "name": row["name"], "row": row, "__doc__": self._document(row),
             "__module__": f"pynn.{self.kind}s" if self.kind != "loss" else "pynn.losses",
         }  # fmt: skip
-        return make_dataclass(name, members, bases=(self._base,), namespace=namespace, frozen=True)
+        cls = make_dataclass(name, members, bases=(self._base,), namespace=namespace, frozen=True)
+        list_arguments_of(cls)
+        return cls
 
     def _document(self, row: Mapping[str, Any]) -> str:
         lines = [self._texts.get(row["name"], f"The {self.kind} {row['name']!r}.")]
@@ -172,16 +198,7 @@ class Table:
             return value
         if isinstance(value, Mapping) and isinstance(value.get("name"), str):
             numbers = {key: number for key, number in value.items() if key != "name"}
-            cls = self.spec_class(self.canonical(value["name"], argument))
-            try:
-                return cls(**numbers)
-            except TypeError as error:
-                if isinstance(error, ArgumentTypeError):
-                    raise
-                valid = [f.name for f in fields(cls)]
-                raise UnknownNameError(
-                    f"expected arguments of {cls.__name__} among {valid}; received {numbers}"
-                ) from None
+            return self.spec_class(self.canonical(value["name"], argument))(**numbers)
         if isinstance(value, type) and issubclass(value, Spec):
             raise ArgumentTypeError(
                 f"expected {argument} as a name or an object; received the class {value.__name__}: "

@@ -462,14 +462,15 @@ class Training:
             self.end(logs)
         data = self.batches.at_hand and self.batches.at_hand[0]
         observed = causes.observed(self.model, data) if self.model.built else []
-        found = health.findings(self.history.ledger) + self.causes + observed
+        size = self.batches.batch_size if isinstance(self.batches, Loaded) else None
+        found = health.findings(self.history.ledger) + self.causes + causes.of_the_model(self.model, size) + observed
         self.history.report = Report(found + self.batches.findings() + self.findings())
         faults = [finding for finding in self.history.report.findings if finding.severity != "info"]
         if faults:
             more = (
-                f"; history.ledger has all {len(self.history.ledger)} entries" if len(self.history.ledger) > 1 else ""
+                f" history.ledger has all {len(self.history.ledger)} entries." if len(self.history.ledger) > 1 else ""
             )
-            warnings.warn(f"{faults[0].message}. {faults[0].remedy}{more}", TrainingWarning, stacklevel=3)
+            warnings.warn(f"{faults[0].message}. {faults[0].remedy}{more}", TrainingWarning, stacklevel=4)
         if self.saver:
             self.saver.finish()
         return self.history

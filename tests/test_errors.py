@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -274,3 +275,83 @@ def test_writing_to_a_layer_checks_the_shape():
         model.layers[0].kernel = np.zeros((4, 3))
     with pytest.raises(AttributeError, match="kernel"):
         pynn.Sequential([pynn.Dropout(0.1), pynn.Dense(1)]).build(1).layers[0].kernel
+
+
+@pytest.mark.parametrize(("call", "right", "wrong"), [
+    (lambda: pynn.Adam(lr=0.1), "learning_rate, beta_1", "lr"),
+    (lambda: pynn.SGD(0.1, momentun=0.9), "momentum", "momentun"),
+    (lambda: pynn.schedules.CosineDecay(steps=3), "decay_steps", "steps"),
+    (lambda: pynn.schedules.Warmup(0.1, 10, factor=2), "start_factor", "factor"),
+    (lambda: pynn.Dense(3, activaton="relu"), "units, activation", "activaton"),
+    (lambda: pynn.losses.Huber(d=1), "delta", "d"),
+    (lambda: pynn.LBFGS(maxiter=3), "max_iter", "maxiter"),
+    (lambda: pynn.Guard(polcy="skip"), "policy", "polcy"),
+    (lambda: pynn.Sequential([pynn.Dense(1)], sed=1), "seed", "sed"),
+    (lambda: pynn.Sequential([pynn.Dense(1)]).compile("mse", metric=["mae"]), "metrics", "metric"),
+    (lambda: pynn.Sequential([pynn.Dense(1)]).fit(np.zeros((3, 1)), np.zeros(3), epoch=3), "epochs", "epoch"),
+])  # fmt: skip
+def test_a_misspelt_argument_lists_the_right_ones(call, right, wrong):
+    with pytest.raises(pynn.ArgumentTypeError, match=rf"expected arguments among .*{right}.*; received {wrong}$"):
+        call()
+    with pytest.raises(AttributeError, match=r"pynn.activations.ReLU"):
+        pynn.ReLU()
+
+
+@pytest.mark.parametrize("dtype", [object, "category", "string"])
+def test_labels_as_text_from_a_series_say_what_to_do(dtype):
+    pd = pytest.importorskip("pandas")
+    model = pynn.Sequential([pynn.Dense(2)])
+    model.compile("softmax_cross_entropy")
+    with pytest.raises(pynn.DtypeError, match=r"y.dtype=\S+; labels as text: .*np.unique"):
+        model.fit(np.zeros((2, 1)), pd.Series(["no", "yes"], dtype=dtype))
+    with pytest.raises(pynn.DtypeError, match=r"in columns b; text becomes codes with fit\(frame, target=...\)"):
+        model.fit(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}), [0, 1])
+
+
+def test_batches_of_one_row_under_batch_normalization_are_found():
+    x, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    for size, first in ((1, "batch_too_small"), (10, None)):
+        model = pynn.Sequential([pynn.Dense(4), pynn.BatchNormalization(), pynn.Dense(2)])
+        model.compile("softmax_cross_entropy")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pynn.TrainingWarning)
+            found = model.fit(x, y, batch_size=size).report.findings
+        assert [(f.code, f.layer) for f in found[:1]] == ([(first, 1)] if first else [])
+
+
+def test_a_softmax_over_one_unit_is_found():
+    model = pynn.Sequential([pynn.Dense(1)])
+    model.compile("softmax_cross_entropy")
+    with pytest.warns(pynn.TrainingWarning, match="sigmoid_cross_entropy"):
+        history = model.fit(np.zeros((4, 2)), np.zeros(4, int))
+    assert "single_unit_softmax" in [finding.code for finding in history.report.findings]
+
+
+@pytest.mark.parametrize(("cells", "cure"), [
+    ([(4, 1, np.nan)], "Normalization(missing='mean')"),
+    ([(4, 1, np.inf)], "on_bad_rows='impute'"),
+    ([(row, 2, np.nan) for row in range(30)], "No row has a number in column 2"),
+])  # fmt: skip
+def test_what_is_advised_cures(cells, cure):
+    x, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 2
+    for row, column, value in cells:
+        x[row, column] = value
+
+    def fit(x, *first, **options):
+        model = pynn.Sequential([*first, pynn.Dense(2)])
+        model.compile("softmax_cross_entropy")
+        return model.fit(x, y, **options)
+
+    with pytest.raises(pynn.NonfiniteDataError) as caught:
+        fit(x)
+    assert cure in str(caught.value)
+    if len(cells) > 1:
+        assert "pynn.Normalization()" in str(caught.value)
+        fit(np.delete(x, 2, axis=1))
+        fit(np.where(np.isnan(x), 7.0, x), pynn.Normalization())  # a column that never changes
+        return
+    for bad in ("skip", "impute"):
+        assert f"'{bad}'" in str(caught.value)
+        fit(x, on_bad_rows=bad)
+    if "missing" in str(caught.value):
+        fit(x, pynn.Normalization(missing="mean"))

@@ -26,7 +26,7 @@ def loss_and_gradient(loss, z, y, dtype, weights=None):
     for i in range(len(z)):
         model.layers[0].bias = z[i]
         w = None if weights is None else weights[i : i + 1]
-        model.fit(np.ones((1, 1)), y[i : i + 1], sample_weight=w, verbose=0, guard="off")
+        model.train_step(np.ones((1, 1)), y[i : i + 1], w, guard="off")
         gradients.append(np.array(model.trainer(1).gradient)[-z.shape[1] :])
     return value, np.array(gradients)
 
