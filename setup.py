@@ -26,8 +26,10 @@ from setuptools.command.build_ext import build_ext
 
 COMMON = ["-std=c11", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 COMMON += ["-fvisibility=hidden", "-fno-asynchronous-unwind-tables"]
-# A program that links the archive drops the sections that it does not call.
-LIBRARY = ["-O2", "-ffunction-sections", "-fdata-sections"]
+# A program that links the archive drops the sections that it does not call. What no step goes through is made small.
+LIBRARY = ["-ffunction-sections", "-fdata-sections"]
+COLD = ["arena", "blame", "checkpoint", "disk", "file", "initializers", "json", "model", "schedules"]
+COLD += ["status", "summary"]
 # What makes GCC's -O3 fast here, vector code and inlining, without the copies of loops that make it large: the same
 # times for four fifths of the bytes (docs/architecture.md). Other compilers know no such flags and take -O3.
 LEAN = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-finline-functions"]
@@ -62,10 +64,16 @@ class BuildWithTargets(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         ext.extra_objects = self.compile_library()
+        if sys.platform.startswith("linux"):  # of its functions the module shows one, and keeps those that it calls
+            shown = Path(self.build_temp) / "module.map"
+            shown.write_text("{ global: PyInit__core; local: *; };\n", encoding="utf-8")
+            ext.extra_link_args += ["-Wl,-s", "-Wl,--gc-sections", f"-Wl,--version-script={shown}"]
         super().build_extension(ext)
 
     def compile_library(self) -> list[str]:
-        objects = self.compile_c("library", SOURCES, LIBRARY)
+        cold = [source for source in SOURCES if Path(source).stem in COLD]
+        objects = self.compile_c("library", [s for s in SOURCES if s not in cold], ["-O2", *LIBRARY])
+        objects += self.compile_c("cold", cold, ["-Os", *LIBRARY])
         lean = LEAN if self.accepts(LEAN) else ["-O3"]
         for target, flags in TARGETS.items():
             objects += self.compile_c(f"kernels-{target}", KERNELS, lean + flags)
@@ -149,7 +157,7 @@ core = Extension(
     define_macros=[("Py_LIMITED_API", "0x030B0000")] * STABLE_ABI,
     py_limited_api=STABLE_ABI,
     extra_compile_args=["-Os", "-g0", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables"],
-    extra_link_args=["-pthread", *["-Wl,-s"] * sys.platform.startswith("linux")],  # no names of inner functions
+    extra_link_args=["-pthread"],
     libraries=["m"],
 )
 
