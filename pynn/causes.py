@@ -52,7 +52,7 @@ def explain(
         if len(cells):
             return bad_cells(name, data[name], cells, rows)
     fault = _diverged(model, error) if blame is None else _blamed(model, blame, rows)
-    ended = re.search(r"; (after \d+ rollbacks|batch \d+ of a row of them)", str(error))
+    ended = re.search(r"; (after \d+ rollbacks|\d+ batches in a row)", str(error))
     where = f"{fault.where}: " if fault.where else ""
     error.args = (f"{where}{fault.message}{ended[0] if ended else ''}. {fault.remedy}",)
     error.layer, error.row = fault.layer, fault.rows[0] if fault.rows else None
@@ -310,8 +310,14 @@ def _scaled(x: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 OUT_OF_SCALE = {  # code and remedy
-    "X": ("unscaled_input", "Scale X: from each column take its mean, then divide by its standard deviation."),
-    "y": ("unscaled_target", "Scale y: from each column take its mean, then divide by its standard deviation."),
+    "X": (
+        "unscaled_input",
+        "Scale X by columns, as pynn.Normalization() does as the first layer.",
+    ),
+    "y": (
+        "unscaled_target",
+        "Scale y, as compile(..., target_scaling='standard') does for losses such as mse.",
+    ),
     "sample_weight": ("loss_scale", "Divide sample_weight by its mean."),
 }
 

@@ -79,6 +79,10 @@ def test_a_streak_of_bad_batches_ends_the_run(data):
     with pytest.raises(pynn.NumericalError) as caught:
         model_of().fit(x, y, guard=pynn.Guard(policy="skip", streak=4))
     assert caught.value.report.findings[0].code == "nonfinite_input"
+    model = model_of().build(x.shape[1])
+    model.layers[0].kernel[0, 0] = np.nan
+    with pytest.raises(pynn.NumericalError, match=r"a weight of layer 0 is nan; 4 batches in a row\."):
+        model.fit(np.ones_like(x), y, guard=pynn.Guard(policy="skip", streak=4))
 
 
 def test_rows_are_those_of_the_data_behind_a_shuffled_loader(data):

@@ -358,7 +358,7 @@ pynn_status guard_refused(pynn_trainer *t, const struct fault *fault, int64_t fi
   if (v->options.policy == PYNN_POLICY_RAISE || fault->diverged) return PYNN_ERROR_NUMERIC;
   if (++v->streak >= v->options.streak) {
     v->streak = 0;
-    return end_call("; batch %lld of a row of them", (long long)v->options.streak, error);
+    return end_call("; %lld batches in a row", (long long)v->options.streak, error);
   }
   event->kind = PYNN_EVENT_SKIPPED;
   return PYNN_OK;
