@@ -30,7 +30,7 @@ JUMP = 0.5  # first update to weights, by norm, of a learning rate that is too h
 ROWS, STEPS = 64, 30  # of a trial
 SCANNED = 1 << 25  # cells of X that are looked through for outliers
 PATIENCE = 40  # steps before a loss that does not fall means anything
-SAMPLE = 1000  # rows whose scale is looked at when a run stands still
+SAMPLE = 1000, 1 << 21  # rows, and cells, whose scale is looked at when a run stands still
 WORK = 2e10  # floating-point operations that looking for causes may take
 
 
@@ -510,7 +510,8 @@ def stands_still(losses: dict[str, float]) -> bool:
 def unscaled(model: Sequential, data: Any) -> list[Finding]:
     """Columns of X and y that are out of scale; of (X, y, weights) a sample is looked at."""
     x, y, weights = data
-    at = np.unique(np.linspace(0, x.shape[0] - 1, SAMPLE).astype(np.int64))
+    count = max(8, min(SAMPLE[0], SAMPLE[1] // x.shape[1]))
+    at = np.unique(np.linspace(0, x.shape[0] - 1, count).astype(np.int64))
     sample = Batch(x[at].toarray() if arrays.is_sparse(x) else x[at], y[at], weights, at)
     scales = model.core.layers[0]["kind"][0] in ("normalization", "batch_normalization", "categorical")
     suspects = [] if scales else _inputs(sample)
