@@ -504,7 +504,8 @@ PYNN_API pynn_status pynn_summary_new(pynn_summary **out, const pynn_context *co
                                       pynn_error *error);
 /* NULL is allowed. */
 PYNN_API void pynn_summary_free(pynn_summary *summary);
-/* More rows. NaN counts as missing; infinities are counted and left out. SHAPE, DTYPE, OUT_OF_MEMORY. */
+/* More rows. NaN counts as missing; infinities are counted and left out. SHAPE, DTYPE, OUT_OF_MEMORY: then
+ * nothing was added. */
 PYNN_API pynn_status pynn_summary_add(pynn_summary *summary, const pynn_array *x, pynn_error *error);
 /* Number of columns that it was made for. */
 PYNN_API int64_t pynn_summary_columns(const pynn_summary *summary);

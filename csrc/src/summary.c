@@ -175,10 +175,21 @@ static void sort(double *x, int64_t n, double *scratch) {
   if (from != x) memcpy(x, from, (size_t)n * sizeof *x);
 }
 
-static int hold(pynn_summary *s, struct buffer *levels, int level, const double *x, int64_t n) {
-  struct buffer *b = &levels[level];
+/* Memory for n more numbers of a column, so that `hold` cannot fail. */
+static int reserve(pynn_summary *s, struct buffer *levels, int64_t n) {
+  const int64_t whole = s->held / 2 * 2;
   if (!s->scratch && !(s->scratch = context_allocate(s->context, (size_t)s->held, sizeof *s->scratch))) return 0;
-  if (!b->values && !(b->values = context_allocate(s->context, (size_t)s->held, sizeof *b->values))) return 0;
+  for (int level = 0; level < LEVELS && n > 0; level++) {
+    struct buffer *b = &levels[level];
+    if (!b->values && !(b->values = context_allocate(s->context, (size_t)s->held, sizeof *b->values))) return 0;
+    const int64_t beyond = n - (s->held - b->count);
+    n = beyond > 0 ? divide_up(beyond, whole) * (whole / 2) : 0; /* that go up */
+  }
+  return 1;
+}
+
+static void hold(const pynn_summary *s, struct buffer *levels, int level, const double *x, int64_t n) {
+  struct buffer *b = &levels[level];
   while (n > 0) {
     if (b->count == s->held) { /* full: every second number goes up */
       const int64_t whole = s->held / 2 * 2;
@@ -186,7 +197,7 @@ static int hold(pynn_summary *s, struct buffer *levels, int level, const double 
       for (int64_t i = 0; i < whole; i += 2) b->values[i / 2] = b->values[i + b->odd];
       const double left = b->values[s->held - 1];
       b->odd = !b->odd;
-      if (level + 1 < LEVELS && !hold(s, levels, level + 1, b->values, whole / 2)) return 0;
+      if (level + 1 < LEVELS) hold(s, levels, level + 1, b->values, whole / 2);
       b->count = s->held - whole;
       if (b->count) b->values[0] = left;
     }
@@ -194,7 +205,6 @@ static int hold(pynn_summary *s, struct buffer *levels, int level, const double 
     memcpy(b->values + b->count, x, (size_t)room * sizeof *x);
     b->count += room, x += room, n -= room;
   }
-  return 1;
 }
 
 /* How many of x[0 ... n-1], which are sorted, have keys up to this one. */
@@ -237,7 +247,6 @@ static double quantile(const struct buffer *levels, double share) {
 struct adding {
   pynn_summary *s;
   const pynn_array *x;
-  int failed;
 };
 
 /* A strip of columns of the whole part. */
@@ -261,7 +270,7 @@ static void add_strip(struct adding *a, int64_t index) {
       if (!n) continue;
       const struct moments part = moments_of(finite, n);
       merge(all, &part);
-      if (s->buffers && !hold(s, &s->buffers[j * LEVELS], 0, finite, n)) a->failed = 1;
+      if (s->buffers) hold(s, &s->buffers[j * LEVELS], 0, finite, n);
     }
   }
 }
@@ -272,13 +281,15 @@ pynn_status pynn_summary_add(pynn_summary *s, const pynn_array *x, pynn_error *e
   if (!status && x->indices)
     status = fail(error, PYNN_ERROR_UNSUPPORTED, "expected a dense x to summarise; received a sparse one");
   if (status) return status;
+  for (int64_t j = 0; s->buffers && j < s->columns; j++)
+    if (!reserve(s, &s->buffers[j * LEVELS], x->rows))
+      return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for quartiles; received none");
   struct adding adding = {.s = s, .x = x};
   const struct guard guard = compute_begin(s->context, 0);
-  for (int64_t i = 0; i < divide_up(s->columns, COLUMN_TILE); i++) add_strip(&adding, i); /* memory is taken here */
+  for (int64_t i = 0; i < divide_up(s->columns, COLUMN_TILE); i++) add_strip(&adding, i);
   compute_end(s->context, guard);
   s->rows += x->rows;
-  return adding.failed ? fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for quartiles; received none")
-                       : PYNN_OK;
+  return PYNN_OK;
 }
 
 int64_t pynn_summary_columns(const pynn_summary *s) { return s ? s->columns : 0; }
