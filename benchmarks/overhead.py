@@ -5,12 +5,15 @@
 Every network of the speed table with SGD and Adam, by the core alone. "guard" is the default guard of `fit`: verdict on
 every step, proof that the update stays finite, divergence, statistics of the layers every 200 steps. "verdict" is the
 same without statistics. Each against a guard that is off.
-Ratios are medians over pairs of neighbouring calls, so that what else the machine does falls out.
+Ratios are medians over pairs of neighbouring calls, so that what else the machine does falls out, of several pairs of
+trainers, so that where in memory each of them lies does too (that alone makes a small step 1 % faster or slower).
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -22,35 +25,43 @@ from measure import CHUNK, NETWORKS, ROOT, about, data, matching, mean_ratio, mo
 import pynn
 from pynn import _core
 
+LAYOUTS = 6  # pairs of trainers
+OFF = pynn.Guard(policy="off", check_every=0)
 OPTIMIZERS = {"SGD": lambda: pynn.SGD(0.01), "Adam": lambda: pynn.Adam(1e-4)}
 
 
-def paired(on: Callable[[int], object], off: Callable[[int], object], seconds: float) -> tuple[float, float, float]:
-    """(median ratio on/off, half the spread of its middle half, median seconds of `off`); the order alternates."""
-    on(1), off(1)
-    begin = time.perf_counter()
-    off(1)
-    repeats = max(1, round(CHUNK / (time.perf_counter() - begin)))
+def paired(makers: list[Callable[[], Callable[[int], object]]], seconds: float) -> tuple[float, float, float]:
+    """(median ratio second/first, half the spread of its middle half, median seconds of the first), by turns."""
     ratios, times = [], []
-    begin = time.perf_counter()
-    while len(ratios) < 10 or time.perf_counter() - begin < seconds:
-        taken = {}
-        for call in (on, off) if len(ratios) % 2 else (off, on):
-            start = time.perf_counter()
-            call(repeats)
-            taken[call] = (time.perf_counter() - start) / repeats
-        ratios.append(taken[on] / taken[off])
-        times.append(taken[off])
+    for layout in range(LAYOUTS):
+        calls: list[Any] = [None, None]
+        for which in (0, 1) if layout % 2 else (1, 0):
+            calls[which] = makers[which]()
+            calls[which](1)
+        begin = time.perf_counter()
+        calls[0](1)
+        repeats = max(1, round(CHUNK / (time.perf_counter() - begin)))
+        begin = time.perf_counter()
+        for pair in itertools.count():
+            if pair >= 3 and time.perf_counter() - begin > seconds / LAYOUTS:
+                break
+            taken = [0.0, 0.0]
+            for which in (0, 1) if pair % 2 else (1, 0):
+                start = time.perf_counter()
+                calls[which](repeats)
+                taken[which] = (time.perf_counter() - start) / repeats
+            ratios.append(taken[1] / taken[0])
+            times.append(taken[0])
     low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
     return float(middle), float(high - low) / 2, statistics.median(times)
 
 
-def core_epochs(network: str, optimizer: str, **guard: Any) -> Callable[[int], None]:
+def core_epochs(network: str, optimizer: str, guard: pynn.Guard) -> Callable[[int], None]:
     """Epochs by the core alone."""
     sizes, batch, steps = NETWORKS[network]
     X, y = data(sizes[0], sizes[-1], batch * steps)
     net = model(sizes, OPTIMIZERS[optimizer]())
-    trainer = _core.Trainer(net.core, net.optimizer.core, batch, guard=pynn.Guard(**guard).to_dict())
+    trainer = _core.Trainer(net.core, net.optimizer.core, batch, guard=guard.to_dict())
     order = pynn.DataLoader(X, y, shuffle=True).order(0)
 
     def epochs(n: int) -> None:
@@ -67,8 +78,8 @@ def main() -> None:
     parser.add_argument("--rows", help="comma-separated parts of networks' names")
     parser.add_argument("--threads", default="1,2")
     options = parser.parse_args()
-    seconds = 0.5 if options.quick else 3
-    switches = {"guard": {}, "verdict": {"check_every": 0}}
+    seconds = 1 if options.quick else 6
+    switches = {"guard": pynn.Guard(), "verdict": pynn.Guard(check_every=0)}
     record = about() | {"overhead": []}
     for threads in map(int, options.threads.split(",")):
         pynn.set_num_threads(threads)
@@ -76,9 +87,8 @@ def main() -> None:
             ratios = []
             for network in matching(NETWORKS, options.rows):
                 for optimizer in OPTIMIZERS:
-                    on = core_epochs(network, optimizer, **guard)
-                    off = core_epochs(network, optimizer, policy="off", check_every=0)
-                    ratio, spread, t = paired(on, off, seconds)
+                    epochs = functools.partial(core_epochs, network, optimizer)
+                    ratio, spread, t = paired([lambda f=epochs: f(OFF), lambda f=epochs, g=guard: f(g)], seconds)
                     ratios.append(ratio)
                     us = 1e6 * t / NETWORKS[network][2]
                     print(f"{name}, {threads} threads  {network:24}{optimizer:5}{us:10.1f} µs  "
