@@ -30,6 +30,7 @@ JUMP = 0.5  # first update to weights, by norm, of a learning rate that is too h
 ROWS, STEPS = 64, 30  # of a trial
 SCANNED = 1 << 25  # cells of X that are looked through for outliers
 PATIENCE = 40  # steps before a loss that does not fall means anything
+FLAT = 1e-6  # no column of X changes by more: to the layers all rows are alike
 SAMPLE = 1000, 1 << 21  # rows, and cells, whose scale is looked at when a run stands still
 WORK = 2e10  # floating-point operations that looking for causes may take
 
@@ -67,11 +68,14 @@ def _blamed(model: Sequential, blame: dict[str, Any], rows: Any) -> Finding:
     spoken = operation(blame["operation"])
     evidence = {name: value for name, value in blame.items() if name not in ("layer", "rows", "columns")}
     rateless = not _takes_steps(model)
+    message, own = told(blame, model.dtype.name), _own_function(model, blame)
+    if own and blame["operation"] == "loss":
+        message = message.replace("the loss is", "the loss, or its gradient, is", 1)
     return Finding(
         spoken.code,
         "fault",
-        told(blame, model.dtype.name),
-        _own_function(model, blame) or (STEADY if rateless and "learning rate" in spoken.remedy else spoken.remedy),
+        message,
+        own or (STEADY if rateless and "learning rate" in spoken.remedy else spoken.remedy),
         layer=blame["layer"],
         step=model.trainer(1).steps,
         rows=sorted(int(row if rows is None else rows[row]) for row in blame["rows"]),
@@ -507,28 +511,54 @@ def stands_still(losses: dict[str, float]) -> bool:
     return losses["recent"] > nothing - 0.1 * abs(nothing) or losses["sampled"] > constant - 0.02 * abs(constant)
 
 
-def unscaled(model: Sequential, data: Any) -> list[Finding]:
-    """Columns of X and y that are out of scale; of (X, y, weights) a sample is looked at."""
+def _spread_out(data: Any, numbers: Any) -> Batch:
+    """Rows from all over (X, y, weights), not too many; `numbers` are the rows' for the caller, where they differ."""
     x, y, weights = data
     count = max(8, min(SAMPLE[0], SAMPLE[1] // x.shape[1]))
     at = np.unique(np.linspace(0, x.shape[0] - 1, count).astype(np.int64))
-    sample = Batch(x[at].toarray() if arrays.is_sparse(x) else x[at], y[at], weights, at)
-    scales = model.core.layers[0]["kind"][0] in ("normalization", "batch_normalization", "categorical")
+    rows = at if numbers is None else np.asarray(numbers)[at]
+    return Batch(x[at].toarray() if arrays.is_sparse(x) else x[at], y[at], weights, rows)
+
+
+def _scales(model: Sequential) -> bool:
+    """Whether the first layer brings X to scale."""
+    return model.core.layers[0]["kind"][0] in ("normalization", "batch_normalization", "categorical")
+
+
+def flat(model: Sequential, sample: Batch) -> list[Finding]:
+    """Whether X is the same in all rows, or so nearly that the layers cannot tell."""
+    spread = float(np.nan_to_num(np.ptp(sample.x.astype(np.float64), axis=0)).max())
+    if len(sample.x) < 2 or spread > (0 if _scales(model) else FLAT):
+        return []
+    evidence = {"spread": spread, "n_rows": len(sample.x)}
+    if spread > 0:
+        message = f"no column of X changes by more than {spread:.2g} over the {len(sample.x)} rows looked at"
+        return [Finding("unscaled_input", "warning", message, OUT_OF_SCALE["X"][1], evidence=evidence)]
+    message = f"X is the same in each of the {len(sample.x)} rows looked at: there is nothing to tell them apart by"
+    remedy = "Look at how X is made: a whole number that was divided with //, or a cast to integers, becomes 0."
+    return [Finding("constant_feature", "warning", message, remedy, evidence=evidence)]
+
+
+def unscaled(model: Sequential, sample: Batch) -> list[Finding]:
+    """Columns of X and y that are out of scale."""
+    scales = _scales(model)
     suspects = [] if scales else _inputs(sample)
     if not model.core.target_scaling:
         suspects += _targets(model, sample)
     return [suspect.finding for suspect in sorted(suspects, key=lambda suspect: -suspect.strength)]
 
 
-def of_the_model(model: Sequential, batch_size: int | None) -> list[Finding]:
-    """What no training can mend; None: the rows of a batch are not known."""
+def of_the_task(model: Sequential, batch_size: int | None, data: Any, numbers: Any = None) -> list[Finding]:
+    """What no training can mend. `batch_size` and `data`, (X, y, weights), are None where they are not known."""
     normalized = [layer.index for layer in model.layers if layer.spec.kind == "batch_normalization"]
     if normalized and batch_size == 1:
         message = f"layer {normalized[0]} normalizes by batches of one row, which it takes to 0: no gradient passes it"
         remedy = "Take larger batches, or LayerNormalization."
         return [Finding("batch_too_small", "warning", message, remedy, layer=normalized[0])]
-    if model.loss.row["link"] != "softmax" or model.outputs > 1:
+    if model.loss.row["link"] != "softmax":
         return []
+    if model.outputs > 1:
+        return _improbable(model, _spread_out(data, numbers)) if data is not None else []
     message = (
         f"the last layer has 1 unit under the loss {model.loss.name!r}: the softmax of one number is 1 whatever it is"
     )
@@ -536,19 +566,39 @@ def of_the_model(model: Sequential, batch_size: int | None) -> list[Finding]:
     return [Finding("single_unit_softmax", "warning", message, remedy, layer=len(model.layers) - 1)]
 
 
-def observed(model: Sequential, data: Any = None) -> list[Finding]:
+def _improbable(model: Sequential, sample: Batch) -> list[Finding]:
+    """Rows of y, under a loss that takes them for probabilities, that do not sum to 1."""
+    if sample.y.ndim < 2 or sample.y.shape[1] != model.outputs:
+        return []
+    sums = sample.y.sum(axis=1, dtype=np.float64)
+    off = np.flatnonzero(np.abs(sums - 1) > 1e-3)
+    if not len(off):
+        return []
+    message = (
+        f"{len(off)} of the {len(sums)} rows of y looked at do not sum to 1, row {sample.rows[off[0]]} to "
+        f"{sums[off[0]]:.3g}: {model.loss.name!r} takes them for probabilities of classes of which one is right"
+    )
+    remedy = "Take sigmoid_cross_entropy where several classes may be right, or divide each row of y by its sum."
+    rows = [int(row) for row in sample.rows[off][:20]]
+    return [Finding("loss_mismatch", "warning", message, remedy, rows=rows, evidence={"n_rows": len(off)})]
+
+
+def observed(model: Sequential, data: Any = None, numbers: Any = None) -> list[Finding]:
     """Why a run stands still, by the statistics of the layers and by the scale of `data`, (X, y, weights)."""
     trainer = model.trainer(1)
     if not stands_still(trainer.losses()):
         return []
     rules = RULES if trainer.steps >= PATIENCE else [rule for rule in RULES if rule.at_once]
+    sample = None if data is None else _spread_out(data, numbers)
+    if sample and (same := flat(model, sample)):
+        return same  # whatever else is seen follows from it
     taken = [(layer.index, model.statistics(layer.index)) for layer in model.layers if hasattr(layer.spec, "units")]
     taken = [(index, of | {"gradient_last": trainer.health(index)[3]}) for index, of in taken if of]
     found = [finding for rule in rules if (finding := rule.look(model, taken))]
     if found:
         found[1:1] = [suspect.finding for suspect in _kernels(model)]
-    if data is not None and trainer.steps >= PATIENCE:
-        found += unscaled(model, data)
+    if sample and trainer.steps >= PATIENCE:
+        found += unscaled(model, sample)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar
 
 from . import activations, constraints, initializers, regularizers
@@ -38,6 +38,15 @@ class Layer:
                 chosen = None if value in (None, "none") else module.table.get(value, name)
                 object.__setattr__(self, name, chosen)
 
+    def __repr__(self) -> str:
+        """The arguments that make this layer, without those that may be left out."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        for f in fields(self):  # type: ignore[arg-type]
+            others = {name: value for name, value in given.items() if name != f.name}
+            if f.default is not MISSING and type(self)(**others) == self:
+                given = others
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
     @property
     def core(self) -> dict[str, Any]:
         """What the compiled core takes: the kind with its numbers, and each choice that is a spec, as pairs."""
@@ -62,7 +71,7 @@ class Layer:
         return {"layer": self.kind, **{k: v.to_dict() if isinstance(v, Spec) else v for k, v in values.items()}}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dense(Layer):
     """A densely connected layer: ``Y = f(X W + b)``, X (rows, inputs), W (inputs, units), b (units,).
 
@@ -114,7 +123,7 @@ class Dense(Layer):
         self._choose_limits()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dropout(Layer):
     """While training, each input is 0 with probability `rate`, else divided by 1-rate; in prediction nothing happens.
 
@@ -159,7 +168,7 @@ def _choose(name: str, value: Any, choices: tuple[str, ...]) -> None:
         raise UnknownNameError(f"expected {name} as one of {listed}; received {name.split('.')[1]}={value!r}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Activation(Layer):
     """An activation on its own: ``Y = f(X)``.
 
@@ -182,7 +191,7 @@ class Activation(Layer):
         object.__setattr__(self, "activation", activations.get(self.activation))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Normalization(Layer):
     """Columns to comparable scales, by numbers taken from data: ``Y = (X - shift) * scale``, rounded once.
 
@@ -265,7 +274,7 @@ class Normalization(Layer):
         return cls(mode, missing, numbers["clip"] or None, layer.get("columns"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BatchNormalization(Layer):
     """Columns to mean 0 and variance 1, then to a learned scale and offset.
 
@@ -299,7 +308,7 @@ class BatchNormalization(Layer):
             self._check(name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayerNormalization(Layer):
     """Each row to mean 0 and variance 1, then each column to a learned scale and offset.
 
@@ -327,7 +336,7 @@ class LayerNormalization(Layer):
             self._check(name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GaussianNoise(Layer):
     """While training, adds to each input a normal number of mean 0; in prediction nothing happens.
 
@@ -344,7 +353,7 @@ class GaussianNoise(Layer):
         self._check("stddev")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Add(Layer):
     """``Y = X +`` the input of the layer so many layers below: what ends a `Residual` block of a built model.
 
@@ -362,7 +371,7 @@ class Add(Layer):
         self._check("layers")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Residual(Layer):
     """A block with a way around it: ``y = x + f(x)``, f the layers given. Blocks may stand in blocks.
 
@@ -404,7 +413,7 @@ class Residual(Layer):
         return {"layer": self.kind, "layers": [layer.to_dict() for layer in self.layers]}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Categorical(Layer):
     """Columns of codes 0, 1, 2, ... become columns to learn from; the other columns come first, as they are.
 

@@ -242,6 +242,8 @@ class Sequential:
             activation = getattr(layer.spec, "activation", None)
             count = f"{counts.get(layer.index, 0):,}" if self.built else "?"
             kind = f"{layer.index} {type(layer.spec).__name__}"
+            if isinstance(layer.spec, layers_.Add):
+                kind += f" (input of {layer.index - layer.spec.layers})"
             table.append((kind, str(width), activation.name if activation is not None else "", count))
         widths = [max(len(row[i]) for row in table) for i in range(4)]
         for row in table:

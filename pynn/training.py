@@ -461,9 +461,11 @@ class Training:
                 self.saver.close()
             self.end(logs)
         data = self.batches.at_hand and self.batches.at_hand[0]
-        observed = causes.observed(self.model, data) if self.model.built else []
         size = self.batches.batch_size if isinstance(self.batches, Loaded) else None
-        found = health.findings(self.history.ledger) + self.causes + causes.of_the_model(self.model, size) + observed
+        seen = causes.of_the_task(self.model, size, data, self.batches.numbers)
+        if self.model.built and not seen:
+            seen = causes.observed(self.model, data, self.batches.numbers)
+        found = health.findings(self.history.ledger) + self.causes + seen
         self.history.report = Report(found + self.batches.findings() + self.findings())
         faults = [finding for finding in self.history.report.findings if finding.severity != "info"]
         if faults:

@@ -77,7 +77,8 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     out = capsys.readouterr().out
-    assert names["model"].evaluate(names["Xt"], names["yt"])["accuracy"] > 0.93
+    assert names["model"].evaluate(names["Xt"], names["yt"])["accuracy"] > 0.92
+    assert [entry["kind"] for entry in names["history"].ledger].count("rolled_back") > 0
     assert names["digit"] == names["yt"][0]
     # the comments beside the prints are what is printed
     assert "expected X of finite numbers; received X[4711, 300]=nan." in out

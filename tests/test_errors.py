@@ -327,6 +327,38 @@ def test_a_softmax_over_one_unit_is_found():
     assert "single_unit_softmax" in [finding.code for finding in history.report.findings]
 
 
+@pytest.mark.parametrize(("x", "code"), [
+    (np.ones((64, 3)), "constant_feature"),
+    (1e-15 * np.random.default_rng(0).normal(size=(64, 3)), "unscaled_input"),
+])  # fmt: skip
+def test_rows_that_nothing_tells_apart_are_what_a_run_without_progress_is_blamed_on(x, code):
+    model = pynn.Sequential([pynn.Dense(8, activation="relu"), pynn.Dense(2)])
+    model.compile("softmax_cross_entropy")
+    with pytest.warns(pynn.TrainingWarning):
+        found = model.fit(x, np.arange(64) % 2, epochs=30).report.findings
+    assert [finding.code for finding in found] == [code]
+
+
+def test_targets_that_are_no_probabilities_are_found_under_a_softmax():
+    x, y = np.random.default_rng(0).normal(size=(20, 3)), np.eye(2)[np.arange(20) % 2]
+    y[7] = 1
+    for targets, codes in ((y, ["loss_mismatch"]), (np.eye(2)[np.arange(20) % 2], [])):
+        model = pynn.Sequential([pynn.Dense(2)])
+        model.compile("softmax_cross_entropy")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pynn.TrainingWarning)
+            found = model.fit(x, targets).report.findings
+        assert [finding.code for finding in found] == codes
+        assert not found or found[0].rows == [7]
+
+
+def test_a_layer_prints_as_what_makes_it():
+    block = pynn.Residual([pynn.Dense(4, activation="relu", kernel_initializer="zeros"), pynn.Dense(3)])
+    text = "Residual(layers=(Dense(units=4, activation=ReLU(), kernel_initializer=Zeros()), Dense(units=3)))"
+    assert repr(block) == text
+    assert repr(pynn.Dropout(0.2)) == "Dropout(rate=0.2)"
+
+
 @pytest.mark.parametrize(("cells", "cure"), [
     ([(4, 1, np.nan)], "Normalization(missing='mean')"),
     ([(4, 1, np.inf)], "on_bad_rows='impute'"),
