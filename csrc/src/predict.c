@@ -89,7 +89,8 @@ static pynn_status run(const struct call *call, pynn_workspace *w, double *loss)
 pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw, void *out,
                          pynn_error *error) {
   if (!model || !workspace || workspace->model != model || !x || !out)
-    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a model, its workspace, x and out; received NULL");
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
+                "expected a model, its own workspace, x and out; received NULL, or the workspace of another");
   pynn_status status = pass_check_inputs(model, x, error);
   if (!status) status = array_check_out(out, "out", model->kernels, error);
   if (!status) status = model_ready(model, !raw, error);
@@ -103,7 +104,7 @@ pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, co
                           pynn_error *error) {
   if (!model || !workspace || workspace->model != model || !x || !targets || !loss)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
-                "expected a model, its workspace, x, targets and loss; received NULL");
+                "expected a model, its own workspace, x, targets and loss; received NULL, or the workspace of another");
   pynn_status status = pass_check_targets(model, x, targets, weights, error);
   if (!status) status = array_check_out(out, "out", model->kernels, error);
   if (!status) status = model_ready(model, 1, error);
