@@ -74,7 +74,18 @@ class BoundLayer:
         self._write("bias", value)
 
     def adapt(self, x: Any) -> None:
-        """Adapt this normalization alone; see `Sequential.adapt`."""
+        """Adapt this normalization alone; see `Sequential.adapt`.
+
+        Parameters
+        ----------
+        x : array-like, memory map, DataLoader or iterable of 2-D arrays
+            Inputs of the model, of shape (rows, inputs).
+
+        Raises
+        ------
+        ArgumentTypeError
+            This layer is no `Normalization`.
+        """
         if not isinstance(self.spec, layers_.Normalization):
             raise ArgumentTypeError(f"expected a pynn.Normalization to adapt; received {self.spec!r}")
         adapt.adapt(self._model, x, self.index)
@@ -174,6 +185,23 @@ class Sequential:
         """Decide the number of inputs and fill the parameters. `fit` and `train_step` do it by the data they get.
 
         Building anew starts from scratch: same seed, same initial parameters.
+
+        Parameters
+        ----------
+        inputs : int >= 1
+            Columns of X.
+
+        Returns
+        -------
+        Sequential
+            This model.
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentValueError
+            `inputs` is no such number.
+        ShapeError
+            Layers that cannot follow one another, a residual block that changes the number of columns for instance.
         """
         inputs = _integer("inputs", inputs, 1, 2**62)
         self._core = _core.Model(
@@ -275,6 +303,15 @@ class Sequential:
             Learn ``(y - shift) / spread`` of each column of y: mean and standard deviation, or minimum and range, of
             the first data that `fit` gets. The loss is of scaled targets; predictions and metrics are in the units of
             y, also in a C program that loads the model. For losses of numbers, such as "mse".
+
+        Raises
+        ------
+        UnknownNameError
+            A name that is none; the message lists those there are.
+        ArgumentTypeError, ArgumentValueError
+            What is no loss, optimizer or metric, or a `target_scaling` or metric that does not go with the loss.
+        ShapeError
+            A last layer whose width does not go with the loss.
         """
         if isinstance(metrics, (str, metrics_.Metric)):
             metrics = [metrics]
@@ -324,6 +361,13 @@ class Sequential:
         ----------
         x : array-like, memory map, DataLoader or iterable of 2-D arrays
             One pass in bounded memory for each layer, however many rows there are.
+
+        Raises
+        ------
+        NonfiniteDataError
+            A cell that is NaN or infinite, in a column that does not tolerate it; layers before it stay adapted.
+        ShapeError, DtypeError, ArgumentValueError
+            Not the columns that the model was built for, not numbers, or no rows at all.
         """
         parts = adapt.parts(x)
         self._learn_sizes(parts)
@@ -450,6 +494,16 @@ class Sequential:
         ``mean``, ``std``, ``largest`` of its values, the shares ``zeros``, ``saturated``, ``tiny`` (below 1e-19) of
         them and ``dead`` of its units over the epoch, ``gradient_rms``, ``weight_norm``, ``update_ratio`` (of the
         update's norm to the weights') and ``updates_lost``, the share of weights whose update was below half an ulp.
+
+        Parameters
+        ----------
+        layer : int
+            Index of the layer, from 0.
+
+        Returns
+        -------
+        dict of str -> float
+            Also ``step``, at which they were taken.
         """
         layer = _integer("layer", layer, 0, len(self.layers) - 1)
         found = {} if self._trainer is None else self._trainer.statistics(layer)
@@ -754,6 +808,15 @@ class Sequential:
         StepResult
             With ``applied=False`` and a finding (and a `TrainingWarning`) when the update would not have been finite;
             the model is unchanged then.
+
+        Raises
+        ------
+        ShapeError, DtypeError, LabelError
+            Data that do not go with the model or its loss.
+        NotReadyError
+            The model was not compiled.
+        ArgumentValueError
+            The optimizer is `LBFGS`, which takes no single steps.
         """
         if isinstance(self._compiled().optimizer, lbfgs.LBFGS):
             raise ArgumentValueError("expected an optimizer that takes steps for train_step; received LBFGS: use fit")
@@ -802,10 +865,29 @@ class Sequential:
     ) -> dict[str, float]:
         """Loss and metrics over all rows, without dropout: ``{"loss": ..., "accuracy": ...}``.
 
-        Parameters are those of `fit`; `x` may be a `DataLoader` or an iterable of batches too, or a table with the
-        columns trained on. Memory is bounded however many rows there are.
-        Numbers that are not finite, in the data or on their way through the model, raise a `NumericalError` whose
-        `report` names them; with ``guard="off"`` they go into the result.
+        Memory is bounded however many rows there are.
+
+        Parameters
+        ----------
+        x, y, sample_weight, class_weight
+            As for `fit`; `x` may be a `DataLoader` or an iterable of batches too, or a table with the columns trained
+            on.
+        guard : "raise" or "off"
+            With ``"off"``, numbers that are not finite go into the result.
+
+        Returns
+        -------
+        dict of str -> float
+            ``"loss"``, the mean over all rows of weight times loss and what regularisers add, and each metric.
+
+        Raises
+        ------
+        NumericalError
+            A number that is not finite, in the data or on its way through the model; `report` names it.
+        ShapeError, DtypeError, LabelError
+            Data that do not go with the model or its loss.
+        NotReadyError
+            The model was not built, or not compiled.
         """
         self.core  # noqa: B018
         guarded = health.guard(guard).policy != "off"
@@ -853,6 +935,18 @@ class Sequential:
         """Write the model to a safetensors file; a failure or a crash leaves an older file as it was.
 
         Layers, parameters, loss, optimizer and metrics are kept; the optimizer's state is not.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; its folder must be there.
+
+        Raises
+        ------
+        FileError
+            A folder that is missing or read-only, a full disk: what the system says.
+        NotReadyError
+            The model was not built.
         """
         self.core.save(_path(path), {"python": json.dumps(self.remembered())})
 
@@ -869,7 +963,20 @@ class Sequential:
         }
 
     def export_c(self, path: Any, **options: Any) -> Exported:
-        """Write the model as one self-contained C99 header: see `pynn.export.export_c` for its options."""
+        """Write the model as one self-contained C99 header: see `pynn.export.export_c`.
+
+        Parameters
+        ----------
+        path : str or path
+            The header, ``"digits.h"``.
+        **options
+            Those of `pynn.export.export_c`: ``name``, ``weights``, ``labels``, ...
+
+        Returns
+        -------
+        Exported
+            Bytes of flash and of scratch memory, and what rounding costs.
+        """
         from .export import export_c
 
         return export_c(self, path, **options)

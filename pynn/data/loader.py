@@ -409,7 +409,13 @@ class DataLoader:
         )
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next iteration run this epoch from its first batch."""
+        """Let the next iteration run this epoch from its first batch.
+
+        Parameters
+        ----------
+        epoch : int >= 0
+            The order of rows follows from it and the seed alone.
+        """
         self.epoch = _integer("epoch", epoch, 0, 2**63 - 1)
         self._at, self._iteration, self._first = None, None, 0
 
@@ -588,6 +594,16 @@ class DataLoader:
         The loader must have been made with the same number of rows, batch size, shuffling, `drop_last` and seed. A
         stream is read from its beginning, or from the part of the file that the next batch lies in, and what was
         seen is passed over.
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` gave, also through JSON.
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentValueError
+            What is no such dict, or one of a loader that was made otherwise; this loader stays where it was.
         """
         if not isinstance(state, dict):
             raise ArgumentTypeError(f"expected a dict from DataLoader.state_dict(); received state={state!r}")
