@@ -86,20 +86,25 @@ class Measure:
         """The rows of a call: their targets, and whether steps were refused; predictions are there already."""
         if not self.metrics or not len(y):
             return
-        if self.y is None or len(self.y) < self.n + len(y):
-            grown = np.empty((len(self.out), y.shape[1]), y.dtype)
-            grown[: self.n] = self.y[: self.n] if self.n else 0
-            self.y = grown
-        if weights is not None and (self.weights is None or len(self.weights) < self.n + len(y)):
-            grown = np.empty((len(self.out), 1), weights.dtype)
-            grown[: self.n] = self.weights[: self.n] if self.n else 0
-            self.weights = grown
-        rows = slice(self.n, self.n + len(y))
-        self.y[rows] = y
-        if weights is not None:
-            self.weights[rows] = weights.reshape(-1, 1)
+        weights = None if weights is None else weights.reshape(-1, 1)
+        if self.n and not (alike(self.y, y) and alike(self.weights, weights)):
+            predictions = self.out[self.n : self.n + len(y)]
+            self.flush()
+            self.out[: len(y)] = predictions
+        self.y, self.weights = self.append(self.y, y), self.append(self.weights, weights)
         self.n += len(y)
         self.refused += done[4]
+
+    def append(self, waiting: Any, rows: np.ndarray | None) -> Any:
+        """The memory of the rows that wait, with these after them; it grows to that of the predictions."""
+        if rows is None:
+            return None
+        if waiting is None or len(waiting) < self.n + len(rows):
+            grown = np.empty((len(self.out), rows.shape[1]), rows.dtype)
+            grown[: self.n] = waiting[: self.n] if self.n else 0
+            waiting = grown
+        waiting[self.n : self.n + len(rows)] = rows
+        return waiting
 
     def flush(self) -> None:
         """Take in the rows that wait; the predictions of batches left out are NaN."""
@@ -111,7 +116,7 @@ class Measure:
                 y, out, weights = y[kept], out[kept], None if weights is None else weights[kept]
             for metric in self.metrics if len(y) else ():
                 metric.update(y, out, weights)
-        self.n, self.refused = 0, 0
+        self.n, self.refused, self.y, self.weights = 0, 0, None, None
 
     def results(self) -> dict[str, float]:
         self.flush()
@@ -129,6 +134,13 @@ class Measure:
         self.n, self.refused = state["n"], state["refused"]
         for name, array in state["waiting"].items():
             setattr(self, name, array)
+
+
+def alike(rows: np.ndarray | None, more: np.ndarray | None) -> bool:
+    """Whether rows can stand in one array with others."""
+    if rows is None or more is None:
+        return rows is more
+    return rows.dtype == more.dtype and rows.shape[1] == more.shape[1]
 
 
 class Batches:

@@ -559,3 +559,37 @@ def test_a_bar(points, capsys):
     err = capsys.readouterr().err
     assert "epoch 2/2: 100%" in err
     assert "accuracy" in err
+
+
+# ---- what changes between batches, and what is not there
+
+
+def still(metrics, units=2, loss="softmax_cross_entropy"):
+    """A model that steps do not move to speak of."""
+    model = pynn.Sequential([pynn.Dense(units)], seed=0)
+    model.compile(loss=loss, optimizer=pynn.SGD(1e-30), metrics=metrics)
+    return model
+
+
+def test_metrics_of_batches_with_and_without_weights():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(96, 4)), rng.integers(0, 2, 96)
+    first, second, third = ((x[i : i + 32], y[i : i + 32]) for i in (0, 32, 64))
+    some = np.r_[np.full(4, 5.0), np.zeros(28)]
+    mixed = still(["accuracy"]).fit([(*first, some), second, (*third, some)])[-1]
+    ones = still(["accuracy"]).fit([(*first, some), (*second, np.ones(32)), (*third, some)])[-1]
+    assert mixed["accuracy"] == ones["accuracy"] != still(["accuracy"]).fit([first, second, third])[-1]["accuracy"]
+    begun_without = still(["accuracy"]).fit([second, (*first, some)])[-1]
+    assert begun_without["accuracy"] == still(["accuracy"]).fit([(*second, np.ones(32)), (*first, some)])[-1]["accuracy"]
+
+
+def test_metrics_of_batches_whose_targets_change_their_kind():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 4)), rng.integers(0, 2, 64)
+    one_hot = np.eye(2)[y]
+    labels = still(["accuracy"]).fit([(x[:32], y[:32]), (x[32:], y[32:])])[-1]["accuracy"]
+    for a, b in ((y, one_hot), (one_hot, y), (y.astype(np.int8), y)):
+        assert still(["accuracy"]).fit([(x[:32], a[:32]), (x[32:], b[32:])])[-1]["accuracy"] == labels
+    numbers = rng.normal(size=32)
+    whole = still(["mse"], 1, "mse").fit([(x[:32], np.ones(32, int)), (x[32:], numbers)])[-1]
+    assert whole["mse"] == pytest.approx(whole["loss"])
