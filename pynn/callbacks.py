@@ -40,7 +40,9 @@ class Callback:
     ``self.model`` is the model in training; ``self.model.stop_training = True`` ends training after the batch or epoch
     at hand, and ``self.model.learning_rate = x`` holds from the next step on. ``self.params`` has ``"epochs"``.
     `logs` is a dict of floats. Batches are reported one by one only when a callback overrides one of their methods,
-    since that means Python between the steps; ``on_batch_*`` are other names of ``on_train_batch_*``.
+    since that means Python between the steps; ``on_batch_*`` are other names of ``on_train_batch_*``. They are numbered
+    as they come. One that the guard passed over is among them, with a loss and a gradient norm of NaN; so is the loss
+    of an epoch in which none was applied.
     An exception ends training between two steps: the model keeps the last one, the history the epochs that were
     finished, and every callback's `on_train_end` is called.
     """
@@ -122,7 +124,7 @@ class Monitor(Callback):
         return logs[self.monitor]
 
     def improves(self, value: float) -> bool:
-        """Whether `value` is the best so far; it is remembered then."""
+        """Whether `value` is the best so far; it is remembered then. NaN, of an epoch without a step, never is."""
         better = self._sign * value < self._sign * self.best - self.min_delta
         if better:
             self.best = value
@@ -304,6 +306,7 @@ class ModelCheckpoint(Monitor):
         require(save_freq == "epoch" or whole, "save_freq as 'epoch' or an integer >= 1", save_freq=save_freq)
         self.filepath = file_path("filepath", filepath)
         self.save_best_only, self.save_freq = save_best_only, save_freq
+        numbers(initial_value_threshold=0.0 if initial_value_threshold is None else initial_value_threshold)
         self.threshold, self._batches = initial_value_threshold, 0
         self.best = self._sign * math.inf if self.threshold is None else self.threshold
         self._epoch = 0

@@ -6,6 +6,7 @@ Between calls Python has its turn: metrics, callbacks, progress, Ctrl-C.
 from __future__ import annotations
 
 import itertools
+import math
 import signal
 import sys
 import threading
@@ -429,6 +430,7 @@ class Training:
         self.saver: checkpoint.Saver | None = None
         self.kept_at: tuple[int, int] | None = None  # the last checkpoint, if between two epochs
         self.epoch, self.batch = epochs.start, 0  # that run next
+        self.applied = 0  # steps of the epoch; the others were refused
         self.within, self.begun = False, False  # an epoch; its first batch is done
         self.measure = Measure(model)
         self.interrupts = Interrupts(batches.waits)
@@ -523,8 +525,8 @@ class Training:
         """All that the rest of the run depends on and that the core does not keep."""
         history = self.history
         return {
-            "base": self.base, "epoch": self.epoch, "batch": self.batch, "within": self.within, "begun": self.begun,
-            "stopped": self.model.stop_training,
+            "base": self.base, "epoch": self.epoch, "batch": self.batch, "applied": self.applied,
+            "within": self.within, "begun": self.begun, "stopped": self.model.stop_training,
             "history": {"epochs": history.epochs, "ledger": history.ledger, "lost": history.ledger_lost},
             "data": self.batches.state(not (self.within and self.begun)),
             "measure": self.measure.state() if self.within else None,
@@ -538,7 +540,8 @@ class Training:
             self.model.build(core.inputs)
         core.restore(self.model.trainer(self.batches.batch_size))
         self.model.keep_learning_rate()
-        self.base, self.epoch, self.batch = state["base"], state["epoch"], state["batch"]
+        self.base, self.epoch = state["base"], state["epoch"]
+        self.batch, self.applied = state["batch"], state["applied"]
         self.within, self.begun = state["within"], state["begun"]
         history = self.history
         history.epochs, history.ledger = state["history"]["epochs"], state["history"]["ledger"]
@@ -624,7 +627,7 @@ class Training:
         self.measure.begin()
         if self.model.built:
             self.model.trainer(1).begin_epoch()
-        self.batch, self.within, self.begun = 0, True, False
+        self.batch, self.applied, self.within, self.begun = 0, 0, True, False
         self.interrupts.safe = True
 
     def train(self, epoch: int) -> dict[str, float]:
@@ -634,20 +637,26 @@ class Training:
         calls = self.batches.run(model, self.measure, begin, self.before_steps)
         while not model.stop_training:
             try:
-                steps, count, mean, norm, _, _ = next(calls)
+                steps, count, mean, norm, refused, _ = next(calls)
             except StopIteration:
                 if not self.begun:
                     raise ShapeError("expected batches to train on; received an iterable that ended at once") from None
                 break
             self.begun = True
             self.keep_ledger(epoch)
-            self.batch += steps
-            self.progress.advance(count, {"loss": model.trainer(1).epoch_loss})
+            self.batch, self.applied = self.batch + steps + refused, self.applied + steps
+            self.progress.advance(count, {"loss": self.mean_loss})
             if self.one_by_one:
-                self.call("on_train_batch_end", self.batch - 1, {"loss": mean, "grad_norm": norm})
+                values = {"loss": mean, "grad_norm": norm} if steps else dict.fromkeys(("loss", "grad_norm"), math.nan)
+                self.call("on_train_batch_end", self.batch - 1, values)
             if not model.stop_training:
                 self.pause()
-        return {"loss": model.trainer(1).epoch_loss if model.built else 0.0} | self.measure.results()
+        return {"loss": self.mean_loss} | self.measure.results()
+
+    @property
+    def mean_loss(self) -> float:
+        """Of the epoch so far; NaN when no step of it was applied."""
+        return float(self.model.trainer(1).epoch_loss) if self.applied else math.nan
 
     def call(self, name: str, *arguments: Any) -> None:
         for callback in self.callbacks:

@@ -571,25 +571,84 @@ def still(metrics, units=2, loss="softmax_cross_entropy"):
     return model
 
 
+class Stream:
+    def __init__(self, *batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
 def test_metrics_of_batches_with_and_without_weights():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(96, 4)), rng.integers(0, 2, 96)
     first, second, third = ((x[i : i + 32], y[i : i + 32]) for i in (0, 32, 64))
     some = np.r_[np.full(4, 5.0), np.zeros(28)]
-    mixed = still(["accuracy"]).fit([(*first, some), second, (*third, some)])[-1]
-    ones = still(["accuracy"]).fit([(*first, some), (*second, np.ones(32)), (*third, some)])[-1]
-    assert mixed["accuracy"] == ones["accuracy"] != still(["accuracy"]).fit([first, second, third])[-1]["accuracy"]
-    begun_without = still(["accuracy"]).fit([second, (*first, some)])[-1]
-    assert begun_without["accuracy"] == still(["accuracy"]).fit([(*second, np.ones(32)), (*first, some)])[-1]["accuracy"]
+    mixed = still(["accuracy"]).fit(Stream((*first, some), second, (*third, some)))[-1]
+    ones = still(["accuracy"]).fit(Stream((*first, some), (*second, np.ones(32)), (*third, some)))[-1]
+    assert (
+        mixed["accuracy"] == ones["accuracy"] != still(["accuracy"]).fit(Stream(first, second, third))[-1]["accuracy"]
+    )
+    begun_without = still(["accuracy"]).fit(Stream(second, (*first, some)))[-1]
+    assert (
+        begun_without["accuracy"]
+        == still(["accuracy"]).fit(Stream((*second, np.ones(32)), (*first, some)))[-1]["accuracy"]
+    )
 
 
 def test_metrics_of_batches_whose_targets_change_their_kind():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(64, 4)), rng.integers(0, 2, 64)
     one_hot = np.eye(2)[y]
-    labels = still(["accuracy"]).fit([(x[:32], y[:32]), (x[32:], y[32:])])[-1]["accuracy"]
+    labels = still(["accuracy"]).fit(Stream((x[:32], y[:32]), (x[32:], y[32:])))[-1]["accuracy"]
     for a, b in ((y, one_hot), (one_hot, y), (y.astype(np.int8), y)):
-        assert still(["accuracy"]).fit([(x[:32], a[:32]), (x[32:], b[32:])])[-1]["accuracy"] == labels
+        assert still(["accuracy"]).fit(Stream((x[:32], a[:32]), (x[32:], b[32:])))[-1]["accuracy"] == labels
     numbers = rng.normal(size=32)
-    whole = still(["mse"], 1, "mse").fit([(x[:32], np.ones(32, int)), (x[32:], numbers)])[-1]
+    whole = still(["mse"], 1, "mse").fit(Stream((x[:32], np.ones(32, int)), (x[32:], numbers)))[-1]
     assert whole["mse"] == pytest.approx(whole["loss"])
+
+
+class Emptied(pynn.Callback):
+    """Turns the data into NaN after the first epoch."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def on_epoch_begin(self, epoch, logs):
+        if epoch:
+            self.data[:] = np.nan
+
+
+@pytest.mark.filterwarnings("ignore::pynn.errors.TrainingWarning")
+def test_the_loss_of_an_epoch_without_a_step_is_nan_and_never_the_best(points, tmp_path):
+    x, y = np.array(points[0]), points[1]
+    stopping = pynn.callbacks.EarlyStopping("loss", patience=9)
+    saving = pynn.callbacks.ModelCheckpoint(tmp_path / "best.safetensors", "loss", save_best_only=True)
+    lowering = pynn.callbacks.ReduceLROnPlateau("loss", patience=1)
+    callbacks = [Emptied(x), stopping, saving, lowering]
+    history = make().fit(x, y, epochs=3, guard=pynn.Guard("skip", streak=999), callbacks=callbacks)
+    assert history[0]["loss"] > 0
+    assert all(np.isnan(epoch["loss"]) and np.isnan(epoch["accuracy"]) for epoch in history.epochs[1:])
+    assert stopping.best == saving.best == lowering.best == history[0]["loss"]
+    assert stopping.best_epoch == 0
+
+
+@pytest.mark.filterwarnings("ignore::pynn.errors.TrainingWarning")
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_batch_passed_over_counts_and_has_no_loss(points, streamed):
+    x, y = np.array(points[0][:96]), points[1][:96]
+    x[[3, 70]] = np.nan
+    begun, ended = [], []
+    callback = pynn.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: begun.append(batch),
+        on_train_batch_end=lambda batch, logs: ended.append(
+            (batch, np.isnan(logs["loss"]), np.isnan(logs["grad_norm"]))
+        ),
+    )
+    batches = Stream(*((x[i : i + 16], y[i : i + 16]) for i in range(0, 96, 16)))
+    data = (batches,) if streamed else (x, y)
+    options = {} if streamed else {"batch_size": 16, "shuffle": False}
+    history = make().fit(*data, guard="skip", callbacks=[callback], **options)
+    assert begun == [0, 1, 2, 3, 4, 5]
+    assert ended == [(batch, batch in (0, 4), batch in (0, 4)) for batch in range(6)]
+    assert np.isfinite(history[0]["loss"])
