@@ -55,7 +55,9 @@ class Checkpoint:
         Or seconds; the default, without `every_steps`, is 60. 0: as often as the disk keeps up with. With both,
         whichever comes first. When a write is not done by then, the next waits for it, training does not.
     keep : int >= 1
-        Checkpoints kept in all: `path`, and the ones before it as ``path.1``, ``path.2``, ...
+        Checkpoints kept in all: `path`, and the ones before it as ``path.1``, ``path.2``, ... They move up once the
+        new one is written: a state that is refused, or a disk that is full, costs none of them. ``path.0`` is `path`
+        while another is written.
     """
 
     path: Any
@@ -242,8 +244,12 @@ class Saver:
 
     def _write(self, copy: _core.Checkpoint, texts: dict[str, str], arrays: dict[str, np.ndarray]) -> None:
         try:
-            self._rotate()
-            copy.write(self.path, texts, arrays)
+            self._settle()
+            self._hold()
+            try:
+                copy.write(self.path, texts, arrays)
+            finally:
+                self._settle()
         except NumericalError:
             pass  # not a state to keep; the next one may be
         except PynnError as error:
@@ -252,19 +258,30 @@ class Saver:
             what = os.fsdecode(self.path)
             self.error = FileError(f"expected to keep the checkpoints before {what!r}; received '{error.strerror}'")
 
-    def _rotate(self) -> None:
-        """path.1 becomes path.2, and so on; `path` gets the second name path.1 and stays where it is meanwhile."""
-        if self.settings.keep == 1 or not os.path.exists(self.path):
+    def _name(self, number: int) -> bytes:
+        return self.path + b".%d" % number
+
+    def _hold(self) -> None:
+        """Give `path` a second name, path.0, before another file takes the first."""
+        if self.settings.keep > 1 and os.path.exists(self.path):
+            os.link(os.path.realpath(self.path), self._name(0))
+
+    def _settle(self) -> None:
+        """What path.0 holds becomes path.1, path.1 becomes path.2, and so on, once `path` is another file.
+
+        Each step leaves every file that is kept under some name, and goes on from where a killed one stopped: the
+        files move up to the first number that is free.
+        """
+        held = self._name(0)
+        if not os.path.lexists(held):
             return
-        names = [self.path + b".%d" % n for n in range(1, self.settings.keep)]
-        for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
-            if os.path.exists(newer):
-                os.replace(newer, older)
-        new = names[0] + b".tmp"
-        if os.path.lexists(new):
-            os.unlink(new)
-        os.link(os.path.realpath(self.path), new)
-        os.replace(new, names[0])
+        if os.path.exists(self.path) and os.path.samefile(self.path, held):
+            os.unlink(held)  # nothing was written
+            return
+        last = max(self.settings.keep - 1, 1)
+        free = next((n for n in range(1, last) if not os.path.exists(self._name(n))), last)
+        for number in range(free, 0, -1):
+            os.replace(self._name(number - 1), self._name(number))
 
     def _join(self) -> None:
         if self._thread is not None:

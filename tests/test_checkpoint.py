@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -438,6 +439,92 @@ def test_keep(data, tmp_path):
     assert steps[0] > steps[1] > steps[2]
     resumed, older = make(), tmp_path / "run.ckpt.2"
     assert len(resumed.fit(*data, epochs=3, checkpoint=older, resume=True, callbacks=[patient()])) == 3
+
+
+class Kept:
+    """Checkpoints of a model that takes a step before each, the last three kept."""
+
+    def __init__(self, folder, steps=0):
+        self.path, self.model = folder / "run.ckpt", make()
+        self.model.train_step(np.ones((4, 4), np.float32), np.zeros(4, np.int64))
+        self.model.trainer(1).steps = steps
+        self.saver = checkpoint_.Saver(pynn.Checkpoint(self.path, keep=3), self.model, {})
+
+    def save(self, times=1):
+        for _ in range(times):
+            trainer = self.model.trainer(1)
+            trainer.steps += 1
+            self.saver.save({}, trainer.steps)
+            self.saver.close()
+
+
+def kept(folder):
+    """The steps in each file by its name; every one is whole."""
+    for path in folder.iterdir():
+        pynn.load(path)
+    return {path.name: tensor(path, "pynn.steps")[0] for path in folder.iterdir()}
+
+
+def test_a_state_that_is_not_kept_costs_no_kept_one(tmp_path):
+    run = Kept(tmp_path)
+    run.save(4)
+    before = {"run.ckpt": 4, "run.ckpt.1": 3, "run.ckpt.2": 2}
+    assert kept(tmp_path) == before
+    good, run.model.parameters[0] = run.model.parameters[0], np.nan
+    run.save(3)
+    assert kept(tmp_path) == before
+    run.model.parameters[0] = good
+    run.save()
+    assert kept(tmp_path) == {"run.ckpt": 8, "run.ckpt.1": 4, "run.ckpt.2": 3}
+
+
+def test_a_full_disk_costs_no_kept_checkpoint(tmp_path):
+    resource = pytest.importorskip("resource")
+    run = Kept(tmp_path)
+    run.save(4)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        run.save(3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with pytest.raises(pynn.FileError, match="File too large"):
+        run.saver.finish()
+    assert kept(tmp_path) == {"run.ckpt": 4, "run.ckpt.1": 3, "run.ckpt.2": 2}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_kill_between_any_two_operations_costs_no_kept_checkpoint(tmp_path):
+    """The process ends before the first, second, ... change of a name (of the file itself: see test_checkpoint.c)."""
+    codes = []
+    for most in range(40):
+        folder = tmp_path / str(most)
+        folder.mkdir()
+        child = os.fork()
+        if child == 0:
+            left = iter(range(most))
+
+            def change(original, *arguments, left=left):
+                if next(left, None) is None:
+                    os._exit(9)
+                original(*arguments)
+
+            for name in ("link", "replace", "unlink"):
+                setattr(os, name, partial(change, getattr(os, name)))
+            Kept(folder).save(5)
+            os._exit(0)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        found = kept(folder)
+        newest = found["run.ckpt"]
+        assert sorted({*found.values()}, reverse=True)[:3] == [n for n in (newest, newest - 1, newest - 2) if n > 0]
+        Kept(folder, newest).save(2)  # what was left is put in order
+        assert kept(folder) == {"run.ckpt": newest + 2, "run.ckpt.1": newest + 1, "run.ckpt.2": newest}
+        Kept(folder, newest + 2).save()
+        assert kept(folder) == {"run.ckpt": newest + 3, "run.ckpt.1": newest + 2, "run.ckpt.2": newest + 1}
+        if not codes[-1]:
+            break
+    assert codes == [9] * (len(codes) - 1) + [0]
+    assert len(codes) > 10
 
 
 def test_links_modes_and_names(data, tmp_path):
