@@ -359,11 +359,33 @@ def of_validation() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def of_table(names: list[str] | None) -> Iterator[None]:
+    """Errors that are raised in here about a cell of X name its column as the table does: ``X[528, 'Age']``."""
+    try:
+        yield
+    except NonfiniteDataError as error:
+        cell = f"X[{error.row}, {error.column}]"
+        if names and error.report and error.column is not None and cell in str(error):
+            named = f"X[{error.row}, {names[error.column]!r}]"
+            error.args = (str(error).replace(cell, named),)
+            error.report.findings = [
+                replace(
+                    finding,
+                    message=finding.message.replace(cell, named),
+                    evidence=finding.evidence | {"column_names": [names[column] for column in finding.columns]},
+                )
+                for finding in error.report.findings
+            ]
+        raise
+
+
 def bad_cells(name: str, x: np.ndarray, cells: np.ndarray, rows: Any = None) -> NonfiniteDataError:
     """The error for cells (row, column) of X, y or sample_weight that are NaN or infinite, or beyond the dtype."""
-    bad_rows, bad_columns = np.unique(cells[:, 0]), np.unique(cells[:, 1])
-    named = [int(r if rows is None else rows[r]) for r in bad_rows[:20]]
-    columns = [int(c) for c in bad_columns[:20]]
+    numbers = cells[:, 0] if rows is None else np.asarray(rows)[cells[:, 0]]
+    order = np.lexsort((cells[:, 1], numbers))
+    cells, bad_rows, bad_columns = cells[order], np.unique(numbers), np.unique(cells[:, 1])
+    named, columns = [int(r) for r in bad_rows[:20]], [int(c) for c in bad_columns[:20]]
     row, column, value = named[0], int(cells[0, 1]), float(x[tuple(cells[0])])
     rule = "within float32, which ends at 3.4e38" if np.isfinite(value) else "of finite numbers"
     at = f"{row}, {column}" if name == "X" or x.shape[1] > 1 else f"{row}"

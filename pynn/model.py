@@ -334,6 +334,18 @@ class Sequential:
         self.loss, self.optimizer, self.metrics, self.target_scaling = loss, optimizer, chosen, target_scaling
         self._forget_training()
 
+    def _check_class_weight(self, table: Any) -> None:
+        """Weights are of classes that the last layer tells apart."""
+        units = next((layer.spec.units for layer in reversed(self.layers) if hasattr(layer.spec, "units")), 0)
+        classes = {"softmax": units, "sigmoid": 2 if units == 1 else 0}.get(self.loss.row["link"], 0)
+        if table is None or not classes:
+            return
+        unknown = [label for label in table[0].tolist() if label not in range(classes)]
+        if unknown:
+            raise ArgumentValueError(
+                f"expected class_weight of classes in 0 ... {classes - 1}; received the class {unknown[0]:g}"
+            )
+
     def _check_pairs(self, loss: Any, metrics: list[Any]) -> None:
         """A loss of pairs needs an even number of outputs, and no metric knows what to do with them."""
         if not loss.row["pairs"]:
@@ -639,7 +651,12 @@ class Sequential:
                 held = open_source(*_checked(*_triple(validation_data)))
             validation_data = validation_data if held is None else loader.held_out(held)
             loader.set_epoch(initial_epoch or self._epoch)
-        batches, schema = self._batches(loader, guard), getattr(loader, "schema", None) or self.schema
+        schema = getattr(loader, "schema", None)
+        names = schema and schema.names
+        with health.of_table(names):
+            batches = self._batches(loader, guard)
+        schema = schema or self.schema
+        self._check_class_weight(getattr(loader, "class_weight", None))
         self._adapt_to(loader, batches)
         if epochs - initial_epoch > 1 and hasattr(validation_data, "__next__"):
             raise ArgumentTypeError(
@@ -674,7 +691,8 @@ class Sequential:
         self._fitting = True
         try:
             self.use_mixup(mixup)
-            return training.run(kept)
+            with health.of_table(names):
+                return training.run(kept)
         finally:  # the epochs finished count, however the run ended
             self._fitting, self._passes, self.validated = False, None, None
             self._chosen = chosen, self.optimizer

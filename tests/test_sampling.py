@@ -518,3 +518,12 @@ def test_rows_without_a_target_are_left_out_or_named(loss, kind):
             fitted(bad)
         assert caught.value.row in (9, 41)
         assert "Normalization" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("units", "loss"), [(2, "softmax_cross_entropy"), (1, "sigmoid_cross_entropy")])
+def test_a_weight_of_a_class_that_the_model_does_not_have_is_an_error(units, loss):
+    model = pynn.Sequential([pynn.Dense(units)])
+    model.compile(loss)
+    with pytest.raises(pynn.ArgumentValueError, match=r"class_weight of classes in 0 \.\.\. 1; received the class 2"):
+        model.fit(np.zeros((4, 3)), [0, 1, 0, 1], class_weight={1: 20, 2: 3})
+    model.fit(np.zeros((4, 3)), [0, 1, 0, 1], class_weight={1: 20}, guard="off")

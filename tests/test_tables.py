@@ -638,3 +638,20 @@ def test_diabetes_as_with_scikit_learn(tmp_path):
     model.compile("mse", optimizer=pynn.Adam(learning_rate=3e-3), metrics=["r2"], target_scaling="standard")
     model.fit(tmp_path / "train.parquet", target="target", epochs=25)
     assert model.evaluate(tmp_path / "test.parquet")["r2"] > expected - 0.05
+
+
+def test_a_cell_of_a_table_is_named_by_its_column(tmp_path):
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"sex": ["m", "f"] * 20, "age": np.arange(40.0), "label": [0, 1] * 20})
+    frame.loc[[33, 7], "age"] = np.nan
+    frame.to_csv(tmp_path / "people.csv", index=False)
+    for source in (frame, tmp_path / "people.csv"):
+        model = pynn.Sequential([pynn.Dense(2)])
+        model.compile("softmax_cross_entropy")
+        with pytest.raises(
+            pynn.NonfiniteDataError, match=r"X\[7, 'age'\]=nan, in all 2 such cells in rows 7, 33"
+        ) as caught:
+            model.fit(source, target="label", verbose=0)
+        (finding,) = caught.value.report.findings
+        assert (finding.rows, finding.columns, finding.evidence["column_names"]) == ([7, 33], [1], ["age"])
