@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _core, activations, arrays, losses, runtime
+from . import _core, activations, arrays, layers, losses, runtime
 from .errors import NumericalError, PynnError
 from .health import BEFORE, OF_THE_DATA, STEADY, Finding, Report, bad_cells, listed, operation, told
 
@@ -539,6 +539,18 @@ def flat(model: Sequential, sample: Batch) -> list[Finding]:
     return [Finding("constant_feature", "warning", message, remedy, evidence=evidence)]
 
 
+def _misses_the_mean(model: Sequential, sample: Batch, loss: float) -> bool:
+    """Whether a regression's loss is no better than if the mean of y were the output for every row."""
+    row = model.loss.row
+    if row["link"] != "linear" or row["pairs"] or model.core.target_scaling or isinstance(model.loss, losses.Custom):
+        return False
+    copy = _core.Model(model.core.context, 1, [layers.Dense(model.outputs).core], "float64", 0)
+    model.loss.apply(copy)
+    targets = sample.y.reshape(len(sample.y), -1)
+    np.asarray(copy.parameters)[...] = np.append(np.zeros(model.outputs), targets.mean(axis=0, dtype=np.float64))
+    return loss > float(copy.evaluate(np.zeros((len(targets), 1)), targets))
+
+
 def unscaled(model: Sequential, sample: Batch) -> list[Finding]:
     """Columns of X and y that are out of scale."""
     scales = _scales(model)
@@ -586,10 +598,11 @@ def _improbable(model: Sequential, sample: Batch) -> list[Finding]:
 def observed(model: Sequential, data: Any = None, numbers: Any = None) -> list[Finding]:
     """Why a run stands still, by the statistics of the layers and by the scale of `data`, (X, y, weights)."""
     trainer = model.trainer(1)
-    if not stands_still(trainer.losses()):
-        return []
+    sample, known = None if data is None else _spread_out(data, numbers), trainer.losses()
+    if not stands_still(known):
+        late = sample is not None and trainer.steps >= PATIENCE
+        return unscaled(model, sample) if late and _misses_the_mean(model, sample, known["recent"]) else []
     rules = RULES if trainer.steps >= PATIENCE else [rule for rule in RULES if rule.at_once]
-    sample = None if data is None else _spread_out(data, numbers)
     if sample and (same := flat(model, sample)):
         return same  # whatever else is seen follows from it
     taken = [(layer.index, model.statistics(layer.index)) for layer in model.layers if hasattr(layer.spec, "units")]

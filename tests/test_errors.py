@@ -387,3 +387,16 @@ def test_what_is_advised_cures(cells, cure):
         fit(x, on_bad_rows=bad)
     if "missing" in str(caught.value):
         fit(x, pynn.Normalization(missing="mean"))
+
+
+def test_a_regression_that_ends_worse_than_the_mean_of_y_is_told_to_scale_it():
+    g = np.random.default_rng(0)
+    x = g.normal(size=(400, 4))
+    y = 150 + 70 * x[:, 0]
+    for scaling, codes in ((None, ["unscaled_target"]), ("standard", [])):
+        model = pynn.Sequential([pynn.Dense(16, activation="relu"), pynn.Dense(1)])
+        model.compile("mse", target_scaling=scaling)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pynn.TrainingWarning)
+            found = model.fit(x, y, epochs=20).report.findings
+        assert [finding.code for finding in found] == codes
