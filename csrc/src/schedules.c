@@ -63,20 +63,23 @@ static double cosine_decay(const pynn_schedule *s, const double *p, double step)
   return (void)s, (target > 0 ? target : initial) * ((1 - alpha) * half_cosine(share) + alpha);
 }
 
+/* 1 + t_mul + ... + t_mul^(i-1): where cycle i begins, in lengths of the first */
+static double cycles_before(double t_mul, double i) { return (pow(t_mul, i) - 1) / (t_mul - 1); }
+
 /* Cosine decays, the i-th over first_decay_steps t_mul^i steps from initial m_mul^i */
 static double cosine_decay_restarts(const pynn_schedule *s, const double *p, double step) {
   const double initial = p[0], first = p[1], t_mul = p[2], m_mul = p[3], alpha = p[4];
   double restarts = floor(step / first), begin = restarts * first, length = first;
   if (t_mul > 1) {
-    restarts = floor(log1p(step / first * (t_mul - 1)) / log(t_mul));
-    for (;; restarts++) { /* the logarithm may be one too low or too high */
-      length = first * pow(t_mul, restarts);
-      begin = first * (pow(t_mul, restarts) - 1) / (t_mul - 1);
-      if (step < begin && restarts > 0) restarts -= 2;
-      else if (step < begin + length) break;
-    }
+    restarts = floor(log1p(fmin(step / first * (t_mul - 1), DBL_MAX)) / log(t_mul));
+    /* the logarithm may be one too low or too high; both ends of a cycle are judged by the same rounding */
+    if (restarts > 0 && step < first * cycles_before(t_mul, restarts)) restarts--;
+    else if (step >= first * cycles_before(t_mul, restarts + 1)) restarts++;
+    begin = first * cycles_before(t_mul, restarts);
+    length = first * pow(t_mul, restarts);
   }
-  return (void)s, initial * ((1 - alpha) * pow(m_mul, restarts) * half_cosine((step - begin) / length) + alpha);
+  const double share = fmax(0, fmin(1, (step - begin) / length));
+  return (void)s, initial * ((1 - alpha) * pow(m_mul, restarts) * half_cosine(share) + alpha);
 }
 
 /* Up from max / div_factor to max in pct_start of the steps, then down to max / (div_factor final_div_factor), with
@@ -173,7 +176,7 @@ pynn_status schedule_check(const pynn_schedule *s, pynn_error *error) {
 }
 
 double pynn_schedule_rate(const pynn_schedule *s, int64_t step) {
-  if (!s || schedule_check(s, NULL)) return (double)NAN;
+  if (!s || step < 0 || schedule_check(s, NULL)) return (double)NAN;
   const struct schedule *row = &pynn_schedules[s->spec.row];
   const double warm = (double)s->warmup_steps, at = (double)step;
   if (at >= warm) return row->rate(s, s->spec.values, at - warm);

@@ -1,6 +1,7 @@
 /* Schedules: values, warm-up, refusal of bad numbers; plateaus; a trainer that follows one. */
 #include "check.h"
 
+#include <float.h>
 #include <string.h>
 
 static pynn_schedule named(const char *name) {
@@ -37,6 +38,48 @@ static void values(void) {
   static const double expected[][2] = {{0, 1.5}, {2, 2.25}, {4, 3}, {14, 3}, {15, 2}, {24, 2}, {25, 1}, {1e9, 1}};
   for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
     CHECK(pynn_schedule_rate(&pieces, (int64_t)expected[i][0]) == expected[i][1]);
+}
+
+/* Cycles whose ends are no exact numbers: each begins where the one before it ends, to the step, and nothing hangs. */
+static void restarts_anywhere(void) {
+  static const int64_t firsts[] = {5, 7, 30, 1000};
+  pynn_schedule restarts = named("cosine_decay_restarts");
+  for (size_t f = 0; f < sizeof firsts / sizeof *firsts; f++) {
+    const double first = (double)firsts[f];
+    CHECK_STATUS(PYNN_OK, pynn_spec_set(&restarts.spec, "first_decay_steps", first));
+    for (int tenths = 11; tenths <= 33; tenths++) {
+      const double t_mul = tenths / 10.0;
+      CHECK_STATUS(PYNN_OK, pynn_spec_set(&restarts.spec, "t_mul", t_mul));
+      double begin = 0, length = first;
+      for (int64_t step = 0; step <= 5000; step++) {
+        const double at = (double)step, rate = pynn_schedule_rate(&restarts, step);
+        if (at > begin + length * (1 + 1e-9)) begin += length, length *= t_mul;
+        const double share = (at - begin) / length, expected = 0.01 * 0.5 * (1 + cos(3.14159265358979323846 * share));
+        const int at_an_end = share < 1e-9 || share > 1 - 1e-9; /* rounding decides between the two ends' rates */
+        if (!CHECK(fabs(rate - expected) < 1e-9 || (at_an_end && fabs(rate - (0.01 - expected)) < 1e-9)))
+          fprintf(stderr, "  first %g, t_mul %g, step %g: %g, not %g\n", first, t_mul, at, rate, expected);
+      }
+    }
+  }
+  static const double t_muls[] = {1, 1 + 0x1p-52, 1 + 0x1p-51, 1 + 1e-15, 1 + 1e-9, 1.1, 2, 1e6, 1e300, DBL_MAX};
+  static const int64_t steps[] = {0, 1, 2, 999, 1000, 1001, 5000, (int64_t)1 << 53, INT64_MAX - 1, INT64_MAX};
+  for (size_t t = 0; t < sizeof t_muls / sizeof *t_muls; t++)
+    for (size_t f = 0; f < 3; f++) {
+      const double first = f ? (f == 1 ? 1000 : 0x1p53) : 1;
+      CHECK_STATUS(PYNN_OK, pynn_spec_set(&restarts.spec, "first_decay_steps", first));
+      CHECK_STATUS(PYNN_OK, pynn_spec_set(&restarts.spec, "t_mul", t_muls[t]));
+      for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        const double rate = pynn_schedule_rate(&restarts, steps[i]);
+        if (!CHECK(rate >= 0 && rate <= 0.01)) fprintf(stderr, "  t_mul %g, step %g\n", t_muls[t], (double)steps[i]);
+      }
+      CHECK(pynn_schedule_rate(&restarts, 0) == 0.01);
+      if (first < 0x1p53) CHECK(pynn_schedule_rate(&restarts, (int64_t)first) == 0.01); /* the second cycle begins */
+    }
+  for (int32_t i = 0; i < pynn_table_size(PYNN_SCHEDULE); i++) {
+    const pynn_schedule schedule = named(pynn_table_row(PYNN_SCHEDULE, i)->name);
+    for (size_t j = 0; j < sizeof steps / sizeof *steps; j++) CHECK(pynn_schedule_rate(&schedule, steps[j]) >= 0);
+    CHECK(isnan(pynn_schedule_rate(&schedule, -1)) && isnan(pynn_schedule_rate(&schedule, INT64_MIN)));
+  }
 }
 
 static void plateau(void) {
@@ -121,6 +164,7 @@ static void training(void) {
 
 int main(void) {
   values();
+  restarts_anywhere();
   plateau();
   training();
   CHECK_REPORT();
