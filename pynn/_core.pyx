@@ -13,7 +13,7 @@ from cpython.buffer cimport (
 )
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset, strchr
+from libc.string cimport memcpy, memset, strchr
 from pynn.libpynn cimport *
 
 from pynn import errors
@@ -1084,11 +1084,16 @@ cdef class Trainer:
 
     @property
     def average(self):
-        """The average of the parameters in float64, None: there is none. Not after another `set_average`."""
-        cdef double *values = pynn_trainer_average(self.c)
-        if values == NULL:
-            return None
-        return vector(self, values, pynn_model_n_parameters(self.model.c), PYNN_FLOAT64)
+        """A copy of the average of the parameters, float64; None: there is none."""
+        cdef int64_t n = pynn_model_n_parameters(self.model.c)
+        cdef const double *values
+        with self.model.exclusive:
+            values = pynn_trainer_average(self.c)
+            if values == NULL:
+                return None
+            copy = bytearray(n * sizeof(double))
+            memcpy(<char *>copy, values, n * sizeof(double))
+        return vector(copy, <char *>copy, n, PYNN_FLOAT64)
 
     @property
     def n_averaged(self):

@@ -252,6 +252,17 @@ def test_a_larger_batch_and_a_rollback_keep_the_average_right():
         np.testing.assert_allclose(model.trainer(1).average, np.mean(seen[:steps], axis=0), rtol=1e-12)
 
 
+def test_an_average_that_was_kept_outlives_the_run():
+    x, y = data()
+    model, kept = made(pynn.SGD(0.1)), []
+    note = pynn.LambdaCallback(on_epoch_end=lambda epoch, logs: kept.append(np.asarray(model.trainer(1).average)))
+    ema = pynn.EMA(0.7)
+    model.fit(x, y, epochs=3, batch_size=5, callbacks=[note, ema], verbose=0)
+    assert model.trainer(1).average is None
+    np.testing.assert_array_equal(kept[-1], ema.parameters)
+    assert not np.array_equal(kept[0], kept[-1])  # what it was then
+
+
 # ---- mixup
 
 

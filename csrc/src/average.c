@@ -7,14 +7,19 @@ void pynn_average_init(pynn_average *average) {
   if (average) *average = (pynn_average){.struct_size = sizeof *average, .decay = 0.999, .every = 1};
 }
 
+static void end_average(pynn_trainer *t) {
+  context_release(t->model->context, t->average.values, (size_t)t->model->n_parameters, sizeof(double));
+  t->average = (struct averaging){.values = NULL};
+  guard_memory(t, &t->watch.options); /* releases, and takes nothing */
+}
+
 pynn_status pynn_trainer_set_average(pynn_trainer *t, const pynn_average *average, pynn_error *error) {
   if (!t) return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a trainer; received NULL");
   const pynn_context *context = t->model->context;
   const size_t n = (size_t)t->model->n_parameters;
   if (!average) {
-    context_release(context, t->average.values, n, sizeof(double));
-    t->average = (struct averaging){.values = NULL};
-    return guard_memory(t, &t->watch.options);
+    end_average(t);
+    return PYNN_OK;
   }
   if (average->struct_size != sizeof *average || !(average->decay >= 0 && average->decay < 1) || average->start < 0 ||
       average->every < 1)
@@ -22,16 +27,15 @@ pynn_status pynn_trainer_set_average(pynn_trainer *t, const pynn_average *averag
                 "expected an average from pynn_average_init with decay in [0, 1), start >= 0, every >= 1; received "
                 "decay=%g, start=%lld, every=%lld",
                 average->decay, (long long)average->start, (long long)average->every);
-  double *values = t->average.values ? t->average.values : context_allocate(context, n, sizeof *values);
-  double *const before = t->average.values;
-  t->average.values = values;
-  if (!values || guard_memory(t, &t->watch.options)) {
-    if (values != before) context_release(context, values, n, sizeof *values);
-    t->average.values = before;
+  const int begun = t->average.values != NULL;
+  if (!begun) t->average.values = context_allocate(context, n, sizeof(double));
+  if (!t->average.values || guard_memory(t, &t->watch.options)) {
+    if (!begun) end_average(t); /* and what good states were given for it */
     return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for an average of %zu parameters; received none", n);
   }
   t->average.options = *average;
   t->average.n = 0;
+  for (int i = 0; i < SNAPSHOTS; i++) t->watch.snapshots[i].n_averaged = 0; /* nor does a rollback bring the old back */
   return PYNN_OK;
 }
 

@@ -161,6 +161,38 @@ static void averages(void) {
   stop(&run);
 }
 
+/* An average that was ended, or begun anew, is not brought back by a rollback. */
+static void averages_begun_anew(void) {
+  for (int ended = 0; ended < 2; ended++) {
+    struct run run = start(1, NULL, NULL, PYNN_POLICY_ROLLBACK);
+    pynn_guard guard;
+    pynn_guard_init(&guard);
+    guard.policy = PYNN_POLICY_ROLLBACK, guard.snapshot_every = 5;
+    CHECK_STATUS(PYNN_OK, pynn_trainer_set_guard(run.trainer, &guard, NULL));
+    const int64_t n = pynn_model_n_parameters(run.model);
+    pynn_average average;
+    pynn_average_init(&average);
+    CHECK_STATUS(PYNN_OK, pynn_trainer_set_average(run.trainer, &average, NULL));
+    pynn_data data = data_of();
+    pynn_step step;
+    for (int t = 0; t < 12; t++) CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &data, &step, NULL));
+    CHECK_EQUAL(pynn_trainer_n_averaged(run.trainer), 12);
+    if (ended) CHECK_STATUS(PYNN_OK, pynn_trainer_set_average(run.trainer, NULL, NULL));
+    average.decay = 0.5;
+    CHECK_STATUS(PYNN_OK, pynn_trainer_set_average(run.trainer, &average, NULL));
+    y[0] = 1e200; /* its square overflows */
+    CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &data, &step, NULL));
+    y[0] = 0.5;
+    CHECK(step.refused == 1 && pynn_trainer_steps(run.trainer) == 10);
+    CHECK_EQUAL(pynn_trainer_n_averaged(run.trainer), 0);
+    CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_trainer_use_average(run.trainer));
+    CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &data, &step, NULL));
+    CHECK_EQUAL(pynn_trainer_n_averaged(run.trainer), 1);
+    CHECK(!memcmp(pynn_trainer_average(run.trainer), pynn_model_parameters(run.model), (size_t)n * sizeof(double)));
+    stop(&run);
+  }
+}
+
 static void mixtures(void) {
   double kept[2][UNITS]; /* a run with two threads and one without any: the same bits */
   for (int threads = 1; threads <= 2; threads++) {
@@ -193,6 +225,7 @@ int main(void) {
   penalties();
   limits();
   averages();
+  averages_begun_anew();
   mixtures();
   CHECK_REPORT();
 }
