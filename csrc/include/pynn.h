@@ -302,7 +302,7 @@ typedef struct pynn_schedule {
 /* A row of the table with its defaults and no warm-up; pynn_spec_set(&schedule.spec, ...) changes its numbers.
  * UNKNOWN_NAME. Thread-safe. */
 PYNN_API pynn_status pynn_schedule_named(pynn_schedule *out, const char *name);
-/* The rate of the step that follows `step` applied ones. Thread-safe. */
+/* The rate of the step that follows `step` applied ones; NaN for a bad schedule and for step < 0. Thread-safe. */
 PYNN_API double pynn_schedule_rate(const pynn_schedule *schedule, int64_t step);
 
 /* Lowers a rate when a value, a validation loss for instance, has not become better by more than min_delta for
@@ -641,8 +641,8 @@ typedef struct pynn_data {
 typedef struct pynn_step {
   int64_t steps;        /* steps applied */
   int64_t rows;         /* rows in them */
-  double loss;          /* sum over rows of weight x loss, before each update, divided by `rows` */
-  double gradient_norm; /* global norm of the last step's gradient, before clipping */
+  double loss;          /* sum over rows of weight x loss, before each update, divided by `rows`; NaN for no row */
+  double gradient_norm; /* global norm of the last applied step's gradient, before clipping; NaN for no step */
   int applied;          /* 0: the last step was refused and changed nothing; see error */
   int64_t refused;      /* batches that the guard left out or rolled back over */
   int64_t refused_rows; /* rows in them: order[first + rows + refused_rows] is where the next batch begins */
@@ -707,9 +707,11 @@ typedef struct pynn_average {
 /* The defaults above. Never fails. */
 PYNN_API void pynn_average_init(pynn_average *average);
 /* Averages from now on, starting anew; NULL ends it. Takes n_parameters doubles, twice more under ROLLBACK, which
- * restores the average too. INVALID_ARGUMENT, OUT_OF_MEMORY: what was goes on. */
+ * restores the average too, though never one begun before this call. INVALID_ARGUMENT, OUT_OF_MEMORY: what was goes
+ * on. */
 PYNN_API pynn_status pynn_trainer_set_average(pynn_trainer *trainer, const pynn_average *average, pynn_error *error);
-/* The average, n_parameters doubles, NULL when there is none; the caller may read and, between steps, write it. */
+/* The average, n_parameters doubles, NULL when there is none; the caller may read and, between steps, write it. Valid
+ * until pynn_trainer_set_average ends it, and at most as long as the trainer. */
 PYNN_API double *pynn_trainer_average(pynn_trainer *trainer);
 /* Parameters taken in so far. */
 PYNN_API int64_t pynn_trainer_n_averaged(const pynn_trainer *trainer);
@@ -771,7 +773,7 @@ PYNN_API void pynn_trainer_losses(const pynn_trainer *trainer, pynn_losses *out)
 
 /* An epoch begins: units are dead anew until they are seen alive. */
 PYNN_API void pynn_trainer_begin_epoch(pynn_trainer *trainer);
-/* Mean loss over the rows of all steps applied since the epoch began, 0 without any; before each update, weighted, as
+/* Mean loss over the rows of all steps applied since the epoch began, NaN without any; before each update, weighted, as
  * pynn_step.loss. Its bits do not depend on how many steps a call made. */
 PYNN_API double pynn_trainer_epoch_loss(const pynn_trainer *trainer);
 

@@ -244,7 +244,7 @@ pynn_status pynn_trainer_statistics(const pynn_trainer *t, int32_t layer, pynn_s
 }
 
 double pynn_trainer_epoch_loss(const pynn_trainer *t) {
-  return t && t->epoch_rows ? t->epoch_loss / (double)t->epoch_rows : 0;
+  return t && t->epoch_rows ? t->epoch_loss / (double)t->epoch_rows : (double)NAN;
 }
 
 void pynn_trainer_begin_epoch(pynn_trainer *t) {
@@ -565,7 +565,8 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
     if (seconds > 0 && seconds_now() >= until) break;
   }
   compute_end(t->model->context, guard);
-  result.loss = result.rows ? result.loss / (double)result.rows : 0;
+  result.loss = result.rows ? result.loss / (double)result.rows : (double)NAN;
+  if (!result.steps) result.gradient_norm = (double)NAN;
   *step = result;
   return status;
 }

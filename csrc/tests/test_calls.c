@@ -186,6 +186,29 @@ static void test_scaled_order(const pynn_context *context) {
   stop(&same);
 }
 
+/* ---- a call of which every step is refused */
+
+static void test_no_loss(const pynn_context *context) {
+  pynn_guard guard;
+  pynn_guard_init(&guard);
+  guard.policy = PYNN_POLICY_SKIP, guard.streak = 9;
+  struct run run = start(context, "mse", 0, &guard);
+  pynn_data data = data_of(8);
+  pynn_step step;
+  const double kept = y[0];
+  pynn_trainer_begin_epoch(run.trainer);
+  y[0] = (double)NAN;
+  CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &data, &step, NULL));
+  CHECK(step.refused == 1 && !step.rows && isnan(step.loss) && isnan(step.gradient_norm));
+  CHECK(isnan(pynn_trainer_epoch_loss(run.trainer)));
+  y[0] = kept;
+  CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &data, NULL, 0, 0, 4, 0, NULL, &step, NULL));
+  CHECK(!step.steps && isnan(step.loss) && isnan(step.gradient_norm)); /* no rows were asked for */
+  CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &data, &step, NULL));
+  CHECK(step.loss > 0 && step.gradient_norm > 0 && pynn_trainer_epoch_loss(run.trainer) == step.loss);
+  stop(&run);
+}
+
 /* ---- what a trainer knows */
 
 static void test_knowledge(const pynn_context *context) {
@@ -198,7 +221,7 @@ static void test_knowledge(const pynn_context *context) {
   double sum = 0;
   pynn_trainer_losses(run.trainer, &losses);
   CHECK(isnan(losses.first) && isnan(losses.recent) && isnan(losses.best) && isnan(losses.nothing));
-  CHECK(pynn_trainer_epoch_loss(run.trainer) == 0);
+  CHECK(isnan(pynn_trainer_epoch_loss(run.trainer)));
   for (int i = 0; i < 3; i++) {
     CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &data, &step, NULL));
     sum += step.loss;
@@ -211,7 +234,7 @@ static void test_knowledge(const pynn_context *context) {
   CHECK_CLOSE(losses.nothing, square, 1e-12); /* of logits that are all 0 */
   CHECK_CLOSE(pynn_trainer_epoch_loss(run.trainer), sum / 3, 1e-14);
   pynn_trainer_begin_epoch(run.trainer);
-  CHECK(pynn_trainer_epoch_loss(run.trainer) == 0);
+  CHECK(isnan(pynn_trainer_epoch_loss(run.trainer)));
   for (int i = 0; i < 60; i++) CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &data, &step, NULL));
   pynn_trainer_losses(run.trainer, &losses);
   CHECK(losses.best == losses.recent && losses.best < losses.first);
@@ -265,6 +288,7 @@ int main(void) {
   test_full_gradient(context);
   test_evaluations(context);
   test_scaled_order(context);
+  test_no_loss(context);
   test_knowledge(context);
   test_files(context);
   pynn_context_free(context);
