@@ -261,7 +261,7 @@ def table(str kind):
             "link": text(row.link), "initializer": text(row.initializer),
             "labels": bool(row.flags & PYNN_ROW_LABELS), "probabilities": bool(row.flags & PYNN_ROW_PROBABILITIES),
             "rowwise": bool(row.flags & PYNN_ROW_ROWWISE), "nonnegative": bool(row.flags & PYNN_ROW_NONNEGATIVE),
-            "pairs": bool(row.flags & PYNN_ROW_PAIRS),
+            "pairs": bool(row.flags & PYNN_ROW_PAIRS), "signs": bool(row.flags & PYNN_ROW_SIGNS),
         })
     return rows
 

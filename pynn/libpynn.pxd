@@ -135,6 +135,7 @@ cdef extern from "pynn.h" nogil:
     enum: PYNN_ROW_PROBABILITIES
     enum: PYNN_ROW_NONNEGATIVE
     enum: PYNN_ROW_PAIRS
+    enum: PYNN_ROW_SIGNS
     enum: PYNN_ROW_ROWWISE
 
     int32_t pynn_table_size(pynn_table table)

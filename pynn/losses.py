@@ -118,7 +118,7 @@ class Custom(Loss):
     @property
     def row(self) -> dict[str, Any]:  # type: ignore[override]
         """As of the library's own losses."""
-        flags = ("probabilities", "rowwise", "nonnegative", "pairs")
+        flags = ("probabilities", "rowwise", "nonnegative", "pairs", "signs")
         own = {"name": self.name, "fields": [], "aliases": (), "link": self.link, "labels": True}
         return own | dict.fromkeys(flags, False)
 

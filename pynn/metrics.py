@@ -6,6 +6,7 @@ numbers. With sample weights, a metric is the weighted mean.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ class Metric:
 
     def __init__(self) -> None:
         self.reset()
+
+    def take_loss(self, loss: Any) -> None:
+        """Learn from the loss of a model what predictions and targets mean; `Sequential.compile` calls it."""
 
     def reset(self) -> None:
         """Forget everything."""
@@ -67,30 +71,51 @@ def _numbers(targets: np.ndarray, outputs: int) -> np.ndarray:
     return targets.astype(np.float64)
 
 
-class Accuracy(Metric):
+class _Decision(Metric):
+    """A metric of a yes or no: of predictions and targets above a number, the middle of the loss's two classes."""
+
+    middle = 0.5
+    threshold: float | None = None  # of predictions, where it is not the middle
+
+    def take_loss(self, loss: Any) -> None:
+        self.middle = 0.0 if loss.row["signs"] else 0.5
+
+    def right(self, targets: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+        """Which predictions are on the target's side."""
+        threshold = self.middle if self.threshold is None else self.threshold
+        return (predictions > threshold) == (targets > self.middle)
+
+
+class Accuracy(_Decision):
     """Share of rows whose largest prediction is at the target's class; with one output, of predictions on the target's
-    side of 0.5."""
+    side of 0.5, or of 0 with the losses `Hinge` and `SquaredHinge`, whose predictions are margins."""
 
     name = "accuracy"
 
     def values(self, targets: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         if predictions.shape[1] == 1:
-            return (predictions[:, 0] > 0.5) == (targets[:, 0] > 0.5)
+            return self.right(targets[:, 0], predictions[:, 0])
         return predictions.argmax(1) == _classes(targets)
 
 
-class BinaryAccuracy(Metric):
-    """Share of outputs, each a yes or no of its own, that are on the target's side of `threshold`."""
+class BinaryAccuracy(_Decision):
+    """Share of outputs, each a yes or no of its own, that are on the target's side.
+
+    Parameters
+    ----------
+    threshold : float, optional
+        Predictions above it are a yes. None: 0.5, or 0 with the losses `Hinge` and `SquaredHinge`. A loss of your own
+        whose predictions are logits needs ``threshold=0``.
+    """
 
     name = "binary_accuracy"
 
-    def __init__(self, threshold: float = 0.5) -> None:
+    def __init__(self, threshold: float | None = None) -> None:
         super().__init__()
         self.threshold = threshold
 
     def values(self, targets: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-        right = (predictions > self.threshold) == (_numbers(targets, predictions.shape[1]) > 0.5)
-        return right.mean(1)
+        return self.right(_numbers(targets, predictions.shape[1]), predictions).mean(1)
 
 
 class TopKAccuracy(Metric):
@@ -198,3 +223,10 @@ def get(metric: Any) -> Metric:
             raise UnknownNameError(f"expected a metric among {', '.join(map(repr, _NAMES))}; received {metric!r}")
         return _NAMES[metric]()
     raise ArgumentTypeError(f"expected a metric as a name or a pynn.metrics.Metric; received {metric!r}")
+
+
+def of_loss(metric: Any, loss: Any) -> Metric:
+    """A metric of a model's own, for its loss: what `get` finds, copied."""
+    own = copy.deepcopy(get(metric))
+    own.take_loss(loss)
+    return own

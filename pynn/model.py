@@ -298,7 +298,7 @@ class Sequential:
         optimizer : str or optimizer
             ``"adam"``, ``pynn.SGD(learning_rate=0.1, momentum=0.9)``, ...
         metrics : iterable of str or Metric
-            ``"accuracy"``, ``"mae"``, ``pynn.metrics.TopKAccuracy(k=3)``, ...
+            ``"accuracy"``, ``"mae"``, ``pynn.metrics.TopKAccuracy(k=3)``, ... The model has copies of its own.
         target_scaling : "standard", "minmax" or None
             Learn ``(y - shift) / spread`` of each column of y: mean and standard deviation, or minimum and range, of
             the first data that `fit` gets. The loss is of scaled targets; predictions and metrics are in the units of
@@ -316,13 +316,14 @@ class Sequential:
         if isinstance(metrics, (str, metrics_.Metric)):
             metrics = [metrics]
         loss, optimizer = losses.get(loss), lbfgs.get(optimizer) or optimizers.get(optimizer)
-        chosen = [metrics_.get(metric) for metric in metrics or ()]
+        chosen = [metrics_.of_loss(metric, loss) for metric in metrics or ()]
         self._check_pairs(loss, chosen)
         if target_scaling not in (None, "standard", "minmax"):
             raise UnknownNameError(
                 f"expected target_scaling as 'standard', 'minmax' or None; received target_scaling={target_scaling!r}"
             )
-        if target_scaling is not None and (loss.row["link"] != "linear" or loss.row["pairs"]):
+        of_numbers = loss.row["link"] == "linear" and not (loss.row["pairs"] or loss.row["signs"])
+        if target_scaling is not None and not of_numbers:
             raise ArgumentValueError(
                 f"expected target_scaling with a loss whose predictions are its logits, in the units of y; "
                 f"received loss={loss.name!r}"

@@ -5,6 +5,7 @@ Between calls Python has its turn: metrics, callbacks, progress, Ctrl-C.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import signal
@@ -706,8 +707,9 @@ class Blocks:
 def evaluate(
     model: Sequential, parts: Iterable[tuple[Any, Any, Any, Any]], *, guarded: bool = True
 ) -> dict[str, float]:
-    """Loss and metrics over parts (X, y, weights, rows' numbers or None) of checked arrays, in chunks."""
-    metrics = model.metrics
+    """Loss and metrics over parts (X, y, weights, rows' numbers or None) of checked arrays, in chunks. The metrics are
+    copies: those of the model may be at work for an epoch, or for another thread."""
+    metrics = copy.deepcopy(model.metrics)
     for metric in metrics:
         metric.reset()
     most, loss, before = rows_at_once(model), 0.0, 0
