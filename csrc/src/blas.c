@@ -10,6 +10,7 @@ extern void openblas_set_num_threads(int) WEAK, MKL_Set_Num_Threads(int) WEAK;
 #endif
 
 pynn_status pynn_blas_linked(pynn_blas *out) {
+  if (!out) return PYNN_ERROR_INVALID_ARGUMENT;
 #if defined(PYNN_LINKED_BLAS)
   *out = (pynn_blas){
       .struct_size = sizeof *out, .name = PYNN_LINKED_BLAS, .integer_size = 4, .sgemm = sgemm_, .dgemm = dgemm_};
@@ -17,7 +18,6 @@ pynn_status pynn_blas_linked(pynn_blas *out) {
   out->set_threads = openblas_set_num_threads ? openblas_set_num_threads : MKL_Set_Num_Threads;
   return PYNN_OK;
 #else
-  (void)out;
   return PYNN_ERROR_UNSUPPORTED;
 #endif
 }

@@ -191,12 +191,17 @@ void pynn_plateau_init(pynn_plateau *plateau) {
     *plateau = (pynn_plateau){.struct_size = sizeof *plateau, .factor = 0.1, .patience = 10, .min_delta = 1e-4};
 }
 
+static int plateau_valid(const pynn_plateau *p) {
+  return p && p->struct_size == sizeof *p && p->factor > 0 && p->factor < 1 && p->patience >= 0 && p->cooldown >= 0 &&
+         p->min_delta >= 0 && p->min_delta <= DBL_MAX && p->min_learning_rate >= 0 && p->min_learning_rate <= DBL_MAX;
+}
+
 double pynn_plateau_next(pynn_plateau *p, double value, double learning_rate) {
-  if (!p) return learning_rate;
+  if (!plateau_valid(p)) return (double)NAN;
+  if (!p->n_values++) p->best = p->maximise ? -(double)INFINITY : (double)INFINITY; /* any number is better */
   const int better = p->maximise ? value > p->best + p->min_delta : value < p->best - p->min_delta;
-  const int first = !p->n_values++;
   if (p->cooling > 0) p->cooling--, p->waited = 0;
-  if (first || better) {
+  if (better) {
     p->best = value;
     p->waited = 0;
     return learning_rate;

@@ -424,7 +424,8 @@ static void test_nothing(const struct net *net) {
   CHECK(!pynn_trainer_steps(NULL) && !pynn_trainer_gradient(NULL) && !pynn_trainer_n_slots(NULL));
   CHECK(!pynn_trainer_slot(NULL, 0) && !pynn_trainer_average(NULL) && !pynn_trainer_n_averaged(NULL));
   CHECK(!pynn_trainer_events(NULL, &event, 1, NULL) && !pynn_trainer_events(net->trainer, NULL, 1, NULL));
-  CHECK(isnan(pynn_trainer_epoch_loss(NULL)) && pynn_plateau_next(NULL, 1, 0.5) == 0.5);
+  CHECK(isnan(pynn_trainer_epoch_loss(NULL)) && isnan(pynn_plateau_next(NULL, 1, 0.5)));
+  REFUSES(pynn_blas_linked(NULL));
   CHECK(!pynn_checkpoint_model(NULL) && !pynn_checkpoint_entry(NULL, "key") && !pynn_checkpoint_n_vectors(NULL));
   CHECK(!pynn_checkpoint_entry(checkpoint, NULL) && isnan(pynn_schedule_rate(NULL, 1)));
   pynn_schedule schedule;

@@ -98,6 +98,37 @@ static void plateau(void) {
   }
 }
 
+/* What is no number is no improvement, not even as the first value, and hides none that follows. */
+static void plateau_of_nothing(void) {
+  static const double values[] = {0, 1, .9, .8, .7, .6, .5, .4}; /* after one of firsts */
+  const double firsts[] = {(double)NAN, (double)INFINITY};
+  for (int i = 0; i < 4; i++) {
+    pynn_plateau p;
+    pynn_plateau_init(&p);
+    p.patience = 2, p.maximise = i / 2;
+    for (size_t j = 0; j < sizeof values / sizeof *values; j++) {
+      const double value = j ? values[j] : firsts[i % 2];
+      CHECK(pynn_plateau_next(&p, p.maximise ? -value : value, 1) == 1);
+    }
+    CHECK(p.best == (p.maximise ? -0.4 : 0.4));
+    CHECK(pynn_plateau_next(&p, (double)NAN, 1) == 1 && pynn_plateau_next(&p, (double)NAN, 1) == 0.1);
+  }
+  pynn_plateau p;
+#define REFUSES(change)          \
+  pynn_plateau_init(&p), change; \
+  CHECK(isnan(pynn_plateau_next(&p, 1, 0.5)) && !p.n_values)
+  REFUSES(p.struct_size = 8);
+  REFUSES(p.factor = 0);
+  REFUSES(p.factor = 1);
+  REFUSES(p.factor = (double)NAN);
+  REFUSES(p.patience = -1);
+  REFUSES(p.cooldown = -1);
+  REFUSES(p.min_delta = -1);
+  REFUSES(p.min_delta = (double)INFINITY);
+  REFUSES(p.min_learning_rate = (double)NAN);
+#undef REFUSES
+}
+
 enum { ROWS = 4 };
 static double x[ROWS] = {1, 1, 1, 1}, y[ROWS] = {2, 2, 2, 2};
 
@@ -166,6 +197,7 @@ int main(void) {
   values();
   restarts_anywhere();
   plateau();
+  plateau_of_nothing();
   training();
   CHECK_REPORT();
 }
