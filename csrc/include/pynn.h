@@ -4,7 +4,8 @@
  *
  * Rules that hold everywhere:
  *   - Every fallible function returns a pynn_status; results come through trailing out-pointers, which are left
- *     untouched on failure. An object is never left half changed by a call that failed.
+ *     untouched on failure where a declaration says no more. An object is never left half changed by a call that
+ * failed.
  *   - NULL for an object, or for anything that a function has to write, is INVALID_ARGUMENT; from functions that return
  *     no status it is 0, NULL or NaN, and nothing is done.
  *   - `_new` allocates and `_free` releases; freeing NULL is legal. Nothing else allocates: a step and a prediction
@@ -13,7 +14,7 @@
  *   - Options structs start with their size; fill them with the matching `_init` function, then change fields.
  *   - Matrices are row-major. A "real" is float or double, as the model's dtype says.
  *   - "Caller owns" means that the library keeps no pointer to it. Pointers that functions return belong to the object
- *     they were asked of, and live as long.
+ *     they were asked of, and live as long where a declaration says no more.
  *   - Thread-safety, where a declaration says no more: functions that take no object may be called from anywhere; those
  *     that take their object const, from any thread while none changes it; the others, from one thread at a time.
  *   - Subnormal numbers are treated as zero inside calls (FTZ|DAZ on the threads that compute); the caller's
@@ -177,8 +178,8 @@ typedef struct pynn_blas {
   void (*set_threads)(int);
 } pynn_blas;
 
-/* The BLAS that the library was linked with (CMake finds one unless -DPYNN_BLAS=OFF). UNSUPPORTED when there is none.
- * Thread-safe. */
+/* The BLAS that the library was linked with (CMake finds one unless -DPYNN_BLAS=OFF). UNSUPPORTED when there is none,
+ * INVALID_ARGUMENT. Thread-safe. */
 PYNN_API pynn_status pynn_blas_linked(pynn_blas *out);
 
 /* How computation is done: memory, BLAS, processor target, threads. Shared by any number of models and trainers. */
@@ -311,16 +312,17 @@ typedef struct pynn_plateau {
   size_t struct_size;
   double factor;            /* of the rate, in (0, 1); 0.1 */
   int64_t patience;         /* 10 */
-  double min_delta;         /* 1e-4 */
+  double min_delta;         /* >= 0; 1e-4 */
   int64_t cooldown;         /* calls after a change in which none is counted; 0 */
-  double min_learning_rate; /* 0 */
+  double min_learning_rate; /* >= 0; 0 */
   int maximise;             /* 0: smaller values are better */
   double best;              /* what it remembers: zero at first */
   int64_t waited, cooling, n_values;
 } pynn_plateau;
 /* The defaults above, with nothing remembered. Never fails. */
 PYNN_API void pynn_plateau_init(pynn_plateau *plateau);
-/* The rate to go on with, given the value of the epoch that ended and the rate at hand. */
+/* The rate to go on with, given the value of the epoch that ended (NaN: not better) and the rate at hand. NaN, and
+ * nothing is remembered, for options outside what they accept. */
 PYNN_API double pynn_plateau_next(pynn_plateau *plateau, double value, double learning_rate);
 
 /* ---------------------------------------------------------------- model */
@@ -354,7 +356,8 @@ PYNN_API pynn_status pynn_layer_choose(pynn_layer *layer, const char *name, cons
 /* A dense layer, Y = f(X W + b), with the activation's default initializer for W and zeros for b.
  * `activation` NULL means linear. UNKNOWN_NAME or INVALID_ARGUMENT (units < 1). */
 PYNN_API pynn_status pynn_dense(pynn_layer *out, int64_t units, const char *activation);
-/* Dropout: while training each input is zero with probability `rate` in [0, 1) and else divided by 1-rate. */
+/* Dropout: while training each input is zero with probability `rate` in [0, 1) and else divided by 1-rate.
+ * INVALID_ARGUMENT for another rate. */
 PYNN_API pynn_status pynn_dropout(pynn_layer *out, double rate);
 
 /* Layers, their parameters (one contiguous vector of reals) and, once chosen, the loss whose link predictions pass
@@ -525,7 +528,9 @@ PYNN_API pynn_status pynn_summary_column(const pynn_summary *summary, int64_t co
 PYNN_API pynn_status pynn_normalization_adapt(pynn_model *model, int32_t layer, const pynn_summary *summary,
                                               int64_t first, pynn_error *error);
 /* Shift and spread of the targets of a model made with target_scaling: mean and standard deviation, or minimum and
- * range. Predictions are in the targets' own units; losses are of scaled targets. */
+ * range. Predictions are in the targets' own units; losses are of scaled targets. INVALID_ARGUMENT for a model made
+ * without target_scaling and for a summary of other columns or of no row; NUMERIC, with row and column, for targets
+ * that are not finite. Not while anything computes with the model. */
 PYNN_API pynn_status pynn_target_adapt(pynn_model *model, const pynn_summary *summary, int minmax, pynn_error *error);
 
 /* ---------------------------------------------------------------- prediction */
@@ -543,15 +548,19 @@ PYNN_API void pynn_workspace_free(pynn_workspace *workspace);
  * `raw` != 0 gives logits, before the loss's link. Memory does not grow with the rows; a row's result does not
  * depend on the rows around it, to the last bit. SHAPE, DTYPE; NUMERIC when a row of finite inputs meets a value that
  * is not finite on its way, with the layer, row and column in `error` (to find them takes memory for the time being),
- * or is itself beyond the model's dtype (`error->value` is finite then); `out` is complete even then. Thread-safe with
- * one workspace a thread. */
+ * or is itself beyond the model's dtype (`error->value` is finite then); `out` is complete even then. INVALID_ARGUMENT:
+ * the workspace of another model, an `out` that is not aligned for its reals, sparse rows out of order; UNSUPPORTED:
+ * sparse rows before a layer that takes none; NOT_READY: a layer to be adapted or given its functions before; CALLBACK.
+ * After CALLBACK, and after sparse rows out of order, `out` holds the rows before. Thread-safe with one workspace a
+ * thread. */
 PYNN_API pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw,
                                   void *out, pynn_error *error);
 
 /* Mean loss over the rows of x and their targets (see pynn_step), weighted by `weights` (rows x 1, NULL: all 1), as a
  * trainer without dropout would see it: sum of weight x loss / rows. `out` (rows x outputs, may be NULL) receives the
- * predictions. INVALID_ARGUMENT when the model has no loss; SHAPE, DTYPE, LABEL; NUMERIC as in pynn_predict, or when x,
- * targets, weights or the loss have a number that is not finite: `out` and `loss` are set even then. */
+ * predictions. INVALID_ARGUMENT when the model has no loss; LABEL; NUMERIC as in pynn_predict, or when x, targets,
+ * weights or the loss have a number that is not finite: `out` and `loss` are set even then; else as pynn_predict, also
+ * UNSUPPORTED for sparse targets or weights. After LABEL too `out` may hold rows before. */
 PYNN_API pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x,
                                    const pynn_array *targets, const pynn_array *weights, void *out, double *loss,
                                    pynn_error *error);
@@ -570,6 +579,7 @@ typedef enum pynn_policy {
 /* The guard of a trainer. A batch whose own numbers are not finite is left out under ROLLBACK as under SKIP: no
  * learning rate would mend it. */
 typedef struct pynn_guard {
+  size_t struct_size;
   pynn_policy policy;
   int64_t streak;         /* >= 1: batches left out in a row that end the call */
   int64_t max_rollbacks;  /* rollbacks; the next fault ends the call */
@@ -597,7 +607,7 @@ typedef struct pynn_trainer_options {
   pynn_spec optimizer; /* PYNN_OPTIMIZER; sgd by default */
   int64_t batch_size;  /* most rows that a step may have, >= 1 */
   double clip_norm;    /* > 0: gradients are scaled to at most this global norm; 0: not */
-  uint64_t seed;       /* of dropout and shuffling; by default the model's */
+  uint64_t seed;       /* of dropout, noise and mixup; by default the model's */
   pynn_guard guard;    /* pynn_guard_init */
 } pynn_trainer_options;
 
@@ -650,14 +660,20 @@ typedef struct pynn_step {
 
 /* One step on all rows of `data` (at most batch_size): forward, loss, backward, clip, update.
  * A step whose activations, loss, gradients or new parameters would not be finite changes nothing and returns
- * NUMERIC, with the layer, row and column in `error`. SHAPE, DTYPE, LABEL, TOO_LARGE likewise change nothing. */
+ * NUMERIC, with the layer, row and column in `error`; what the guard's policy passes over is OK, with applied 0. Other
+ * failures, those of pynn_train_batches, likewise change nothing. */
 PYNN_API pynn_status pynn_train_step(pynn_trainer *trainer, const pynn_data *data, pynn_step *step, pynn_error *error);
 
 /* Steps over batches of `data`: batch j has the rows order[first + j*batch_size ...] (the last may be shorter), until
  * `count` indices are used or `seconds` (<= 0: no limit) have passed between steps. `order` has int64 row numbers,
  * NULL: in order. `predictions` (may be NULL; reals, count x outputs) receives each used row's prediction before its
  * update, in order; NaN for the rows of batches left out. Stops at the first refused step that the guard's policy does
- * not pass over; it is not counted. `step->rows` and `refused_rows` say how far it got. */
+ * not pass over; it is not counted. Before any step, `step` untouched: TOO_LARGE for a batch_size outside 1 ... the
+ * trainer's; SHAPE, DTYPE, NOT_READY; INVALID_ARGUMENT for row numbers outside the data, or `predictions` not aligned
+ * for reals; UNSUPPORTED for sparse x, targets or weights that are not taken. At a batch: NUMERIC, LABEL, CALLBACK,
+ * INVALID_ARGUMENT for sparse rows out of order or a custom loss with another gradient, UNSUPPORTED for sparse rows to
+ * mix; that batch changes nothing, those before it stay applied, and `step` is written: its `rows` and `refused_rows`
+ * say how far the call got. */
 PYNN_API pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *data, const int64_t *order,
                                         int64_t first, int64_t count, int64_t batch_size, double seconds,
                                         void *predictions, pynn_step *step, pynn_error *error);
@@ -665,7 +681,9 @@ PYNN_API pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *
 /* The mean loss over all rows of `data` at the parameters as they are, with the layers' penalties, and its gradient
  * (n_parameters doubles), in parts of batch_size rows: for optimizers of the caller's own. Nothing is updated. Numbers
  * that are not finite are results, not errors. UNSUPPORTED for models with layers that act differently in training
- * (dropout, batch normalization); SHAPE, DTYPE, LABEL, CALLBACK: after the last two `gradient` holds no result. */
+ * (dropout, batch normalization); INVALID_ARGUMENT also for data without rows and a batch_size outside 1 ... the
+ * trainer's; SHAPE, DTYPE, NOT_READY; LABEL, CALLBACK, INVALID_ARGUMENT for sparse rows out of order or a custom loss
+ * with another gradient: then `gradient` holds no result. */
 PYNN_API pynn_status pynn_trainer_full_gradient(pynn_trainer *trainer, const pynn_data *data, int64_t batch_size,
                                                 double *loss, double *gradient, pynn_error *error);
 
@@ -681,18 +699,18 @@ PYNN_API pynn_status pynn_trainer_set_schedule(pynn_trainer *trainer, const pynn
 PYNN_API double pynn_trainer_rate_factor(const pynn_trainer *trainer);
 /* Sets that factor: finite and > 0, else INVALID_ARGUMENT. */
 PYNN_API pynn_status pynn_trainer_set_rate_factor(pynn_trainer *trainer, double factor);
-/* Steps applied so far; with the parameters and the state vectors this is all that a trainer remembers. Dropout draws
- * depend on (seed, steps) alone. */
+/* Steps applied so far. Draws of dropout, noise and mixup depend on (seed, steps) alone. All else that a trainer
+ * remembers is in a pynn_checkpoint. */
 PYNN_API int64_t pynn_trainer_steps(const pynn_trainer *trainer);
 /* Sets that number, of a run that is resumed: >= 0, else INVALID_ARGUMENT. */
 PYNN_API pynn_status pynn_trainer_set_steps(pynn_trainer *trainer, int64_t steps);
-/* The last step's gradient (n_parameters reals), and state vector i of the optimizer (n_parameters reals; Adam has
- * two), NULL when there is none. The caller may read and, between steps, write them. */
+/* The last step's gradient (n_parameters reals), before clipping; after, where clipping takes a factor below the
+ * smallest normal number of the model's dtype. The next step overwrites it. */
 PYNN_API void *pynn_trainer_gradient(pynn_trainer *trainer);
 /* Number of state vectors of the optimizer: 0 for plain SGD, 2 for Adam. */
 PYNN_API int32_t pynn_trainer_n_slots(const pynn_trainer *trainer);
-/* State vector `index` (n_parameters reals), NULL when there is none. Written between calls, it is measured anew by
- * the next one. */
+/* State vector `index` (n_parameters reals), NULL when there is none. The caller may read and, between steps, write it:
+ * the next call measures it anew. */
 PYNN_API void *pynn_trainer_slot(pynn_trainer *trainer, int32_t index);
 
 /* The average of the parameters over a run: after the steps start, start + every, ... it takes the new parameters in,
@@ -867,7 +885,7 @@ typedef struct pynn_blame {
 /* Replays a step on rows order[first ... first+rows-1] (`order` NULL: first ...) from the state the trainer is in,
  * operation by operation, in the model's dtype and in float64, and says where it first goes wrong. Changes nothing.
  * Allocates, and releases, copies of the parameters, the optimizer's state and the batch. One thread at a time with the
- * trainer. OUT_OF_MEMORY, SHAPE, DTYPE, LABEL. */
+ * trainer. OUT_OF_MEMORY, SHAPE, DTYPE, LABEL, UNSUPPORTED; INVALID_ARGUMENT for rows < 1 or outside the data. */
 PYNN_API pynn_status pynn_trainer_blame(const pynn_trainer *trainer, const pynn_data *data, const int64_t *order,
                                         int64_t first, int64_t rows, pynn_blame *out, pynn_error *error);
 
@@ -930,10 +948,10 @@ PYNN_API pynn_status pynn_checkpoint_load_memory(pynn_checkpoint **out, const py
 /* Releases the checkpoint. NULL is legal. */
 PYNN_API void pynn_checkpoint_free(pynn_checkpoint *checkpoint);
 
-/* Puts the trainer and its model where the checkpoint was taken. Their layers, dtype, seed, loss, optimizer (its
- * learning rate apart), clip_norm and guard must be those of the checkpoint; INVALID_ARGUMENT names what differs,
- * FILE_FORMAT a number that no run has; nothing is changed then. Neither allocates nor reads files. Not while the
- * trainer trains. */
+/* Puts the trainer and its model where the checkpoint was taken. Their layers with custom activations, dtype,
+ * target_scaling, loss, optimizer (its learning rate apart), seed, schedule, average, mixup, clip_norm and guard must
+ * be those of the checkpoint; INVALID_ARGUMENT names what differs, FILE_FORMAT a number that no run has; nothing is
+ * changed then. Neither allocates nor reads files. Not while the trainer trains. */
 PYNN_API pynn_status pynn_checkpoint_restore(const pynn_checkpoint *checkpoint, pynn_trainer *trainer,
                                              pynn_error *error);
 
@@ -964,7 +982,8 @@ PYNN_API pynn_status pynn_checkpoint_write(const pynn_checkpoint *checkpoint, co
 /* ---------------------------------------------------------------- advanced */
 
 /* Copies rows of x into out (count x x->columns, contiguous, of dtype x->dtype): row order[i], or row i when order is
- * NULL. INVALID_ARGUMENT with the position in error->row when an index is outside x. Thread-safe. */
+ * NULL. INVALID_ARGUMENT with the position in error->row when an index is outside x, and for count < 0; SHAPE, DTYPE
+ * for a view that is none; UNSUPPORTED for a sparse one. Thread-safe. */
 PYNN_API pynn_status pynn_gather(const pynn_array *x, const int64_t *order, int64_t count, void *out,
                                  pynn_error *error);
 
@@ -972,15 +991,18 @@ PYNN_API pynn_status pynn_gather(const pynn_array *x, const int64_t *order, int6
 PYNN_API void pynn_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *out);
 
 /* Applies an activation to a rows x columns matrix of reals in place, or its derivative: delta <- delta * f'(z),
- * given z and y = f(z). The kernels that layers use, one thread, for tests and tools. */
+ * given z and y = f(z). The kernels that layers use, one thread, for tests and tools. INVALID_ARGUMENT for a dtype that
+ * is no model's, a spec of another table, rows or columns < 0. Thread-safe. */
 PYNN_API pynn_status pynn_activation_forward(const pynn_context *context, pynn_dtype dtype, const pynn_spec *spec,
                                              int64_t rows, int64_t columns, void *z);
-/* The derivative, likewise: z, y and delta are rows x columns reals; delta is changed in place. */
+/* The derivative, likewise: z, y and delta are rows x columns reals; delta is changed in place, and is neither z nor y.
+ */
 PYNN_API pynn_status pynn_activation_backward(const pynn_context *context, pynn_dtype dtype, const pynn_spec *spec,
                                               int64_t rows, int64_t columns, const void *z, const void *y, void *delta);
 
 /* C = A B (beta 0) or C + A B (beta 1): A is m x k with element strides (row, column), B is k x n with rows of ldb,
- * C is m x n with rows of ldc. The library's own product, one thread. */
+ * C is m x n with rows of ldc, apart from both. The library's own product, one thread. INVALID_ARGUMENT for another
+ * beta, a dtype that is no model's, sizes or strides < 0, ldb or ldc < n. Thread-safe. */
 PYNN_API pynn_status pynn_gemm(const pynn_context *context, pynn_dtype dtype, int64_t m, int64_t n, int64_t k,
                                const void *a, int64_t a_row, int64_t a_column, const void *b, int64_t ldb, double beta,
                                void *c, int64_t ldc);

@@ -36,7 +36,8 @@ const char *pynn_event_name(pynn_event_kind kind) {
 
 void pynn_guard_init(pynn_guard *guard) {
   if (!guard) return;
-  *guard = (pynn_guard){.policy = PYNN_POLICY_RAISE,
+  *guard = (pynn_guard){.struct_size = sizeof *guard,
+                        .policy = PYNN_POLICY_RAISE,
                         .streak = 3,
                         .max_rollbacks = 10,
                         .backoff = 0.3,
@@ -50,6 +51,7 @@ pynn_status guard_valid(const pynn_guard *g, pynn_error *error) {
   const char *rule = NULL;
 #define EXPECT(condition, text) \
   if (!rule && !(condition)) rule = text
+  EXPECT(g->struct_size == sizeof *g, "the struct_size that pynn_guard_init sets");
   EXPECT((int)g->policy >= PYNN_POLICY_RAISE && (int)g->policy <= PYNN_POLICY_OFF, "a policy");
   EXPECT(g->streak >= 1, "streak >= 1");
   EXPECT(g->max_rollbacks >= 0, "max_rollbacks >= 0");

@@ -317,13 +317,14 @@ static void test_off_and_ledger(const pynn_context *context) {
 }
 
 static void test_invalid(const pynn_context *context) {
-  pynn_guard good = guard_of(PYNN_POLICY_RAISE), bad[10];
-  for (int i = 0; i < 10; i++) bad[i] = good;
+  pynn_guard good = guard_of(PYNN_POLICY_RAISE), bad[12];
+  for (int i = 0; i < 12; i++) bad[i] = good;
   bad[0].policy = (pynn_policy)9, bad[1].streak = 0, bad[2].max_rollbacks = -1, bad[3].backoff = 1;
   bad[4].snapshot_every = 0, bad[5].divergence = 1, bad[6].window = PYNN_GUARD_WINDOW + 1, bad[7].clip_z = NAN;
   bad[8].clip_alpha = 1, bad[9].check_every = -1;
+  bad[10].struct_size -= 8, bad[11].struct_size = 0; /* of another version, and by hand */
   struct run run = start(context, (struct choice){PYNN_FLOAT32, "relu", "mse", "sgd", 0.1}, &good);
-  for (int i = 0; i < 10; i++) {
+  for (int i = 0; i < 12; i++) {
     pynn_error error;
     CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_trainer_set_guard(run.trainer, &bad[i], &error));
     CHECK(strstr(error.message, "expected a guard with"));
