@@ -5,12 +5,24 @@ cdef class Context:
     cdef pynn_context *c
     cdef object keep
 
+cdef class Gate:
+    cdef str what
+    cdef object turn, free
+    cdef dict readers
+    cdef unsigned long writer
+    cdef bint torn
+    cdef object __weakref__
+    cdef int refuse(self, unsigned long me) except -1
+    cdef int join(self, unsigned long me) except -1
+    cdef int part(self) except -1
+    cdef int look(self) except -1
+    cdef int leave(self, int entered) except -1
+
 cdef class Model:
     cdef pynn_model *c
     cdef readonly Context context
-    cdef object turn, exclusive
+    cdef Gate exclusive
     cdef dict activations, callbacks
-    cdef int readers
     cdef int n_idle
     cdef pynn_workspace *idle[16]
     cdef pynn_workspace *enter(self) except NULL
@@ -25,4 +37,4 @@ cdef class Trainer:
 cdef class Checkpoint:
     cdef pynn_checkpoint *c
     cdef readonly Context context
-    cdef object exclusive
+    cdef Gate exclusive

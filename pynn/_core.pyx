@@ -4,14 +4,17 @@
 A method takes views of its arguments, calls C without the GIL, checks the status and returns. Arrays come and go by the
 buffer protocol; anything that exports a buffer will do. Decisions and kind messages live above, in Python.
 """
+import os
 import sys
 from _thread import allocate_lock, get_ident
+from weakref import WeakSet
 
 cimport cython
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strchr
 from pynn.libpynn cimport *
@@ -375,6 +378,103 @@ cdef class Context:
         return text(pynn_context_blas(self.c))
 
 
+# ---------------------------------------------------------------- who may compute
+
+_gates = WeakSet()
+
+
+@cython.final
+cdef class Gate:
+    """Lets in one thread that changes an object (`with gate:`), or any number that read it.
+
+    A thread that is in is refused a second time rather than left to wait for itself: it can only be Python code that
+    the computation calls. A child of fork gets every gate anew, since the threads that were in are not there; an object
+    that one of them was changing is refused from then on.
+    """
+
+    def __cinit__(self, str what):
+        self.what, self.readers = what, {}
+        self.turn, self.free = allocate_lock(), allocate_lock()  # of `readers`; held by the writer or by all readers
+        _gates.add(self)
+
+    cdef int refuse(self, unsigned long me) except -1:
+        if self.torn:
+            raise errors.ThreadError(
+                f"expected {self.what} that no other thread was changing when this process was forked; received one in "
+                "the middle of a step: fork between steps, or load the model from its file or checkpoint"
+            )
+        if self.writer == me or me in self.readers:
+            raise errors.ArgumentValueError(
+                f"expected {self.what} other than the one that is computing; received a call from its own custom loss "
+                "or activation, which it would wait for: compute with a copy made before, copy.deepcopy(model)"
+            )
+        return 0
+
+    def __enter__(self):
+        cdef unsigned long me = PyThread_get_thread_ident()
+        self.refuse(me)
+        self.free.acquire()
+        self.writer = me
+
+    def __exit__(self, *error):
+        self.writer = 0
+        self.free.release()
+
+    cdef int join(self, unsigned long me) except -1:
+        """As a reader, who has the turn."""
+        if not self.readers:
+            self.free.acquire()
+        self.readers[me] = True
+        return 0
+
+    cdef int part(self) except -1:
+        """As a reader, who has the turn."""
+        cdef unsigned long me = PyThread_get_thread_ident()
+        del self.readers[me]
+        if not self.readers:
+            self.free.release()
+        return 0
+
+    cdef int look(self) except -1:
+        """Enter for a moment, also from within; returns what `leave` wants to know."""
+        cdef unsigned long me = PyThread_get_thread_ident()
+        if not self.torn and (self.writer == me or me in self.readers):
+            return 0
+        self.refuse(me)
+        if self.free.acquire(False):
+            return 1
+        with self.turn:
+            self.join(me)
+        return 2
+
+    cdef int leave(self, int entered) except -1:
+        if entered == 1:
+            self.free.release()
+        elif entered == 2:
+            with self.turn:
+                self.part()
+        return 0
+
+    def renew(self):
+        """In a child of fork, where only the thread that forked is left."""
+        cdef unsigned long me = PyThread_get_thread_ident()
+        self.torn = self.torn or (self.writer != 0 and self.writer != me)
+        self.writer = me if self.writer == me else 0
+        self.readers = {me: True} if me in self.readers else {}
+        self.turn, self.free = allocate_lock(), allocate_lock()
+        if self.writer or self.readers:
+            self.free.acquire()
+
+
+def _renew():
+    for gate in list(_gates):
+        gate.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
+
+
 # ---------------------------------------------------------------- functions of the caller's
 
 cdef class Callback:
@@ -479,7 +579,7 @@ cdef class Model:
     """
 
     def __cinit__(self):
-        self.turn, self.exclusive = allocate_lock(), allocate_lock()
+        self.exclusive = Gate("a model")
         self.activations, self.callbacks = {}, {}
 
     def __init__(self, Context context not None, int64_t inputs, list layers not None, str dtype="float32",
@@ -520,28 +620,26 @@ cdef class Model:
         pynn_model_free(self.c)
 
     cdef pynn_workspace *enter(self) except NULL:
-        """A workspace for one prediction; the first of several at once keeps training out."""
+        """A workspace for one prediction, which keeps training out."""
         cdef pynn_workspace *workspace = NULL
-        with self.turn:
+        cdef unsigned long me = PyThread_get_thread_ident()
+        self.exclusive.refuse(me)
+        with self.exclusive.turn:
             if self.n_idle:
                 self.n_idle -= 1
                 workspace = self.idle[self.n_idle]
             else:
                 check(pynn_workspace_new(&workspace, self.c))
-            if self.readers == 0:
-                try:
-                    self.exclusive.acquire()
-                except BaseException:  # Ctrl-C while another thread trains
-                    pynn_workspace_free(workspace)
-                    raise
-            self.readers += 1
+            try:
+                self.exclusive.join(me)
+            except BaseException:  # Ctrl-C while another thread trains
+                pynn_workspace_free(workspace)
+                raise
         return workspace
 
     cdef int leave(self, pynn_workspace *workspace) except -1:
-        with self.turn:
-            self.readers -= 1
-            if self.readers == 0:
-                self.exclusive.release()
+        with self.exclusive.turn:
+            self.exclusive.part()
             if self.n_idle < 16:
                 self.idle[self.n_idle] = workspace
                 self.n_idle += 1
@@ -567,6 +665,8 @@ cdef class Model:
 
     @property
     def parameters(self):
+        if self.exclusive.torn:
+            self.exclusive.refuse(0)
         return vector(self, pynn_model_parameters(self.c), pynn_model_n_parameters(self.c), pynn_model_dtype(self.c))
 
     @property
@@ -788,13 +888,13 @@ cdef class Summary:
     """What columns hold, from one pass over any number of parts; `held` numbers of each are held for quartiles."""
     cdef pynn_summary *c
     cdef Context context
-    cdef object turn
+    cdef Gate turn
 
     def __init__(self, Context context not None, int64_t columns, int64_t held=0):
         cdef pynn_error error
         if self.c != NULL:
             raise errors.ArgumentValueError("expected a new Summary; received one that was initialised before")
-        self.turn = allocate_lock()
+        self.turn = Gate("a summary")
         error.status = PYNN_OK
         check(pynn_summary_new(&self.c, context.c, columns, held, &error), &error)
         self.context = context
@@ -908,7 +1008,8 @@ cdef int read_guard(pynn_guard *out, dict guard) except -1:
 
 @cython.no_gc_clear  # what it refers to must outlive it
 cdef class Trainer:
-    """An optimizer at work on a model. Keeps its model alive; excludes predictions while it computes."""
+    """An optimizer at work on a model. Keeps its model alive; excludes predictions while it computes. What it tells of
+    itself waits for a step that another thread takes; code that the step calls gets it at once."""
 
     def __init__(self, Model model not None, tuple optimizer not None, int64_t batch_size, double clip_norm=0,
                  uint64_t seed=0, dict guard=None):
@@ -1006,7 +1107,10 @@ cdef class Trainer:
     def statistics(self, int32_t layer):
         """What the last step that took statistics saw in a layer: the fields of pynn_statistics."""
         cdef pynn_statistics s
-        check(pynn_trainer_statistics(self.c, layer, &s))
+        cdef int entered = self.model.exclusive.look()
+        cdef pynn_status status = pynn_trainer_statistics(self.c, layer, &s)
+        self.model.exclusive.leave(entered)
+        check(status)
         return {
             "step": s.step, "largest": s.largest, "mean": s.mean, "std": s.std, "zeros": s.zeros,
             "saturated": s.saturated, "tiny": s.tiny, "dead": s.dead, "gradient_rms": s.gradient_rms,
@@ -1017,7 +1121,9 @@ cdef class Trainer:
     def losses(self):
         """What the guard has seen of the losses: the fields of pynn_losses, NaN where it has not."""
         cdef pynn_losses seen
+        cdef int entered = self.model.exclusive.look()
         pynn_trainer_losses(self.c, &seen)
+        self.model.exclusive.leave(entered)
         return {"first": seen.first, "recent": seen.recent, "best": seen.best, "worst": seen.worst,
                 "nothing": seen.nothing, "sampled": seen.sampled, "constant": seen.constant}
 
@@ -1029,7 +1135,10 @@ cdef class Trainer:
     @property
     def epoch_loss(self):
         """Mean loss over the rows of the steps since the epoch began, to the same bits whatever the calls."""
-        return pynn_trainer_epoch_loss(self.c)
+        cdef int entered = self.model.exclusive.look()
+        cdef double found = pynn_trainer_epoch_loss(self.c)
+        self.model.exclusive.leave(entered)
+        return found
 
     def blame(self, x, targets, weights, order, int64_t first, int64_t count):
         """Where a step on rows order[first : first+count] first goes wrong: the fields of pynn_blame, None: nowhere."""
@@ -1055,7 +1164,10 @@ cdef class Trainer:
 
     @property
     def learning_rate(self):
-        return pynn_trainer_learning_rate(self.c)
+        cdef int entered = self.model.exclusive.look()
+        cdef double found = pynn_trainer_learning_rate(self.c)
+        self.model.exclusive.leave(entered)
+        return found
 
     @learning_rate.setter
     def learning_rate(self, double value):
@@ -1098,7 +1210,10 @@ cdef class Trainer:
     @property
     def n_averaged(self):
         """Parameters taken into the average."""
-        return pynn_trainer_n_averaged(self.c)
+        cdef int entered = self.model.exclusive.look()
+        cdef int64_t found = pynn_trainer_n_averaged(self.c)
+        self.model.exclusive.leave(entered)
+        return found
 
     @n_averaged.setter
     def n_averaged(self, int64_t value):
@@ -1120,7 +1235,10 @@ cdef class Trainer:
     @property
     def rate_factor(self):
         """What rollbacks have left of a schedule."""
-        return pynn_trainer_rate_factor(self.c)
+        cdef int entered = self.model.exclusive.look()
+        cdef double found = pynn_trainer_rate_factor(self.c)
+        self.model.exclusive.leave(entered)
+        return found
 
     @rate_factor.setter
     def rate_factor(self, double value):
@@ -1130,7 +1248,10 @@ cdef class Trainer:
     @property
     def steps(self):
         """Steps applied so far."""
-        return pynn_trainer_steps(self.c)
+        cdef int entered = self.model.exclusive.look()
+        cdef int64_t found = pynn_trainer_steps(self.c)
+        self.model.exclusive.leave(entered)
+        return found
 
     @steps.setter
     def steps(self, int64_t value):
@@ -1152,7 +1273,10 @@ cdef class Trainer:
     def health(self, int32_t layer):
         """What the last step saw in a layer: (activation_max, delta_max, gradient_max, gradient_norm)."""
         cdef pynn_layer_health h
-        check(pynn_trainer_health(self.c, layer, &h))
+        cdef int entered = self.model.exclusive.look()
+        cdef pynn_status status = pynn_trainer_health(self.c, layer, &h)
+        self.model.exclusive.leave(entered)
+        check(status)
         return h.activation_max, h.delta_max, h.gradient_max, h.gradient_norm
 
 
@@ -1163,7 +1287,7 @@ cdef class Checkpoint:
     """A trainer's state at one moment: a copy of it, or what `load_checkpoint` read. One thread uses it at a time."""
 
     def __cinit__(self):
-        self.exclusive = allocate_lock()
+        self.exclusive = Gate("a checkpoint")
 
     def __init__(self, Trainer trainer not None):
         cdef pynn_error error

@@ -47,8 +47,9 @@ class Custom(Spec):
     """An activation of your own: y = f(z), one number at a time.
 
     The functions are tried when a model is built: y[i] has to depend on z[i] alone, and the derivative to agree with
-    differences of f. Results that are not finite are refused and blamed to the layer, as the library's own are.
-    Files keep the name: ``pynn.load(path, custom={name: activation})``.
+    differences of f. Results that are not finite are refused and blamed to the layer, as the library's own are. They
+    may call another model, not their own, which is computing: that is an error. Files keep the name:
+    ``pynn.load(path, custom={name: activation})``.
 
     Parameters
     ----------

@@ -67,7 +67,8 @@ class Custom(Loss):
     ``f(logits, target)`` returns the loss of each row, (rows,), and its gradient by the logits, (rows, outputs), both
     before weights and means. `logits` are (rows, outputs) in the model's dtype; `target` the same, or (rows,) int64
     labels when y is one column of integers and there are more outputs than one. Its first gradient is checked against
-    differences of the loss; a result that is not finite is refused, with the row it came from.
+    differences of the loss; a result that is not finite is refused, with the row it came from. It may call another
+    model, not its own, which is computing: that is an error.
 
     Parameters
     ----------

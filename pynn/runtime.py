@@ -20,6 +20,16 @@ _lock = Lock()
 _context: _core.Context | None = None
 
 
+def _renew() -> None:
+    """In a child of fork: a thread that is not there may have held the lock."""
+    global _lock
+    _lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
+
+
 def context() -> _core.Context:
     """The context that models of this process are made in; made on first use."""
     global _context
