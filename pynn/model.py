@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from .export import Exported
 
 __all__ = ["BoundLayer", "Sequential", "load"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class BoundLayer:
@@ -99,6 +104,24 @@ class BoundLayer:
         view[...] = value
 
 
+def _alone(fit: Callable[Concatenate[Sequential, P], T]) -> Callable[Concatenate[Sequential, P], T]:
+    """`fit`, refused while the same model is in it, in whatever thread."""
+
+    @wraps(fit)
+    def alone(self: Sequential, *args: P.args, **arguments: P.kwargs) -> T:
+        process, mine = os.getpid(), [get_ident()]
+        running = self._fits.setdefault(process, mine)  # one thread gets its own back, whatever their number
+        if running is not mine:
+            where = "within, from a callback" if running == mine else "from another thread: train a copy there"
+            raise ArgumentValueError(f"expected fit after the one that is running; received it {where}")
+        try:
+            return fit(self, *args, **arguments)
+        finally:
+            del self._fits[process]
+
+    return alone
+
+
 class Sequential:
     """Layers one after another, trained with a loss and an optimizer.
 
@@ -157,7 +180,7 @@ class Sequential:
         self._average: tuple[float, int, int] | None = None
         self._mixup = 0.0
         self._passes: Any = None  # over the data of the fit that is running
-        self._fitting = False
+        self._fits: dict[int, list[int]] = {}  # the thread in `fit`, by process: a child of fork has none
         self.validated: dict[str, np.ndarray] | None = None  # parameters and state, where others than the model's were
         self._core: _core.Model | None = None
         self._forget_training()
@@ -447,9 +470,10 @@ class Sequential:
                 f"expected an optimizer whose learning rate is a number; received one that follows "
                 f"{self.optimizer.schedule!r}: compile with a number to set it by hand"
             )
-        self.optimizer = replace(self._compiled().optimizer, learning_rate=value)
+        optimizer = replace(self.optimizer, learning_rate=value)
         if self._trainer is not None:
-            self._trainer.learning_rate = self.optimizer.learning_rate
+            self._trainer.learning_rate = optimizer.learning_rate
+        self.optimizer = optimizer
 
     def keep_learning_rate(self) -> None:
         """What rollbacks have left of a constant learning rate is the optimizer's from now on."""
@@ -522,6 +546,7 @@ class Sequential:
         found = {} if self._trainer is None else self._trainer.statistics(layer)
         return found if found.get("step") else {}
 
+    @_alone
     @lists_arguments
     def fit(
         self,
@@ -615,8 +640,6 @@ class Sequential:
             The data do not fit the model; nothing was changed.
         """
         self._compiled()
-        if self._fitting:
-            raise ArgumentValueError("expected fit after the one that is running; received it within, from a callback")
         epochs = _integer("epochs", epochs, 1, 2**31)
         initial_epoch = _integer("initial_epoch", initial_epoch, 0, epochs - 1)
         callbacks = _callbacks(callbacks)
@@ -689,13 +712,12 @@ class Sequential:
             raise ArgumentValueError("expected checkpoint, the file to go on from, with resume=True; received none")
         if isinstance(batches, Loaded):
             self._passes = adapt.parts(loader if batches.data is None else batches.data[0])
-        self._fitting = True
         try:
             self.use_mixup(mixup)
             with health.of_table(names):
                 return training.run(kept)
         finally:  # the epochs finished count, however the run ended
-            self._fitting, self._passes, self.validated = False, None, None
+            self._passes, self.validated = None, None
             self._chosen = chosen, self.optimizer
             self.use_mixup(0.0)
             if loader is not x:
