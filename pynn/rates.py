@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import warnings
 from dataclasses import dataclass, replace
@@ -146,7 +147,6 @@ def _batches(X: Any, y: Any, batch_size: int, steps: int, seed: int) -> Any:
     """So many batches, in the order of `fit`."""
     loader = DataLoader(X, y, batch_size=batch_size, shuffle=True, seed=seed)
     while steps > 0:
-        for batch in loader:
-            if steps > 0:
-                yield batch
+        for batch in itertools.islice(loader, steps):
+            yield batch
             steps -= 1

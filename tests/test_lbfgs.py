@@ -166,6 +166,24 @@ def test_the_range_test_leaves_the_model_alone_and_proposes_a_rate_that_trains()
     assert model.fit(x[:2000], y[:2000], epochs=3)[-1]["loss"] < 0.7
 
 
+def test_the_range_test_reads_no_more_than_its_steps(points):
+    read = []
+
+    class Rows:
+        def __len__(self):
+            return len(points[0])
+
+        def __getitem__(self, i):
+            read.append(i)
+            return points[0][i], points[1][i]
+
+    model = pynn.Sequential([pynn.Dense(2)])
+    model.compile("softmax_cross_entropy", "adam")
+    test = pynn.find_learning_rate(model, Rows(), None, steps=10, batch_size=4)
+    assert len(test.losses) == 10
+    assert len(read) < len(points[0])
+
+
 def test_the_range_test_draws(points):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
