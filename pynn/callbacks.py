@@ -570,7 +570,16 @@ class SWA(Average):
 
 
 class LearningRateScheduler(Callback):
-    """The learning rate of each epoch from a function ``f(epoch, learning_rate)``; see `pynn.schedules` for steps."""
+    """The learning rate of each epoch from a function ``f(epoch, learning_rate)``; see `pynn.schedules` for steps.
+
+    With ``guard="rollback"`` it is multiplied by what the rollbacks of the run have left, as rates of `pynn.schedules`
+    are; the function gets the rate without that factor.
+
+    Parameters
+    ----------
+    schedule : callable
+        ``f(epoch, learning_rate)``, of the epoch's number and the rate of the epoch before, returns the rate.
+    """
 
     def __init__(self, schedule: Callable[[int, float], float]) -> None:
         if not callable(schedule):
@@ -586,7 +595,9 @@ class LearningRateScheduler(Callback):
         require_settable_rate(self.model, "LearningRateScheduler")
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
-        self.model.learning_rate = self.schedule(epoch, self.model.learning_rate)
+        left = math.prod(event["new_learning_rate"] / event["learning_rate"] for event in self.model.history.ledger
+                         if event["kind"] == "rolled_back")  # fmt: skip
+        self.model.learning_rate = self.schedule(epoch, self.model.learning_rate / left) * left
 
 
 class LambdaCallback(Callback):

@@ -148,6 +148,35 @@ def test_learning_rate_scheduler(points):
         model.fit(*points, callbacks=[pynn.LearningRateScheduler(lambda e, rate: rate)])
 
 
+@pytest.mark.filterwarnings("ignore::pynn.errors.TrainingWarning")
+def test_a_scheduler_keeps_what_rollbacks_left(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(640, 4))
+    y = x.sum(axis=1)
+    asked = []
+
+    def constant(epoch, rate):
+        asked.append(rate)
+        return 30.0
+
+    def trained(epochs, **options):
+        model = pynn.Sequential([pynn.Dense(8, activation="relu"), pynn.Dense(1)], seed=0)
+        model.compile("mse", pynn.SGD(30.0))
+        callbacks = [pynn.LearningRateScheduler(constant)]
+        return model, model.fit(x, y, batch_size=16, epochs=epochs, guard="rollback", callbacks=callbacks, **options)
+
+    model, history = trained(6)
+    factors = [e["new_learning_rate"] / e["learning_rate"] for e in history.ledger if e["kind"] == "rolled_back"]
+    assert 0 < len(factors) < 10
+    assert history[-1]["learning_rate"] == pytest.approx(30 * np.prod(factors))
+    assert asked == pytest.approx([30.0] * 6)
+    assert history[-1]["loss"] < 1
+    trained(3, checkpoint=tmp_path / "run")
+    again, resumed = trained(6, checkpoint=tmp_path / "run", resume=True)
+    assert again.parameters.tobytes() == model.parameters.tobytes()
+    assert resumed.history["learning_rate"] == history.history["learning_rate"]
+
+
 # ---- files
 
 
