@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from . import _core, arrays, runtime
 from . import layers as layers_
-from .errors import ArgumentTypeError, ArgumentValueError, NotReadyError
+from .errors import ArgumentTypeError, ArgumentValueError, NotReadyError, NumericalError
 
 if TYPE_CHECKING:
     from .model import Sequential
@@ -143,14 +144,31 @@ def _summarize(model: Sequential, below: _core.Model | None, data: Any, held: in
 
 def update_moments(model: Sequential, data: Any) -> None:
     """Moving means and variances of batch normalizations, in order, from what the layers below make of the data."""
-    for index, spec in enumerate(_specs(model)):
-        if not isinstance(spec, layers_.BatchNormalization):
+    state = np.asarray(model.core.state)
+    before = state.copy()
+    try:
+        for index, spec in enumerate(_specs(model)):
+            if isinstance(spec, layers_.BatchNormalization):
+                _take_moments(model, index, _summarize(model, _below(model, index), data))
+    except BaseException:
+        state[...] = before
+        raise
+
+
+def _take_moments(model: Sequential, index: int, summary: _core.Summary) -> None:
+    layer, largest = model.layers[index], float(np.finfo(model.dtype).max)
+    for j in range(len(layer.moving_mean)):
+        column = summary.column(j)
+        if not column["count"]:
             continue
-        summary, layer = _summarize(model, _below(model, index), data), model.layers[index]
-        for j in range(len(layer.moving_mean)):
-            column = summary.column(j)
-            if column["count"]:
-                layer.moving_mean[j], layer.moving_variance[j] = column["mean"], column["std"] ** 2
+        mean, std = column["mean"], column["std"]
+        if not (abs(mean) <= largest and std <= math.sqrt(largest)):
+            raise NumericalError(
+                f"expected columns whose mean and variance {model.dtype.name} holds, up to {largest:.1e}; received "
+                f"column {j} of what layer {index}, BatchNormalization, takes, with mean {mean:g} and standard "
+                f"deviation {std:g}: scale X, or put a pynn.Normalization before it"
+            )
+        layer.moving_mean[j], layer.moving_variance[j] = mean, std**2
 
 
 def _adapt_blocks(model: Sequential, index: int, x: np.ndarray) -> None:

@@ -463,6 +463,20 @@ def test_moments_for_an_average_leave_training_alone():
         averaged.update_moments()
 
 
+@pytest.mark.parametrize(("dtype", "scale"), [("float32", 1e25), ("float64", 1e200)])
+def test_moments_beyond_the_dtype_are_refused_and_change_nothing(dtype, scale):
+    model = pynn.Sequential([pynn.BatchNormalization(), pynn.Dense(3), pynn.BatchNormalization(), pynn.Dense(2)],
+                            seed=0, dtype=dtype)  # fmt: skip
+    model.build(4)
+    before, x = np.array(model.core.state), np.random.default_rng(0).normal(size=(50, 4))
+    with pytest.raises(pynn.NumericalError, match="received column 2 of what layer 0, BatchNormalization, takes"):
+        model.update_moments(x * [1, 1, scale, 1])
+    model.layers[1].kernel *= scale
+    with pytest.raises(pynn.NumericalError, match="received column 0 of what layer 2"):
+        model.update_moments(x)
+    np.testing.assert_array_equal(model.core.state, before)
+
+
 def test_averages_with_batch_normalization_resume_to_the_same_bits(tmp_path):
     x, y = data(rows=60)
     runs = []
