@@ -174,9 +174,11 @@ class R2(Metric):
     def update(self, targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> None:
         y = _numbers(targets, predictions.shape[1])
         w = np.ones((len(y), 1)) if weights is None else np.asarray(weights, np.float64).reshape(-1, 1)
-        total = float(w.sum())
+        total, there = float(w.sum()), w[:, 0] > 0
         if total == 0:
             return
+        if not there.all():  # what a row of weight 0 holds may be NaN
+            y, predictions, w = y[there], predictions[there], w[there]
         mean = (w * y).sum(0) / total
         apart, both = mean - self._mean, self._weight + total
         self._about = self._about + (w * (y - mean) ** 2).sum(0) + apart**2 * (self._weight * total / both)

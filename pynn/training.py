@@ -768,13 +768,15 @@ def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | 
 
 
 def require_finite(model: Sequential, data: tuple[Any, Any, Any], numbers: Any = None) -> None:
-    """Refuse X, y and weights with cells that are NaN or infinite before any step; memory-mapped data are left to the
-    steps. `numbers` are the rows' for the caller."""
+    """Refuse X, y and weights with cells that are NaN or infinite before any step, but not the y of rows of weight 0;
+    memory-mapped data are left to the steps. `numbers` are the rows' for the caller."""
     for name, x in zip(("X", "y", "sample_weight"), data, strict=True):
         if x is None:
             continue
         if getattr(x, "base", None) is not None and type(x.base).__name__ in ("mmap", "memmap"):
             continue
         cells = model.refused(name, x)
+        if name == "y" and data[2] is not None:
+            cells = cells[data[2][cells[:, 0], 0] != 0]
         if len(cells):
             raise health.bad_cells(name, x, cells, numbers)

@@ -652,3 +652,28 @@ def test_a_batch_passed_over_counts_and_has_no_loss(points, streamed):
     assert begun == [0, 1, 2, 3, 4, 5]
     assert ended == [(batch, batch in (0, 4), batch in (0, 4)) for batch in range(6)]
     assert np.isfinite(history[0]["loss"])
+
+
+# ---- rows of weight 0
+
+
+@pytest.mark.parametrize("optimizer", [pynn.SGD(0.1), pynn.LBFGS(max_iter=5)])
+def test_a_row_of_weight_0_may_have_no_target(optimizer):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 3))
+    y, weights = x.sum(axis=1), np.ones(200)
+    weights[[3, 150]] = 0
+    found = []
+    for target in (0.0, np.nan):
+        y[[3, 150]] = target
+        model = pynn.Sequential([pynn.Dense(1)], seed=0)
+        model.compile("mse", optimizer, metrics=["mse", "mae", "r2"])
+        logs = model.fit(x, y, sample_weight=weights, validation_data=(x, y, weights))[-1]
+        found.append((bits(model), logs | {"seconds": 0}, model.evaluate(x, y, sample_weight=weights)))
+    assert found[0] == found[1]
+    y[7] = np.inf
+    with pytest.raises(pynn.NumericalError, match=r"expected y of finite numbers; received y\[7\]=inf"):
+        model.fit(x, y, sample_weight=weights)
+    y[7], x[3, 1] = 0, np.nan
+    with pytest.raises(pynn.NumericalError, match=r"expected X of finite numbers; received X\[3, 1\]=nan"):
+        model.fit(x, y, sample_weight=weights)
