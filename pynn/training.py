@@ -431,7 +431,6 @@ class Training:
         self.saver: checkpoint.Saver | None = None
         self.kept_at: tuple[int, int] | None = None  # the last checkpoint, if between two epochs
         self.epoch, self.batch = epochs.start, 0  # that run next
-        self.applied = 0  # steps of the epoch; the others were refused
         self.within, self.begun = False, False  # an epoch; its first batch is done
         self.measure = Measure(model)
         self.interrupts = Interrupts(batches.waits)
@@ -526,8 +525,8 @@ class Training:
         """All that the rest of the run depends on and that the core does not keep."""
         history = self.history
         return {
-            "base": self.base, "epoch": self.epoch, "batch": self.batch, "applied": self.applied,
-            "within": self.within, "begun": self.begun, "stopped": self.model.stop_training,
+            "base": self.base, "epoch": self.epoch, "batch": self.batch, "within": self.within, "begun": self.begun,
+            "stopped": self.model.stop_training,
             "history": {"epochs": history.epochs, "ledger": history.ledger, "lost": history.ledger_lost},
             "data": self.batches.state(not (self.within and self.begun)),
             "measure": self.measure.state() if self.within else None,
@@ -541,8 +540,7 @@ class Training:
             self.model.build(core.inputs)
         core.restore(self.model.trainer(self.batches.batch_size))
         self.model.keep_learning_rate()
-        self.base, self.epoch = state["base"], state["epoch"]
-        self.batch, self.applied = state["batch"], state["applied"]
+        self.base, self.epoch, self.batch = state["base"], state["epoch"], state["batch"]
         self.within, self.begun = state["within"], state["begun"]
         history = self.history
         history.epochs, history.ledger = state["history"]["epochs"], state["history"]["ledger"]
@@ -628,7 +626,7 @@ class Training:
         self.measure.begin()
         if self.model.built:
             self.model.trainer(1).begin_epoch()
-        self.batch, self.applied, self.within, self.begun = 0, 0, True, False
+        self.batch, self.within, self.begun = 0, True, False
         self.interrupts.safe = True
 
     def train(self, epoch: int) -> dict[str, float]:
@@ -645,19 +643,13 @@ class Training:
                 break
             self.begun = True
             self.keep_ledger(epoch)
-            self.batch, self.applied = self.batch + steps + refused, self.applied + steps
-            self.progress.advance(count, {"loss": self.mean_loss})
+            self.batch += steps + refused
+            self.progress.advance(count, {"loss": model.trainer(1).epoch_loss})
             if self.one_by_one:
-                values = {"loss": mean, "grad_norm": norm} if steps else dict.fromkeys(("loss", "grad_norm"), math.nan)
-                self.call("on_train_batch_end", self.batch - 1, values)
+                self.call("on_train_batch_end", self.batch - 1, {"loss": mean, "grad_norm": norm})
             if not model.stop_training:
                 self.pause()
-        return {"loss": self.mean_loss} | self.measure.results()
-
-    @property
-    def mean_loss(self) -> float:
-        """Of the epoch so far; NaN when no step of it was applied."""
-        return float(self.model.trainer(1).epoch_loss) if self.applied else math.nan
+        return {"loss": model.trainer(1).epoch_loss if model.built else math.nan} | self.measure.results()
 
     def call(self, name: str, *arguments: Any) -> None:
         for callback in self.callbacks:
