@@ -595,9 +595,11 @@ class Sequential:
         shuffle : bool
             A new order in each epoch, by the model's seed.
         sample_weight : array-like of shape (rows,), optional
-            What each row's loss is multiplied by, >= 0.
+            What each row's loss is multiplied by, >= 0. The target of a row of weight 0 may be NaN; its X goes
+            through the layers, and counts for those that normalize by batches.
         class_weight : dict of weights by class, or "balanced", optional
-            What it is multiplied by besides, in training and validation, loss and metrics; see `DataLoader`.
+            What it is multiplied by besides, in training and validation, loss and metrics; see `DataLoader`. A loader
+            for validation that has weights by class keeps its own.
         on_bad_rows : "error", "skip", "impute" or "median", optional
             What is done about rows of X with missing or infinite cells, in validation too, with the values of the rows
             trained on; see `DataLoader`. None: they are refused.
@@ -647,13 +649,10 @@ class Sequential:
         guard = health.guard(guard)
         show = progress(verbose)
         if target is None and (isinstance(x, DataLoader) or (y is None and _is_batches(x))):
-            for name, given in (("y", y is not None), ("sample_weight", sample_weight is not None),
-                                ("class_weight", class_weight is not None), ("on_bad_rows", on_bad_rows is not None),
-                                ("validation_split", bool(validation_split))):  # fmt: skip
-                if given:
-                    raise ArgumentTypeError(
-                        f"expected {name} only with arrays, files and tables; received {name} and X={type(x).__name__}"
-                    )
+            _refuse_beside(
+                x, y=y, sample_weight=sample_weight, class_weight=class_weight, on_bad_rows=on_bad_rows,
+                validation_split=validation_split or None,
+            )  # fmt: skip
             if epochs - initial_epoch > 1 and hasattr(x, "__next__") and steps_per_epoch is None:
                 raise ArgumentTypeError(
                     f"expected batches that can be iterated once for each of {epochs} epochs; received an iterator, "
@@ -791,13 +790,13 @@ class Sequential:
         if data is None:
             return None
         if isinstance(data, DataLoader):
-            return self._parts(data, inputs)
+            return self._parts(data.weighed(class_weight), inputs)
         weights = None if class_weight is None else dict(zip(*(part.tolist() for part in class_weight), strict=True))
         if (table := self._table(data, schema)) is not None:
             table.class_weight = class_weight
             return self._parts(table, inputs)
         if _is_batches(data):
-            return Held(self, data)
+            return Held(self, data, class_weight)
         return self._arrays(*_triple(data), weights, inputs)
 
     def _arrays(self, x: Any, y: Any, weights: Any, class_weight: Any, inputs: int | None = None) -> Any:
@@ -911,8 +910,8 @@ class Sequential:
         Parameters
         ----------
         x, y, sample_weight, class_weight
-            As for `fit`; `x` may be a `DataLoader` or an iterable of batches too, or a table with the columns trained
-            on.
+            As for `fit`; `x` may be a `DataLoader` or an iterable of batches too, which bring the others, or a table
+            with the columns trained on.
         guard : "raise" or "off"
             With ``"off"``, numbers that are not finite go into the result.
 
@@ -933,12 +932,12 @@ class Sequential:
         self.core  # noqa: B018
         guarded = health.guard(guard).policy != "off"
         if y is None and (table := self._table(x, self.schema)) is not None:
+            _refuse_beside(x, "arrays", sample_weight=sample_weight)
             table.weigh_classes(class_weight)
-            x = table
-        if isinstance(x, DataLoader):
-            parts = self._parts(x)
-        elif y is None and _is_batches(x):
-            parts = Held(self, x)
+            parts = self._parts(table)
+        elif isinstance(x, DataLoader) or (y is None and _is_batches(x)):
+            _refuse_beside(x, y=y, sample_weight=sample_weight, class_weight=class_weight)
+            parts = self._parts(x) if isinstance(x, DataLoader) else Held(self, x)
         else:
             parts = self._arrays(x, y, sample_weight, class_weight)
         return evaluate(self, parts, guarded=guarded)
@@ -1203,6 +1202,13 @@ def _triple(data: Any) -> tuple[Any, Any, Any]:
             f"expected validation_data as (X, y) or (X, y, sample_weight); received {type(data).__name__}"
         )
     return data[0], data[1], data[2] if len(data) == 3 else None
+
+
+def _refuse_beside(x: Any, rule: str = "arrays, files and tables", /, **given: Any) -> None:
+    """Refuse what loaders, batches and tables bring themselves."""
+    for name, value in given.items():
+        if value is not None:
+            raise ArgumentTypeError(f"expected {name} only with {rule}; received {name} and X={type(x).__name__}")
 
 
 def _is_path(x: Any) -> bool:

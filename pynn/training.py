@@ -22,6 +22,7 @@ import numpy as np
 
 from . import causes, checkpoint, health, runtime
 from .callbacks import Average, Callback
+from .data import sampling
 from .data.bad import FILLS
 from .errors import ArgumentTypeError, ArgumentValueError, NumericalError, ShapeError, TrainingWarning
 from .health import Finding, Guard, Report
@@ -675,13 +676,18 @@ def checked(model: Sequential, batch: Any) -> tuple[Any, Any, Any]:
 
 
 class Held:
-    """Checked batches of any iterable, as `Blocks` has them: to evaluate on."""
+    """Checked batches of any iterable, as `Blocks` has them: to evaluate on, weighted by class (classes, weights)."""
 
-    def __init__(self, model: Sequential, batches: Iterable[Any]) -> None:
-        self.model, self.batches = model, batches
+    def __init__(self, model: Sequential, batches: Iterable[Any], class_weight: Any = None) -> None:
+        self.model, self.batches, self.class_weight = model, batches, class_weight
 
     def __iter__(self) -> Iterator[tuple[Any, Any, Any, Any]]:
-        return ((*checked(self.model, batch), getattr(batch[0], "rows", None)) for batch in self.batches)
+        for batch in self.batches:
+            x, y, weights = checked(self.model, batch)
+            if self.class_weight is not None:
+                by_class = sampling.row_weights(self.class_weight, sampling.as_labels(y, "class_weight"))[:, None]
+                weights = by_class if weights is None else weights * by_class
+            yield x, y, weights, getattr(batch[0], "rows", None)
 
 
 class Blocks:

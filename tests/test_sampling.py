@@ -203,6 +203,16 @@ def test_class_weights_are_sample_weights_in_loss_and_metrics():
         assert model.parameters.tobytes() == by_rows.parameters.tobytes()
         for mine, theirs in zip(history, expected, strict=True):
             assert mine | {"seconds": 0} == theirs | {"seconds": 0}
+    halves = [(x[:150], y[:150]), (x[150:], y[150:], np.ones(250))]
+    streamed = type("Halves", (), {"__iter__": lambda self: iter(halves)})()
+    for validation in (DataLoader(x, y), DataLoader(Pairs()), DataLoader(x, y, shuffle=True, batch_size=7), streamed):
+        again = model_of().fit(x, y, class_weight={0: 0.5, 1: 5}, validation_data=validation, **options)
+        for name in ("val_loss", "val_accuracy"):
+            assert again.history[name] == pytest.approx(expected.history[name], rel=1e-6)
+        assert getattr(validation, "class_weight", None) is None
+    own = DataLoader(x, y, class_weight={0: 5, 1: 5})
+    plain = model_of().fit(x, y, class_weight={0: 0.5, 1: 5}, validation_data=own, epochs=1)[-1]["val_accuracy"]
+    assert plain != expected[0]["val_accuracy"]
     assert by_class.evaluate(x, y, class_weight={0: 0.5, 1: 5}) == by_rows.evaluate(x, y, sample_weight=weights)
     accuracy = by_rows.predict(x).argmax(1) == y
     assert by_rows.evaluate(x, y, sample_weight=weights)["accuracy"] == pytest.approx(
@@ -219,6 +229,19 @@ def test_balanced_weights_are_those_of_scikit_learn():
     one_hot = np.eye(3)[y]
     ((_, _, weights),) = DataLoader(np.zeros((77, 1)), one_hot, class_weight="balanced", batch_size=77)
     np.testing.assert_allclose(weights, expected[y])
+
+
+def test_what_loaders_and_batches_bring_is_not_given_besides():
+    x, y = problem()
+    model = model_of()
+    model.fit(x, y)
+    batches = type("Batches", (), {"__iter__": lambda self: iter([(x, y)])})()
+    for data in (DataLoader(x, y), batches):
+        for given in ({"sample_weight": np.ones(400)}, {"class_weight": {0: 2}}):
+            with pytest.raises(TypeError, match=f"expected {next(iter(given))} only with arrays, files and tables"):
+                model.evaluate(data, **given)
+            with pytest.raises(TypeError, match=f"expected {next(iter(given))} only with arrays, files and tables"):
+                model.fit(data, **given)
 
 
 def test_class_weights_lift_the_accuracy_of_the_rare_class():

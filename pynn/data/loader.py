@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import time
 from collections.abc import Iterable, Iterator
@@ -220,6 +221,14 @@ class DataLoader:
             source.fill = self.impute_values
         other = DataLoader(source, batch_size=1024, on_bad_rows=self.on_bad_rows)
         other.class_weight = self.class_weight
+        return other
+
+    def weighed(self, class_weight: tuple[np.ndarray, np.ndarray] | None) -> DataLoader:
+        """The same rows with weights by class (classes, weights), unless the loader has its own."""
+        if class_weight is None or self.class_weight is not None:
+            return self
+        other = copy.copy(self)
+        other.class_weight, other._whole = class_weight, None
         return other
 
     @property
