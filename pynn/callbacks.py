@@ -569,6 +569,13 @@ class SWA(Average):
         super().__init__(0.0, start, every, validate, swap)
 
 
+def left_by_rollbacks(model: Sequential) -> float:
+    """The share of the learning rate that the rollbacks of the run at hand have left."""
+    ledger = model.history.ledger if model.history else []
+    rolled_back = [event for event in ledger if event["kind"] == "rolled_back"]
+    return math.prod(event["new_learning_rate"] / event["learning_rate"] for event in rolled_back)
+
+
 class LearningRateScheduler(Callback):
     """The learning rate of each epoch from a function ``f(epoch, learning_rate)``; see `pynn.schedules` for steps.
 
@@ -595,8 +602,7 @@ class LearningRateScheduler(Callback):
         require_settable_rate(self.model, "LearningRateScheduler")
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
-        left = math.prod(event["new_learning_rate"] / event["learning_rate"] for event in self.model.history.ledger
-                         if event["kind"] == "rolled_back")  # fmt: skip
+        left = left_by_rollbacks(self.model)
         self.model.learning_rate = self.schedule(epoch, self.model.learning_rate / left) * left
 
 
