@@ -141,7 +141,13 @@ def pack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
             raise ArgumentTypeError(f"expected states of numbers; received an array of dtype {value.dtype}")
         return {"__array__": name, "shape": list(value.shape)}
     if isinstance(value, Mapping):
-        return {str(key): pack(part, arrays) for key, part in value.items()}
+        for key in value:
+            if not isinstance(key, str):
+                raise ArgumentTypeError(
+                    f"expected states whose keys are texts, as JSON's are; received the key {key!r} of type "
+                    f"{type(key).__name__}: give a list of pairs, or str(key) in state_dict() and back in load_state_dict()"
+                )
+        return {key: pack(part, arrays) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [pack(part, arrays) for part in value]
     if isinstance(value, np.generic):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -404,6 +405,17 @@ def test_a_state_that_cannot_be_kept_is_said(data, tmp_path):
 
     with pytest.raises(pynn.ArgumentTypeError, match="state_dict"):
         make().fit(*data, checkpoint=tmp_path / "x", callbacks=[Odd()])
+
+
+@pytest.mark.parametrize("key", [0, 1.5, None, (1, 2)])
+def test_a_key_that_would_come_back_as_another_is_said(data, tmp_path, key):
+    class Odd(pynn.Callback):
+        def state_dict(self):
+            return {"losses": [{"fine": 1, key: 2.5}]}
+
+    with pytest.raises(pynn.ArgumentTypeError, match=re.escape(f"the key {key!r} of type {type(key).__name__}")):
+        make().fit(*data, checkpoint=tmp_path / "x", callbacks=[Odd()])
+    assert not (tmp_path / "x").exists()
 
 
 # ---- the file
