@@ -646,6 +646,7 @@ class Logger(Callback):
             self._file = open(self.filename, "a" if keeps else "w", encoding="utf-8", newline="\n")  # noqa: SIM115
             if self._size is not None and self._file.tell() > self._size:
                 self._file.truncate(self._size)
+                self._file.seek(self._size)
         return self._file
 
     def on_train_end(self, logs: Logs) -> None:
@@ -654,7 +655,11 @@ class Logger(Callback):
             self._file = None
 
     def state_dict(self) -> State:
-        return {"size": self._size if self._file is None else self._file.tell()}
+        if self._file is not None:
+            return {"size": self._file.tell()}
+        if self._size is None and self.append:  # what was there before the first line of this run
+            return {"size": os.path.getsize(self.filename) if os.path.exists(self.filename) else 0}
+        return {"size": self._size}
 
     def load_state_dict(self, state: State) -> None:
         self._size = state["size"]

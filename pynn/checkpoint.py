@@ -145,7 +145,7 @@ def pack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
             if not isinstance(key, str):
                 raise ArgumentTypeError(
                     f"expected states whose keys are texts, as JSON's are; received the key {key!r} of type "
-                    f"{type(key).__name__}: give a list of pairs, or str(key) in state_dict() and back in load_state_dict()"
+                    f"{type(key).__name__}: give a list of pairs, or str(key) and turn it back in load_state_dict()"
                 )
         return {key: pack(part, arrays) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

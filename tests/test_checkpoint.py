@@ -182,6 +182,48 @@ def test_callbacks(data, tmp_path):
     assert [line.split(",")[0] for line in lines[1:]] == [str(i) for i in range(len(whole.history))]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("logger", [pynn.CSVLogger, pynn.JSONLogger])
+@pytest.mark.parametrize("before", [None, "", "epoch,loss\nolder,1\n"])
+@pytest.mark.parametrize("steps", [3, 14])
+def test_a_log_that_is_added_to_has_each_line_once(data, tmp_path, logger, before, steps):
+    """Killed in the third epoch, with a checkpoint before the first line or after it."""
+    log = tmp_path / "log"
+    if before is not None:
+        log.write_text(before)
+
+    def fit(end):
+        options = {"epochs": 4, "checkpoint": pynn.Checkpoint(tmp_path / "run", every_steps=1)}
+        make().fit(*data, callbacks=[logger(log, append=True), end], resume=True, **options)
+
+    def die(epoch, logs):
+        if epoch == 2:
+            os._exit(9)
+
+    child = os.fork()
+    if child == 0:
+        checkpoint_.Saver.due = lambda self, now: self.saved_steps < 0 and now >= steps
+        checkpoint_.Saver.steps_left = lambda self, now: max(steps - now, 1)
+        write = checkpoint_.Saver.save
+        checkpoint_.Saver.save = lambda self, *arguments: (write(self, *arguments), self.close())
+        fit(pynn.LambdaCallback(on_epoch_end=die))
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert tensor(tmp_path / "run", "pynn.steps") == [steps]
+    killed = log.read_text()
+    fit(pynn.LambdaCallback(on_epoch_end=lambda epoch, logs: None))
+    written = log.read_text()
+    assert written.startswith(before or "")
+    assert len(killed.splitlines()) < len(written.splitlines())
+    lines = written[len(before or "") :].splitlines()
+    if logger is pynn.JSONLogger:
+        assert [json.loads(line)["epoch"] for line in lines] == [0, 1, 2, 3]
+    else:
+        header = [] if before else ["epoch"]
+        assert [line.split(",")[0] for line in lines] == [*header, "0", "1", "2", "3"]
+
+
 def test_batches_reported_one_by_one(data, tmp_path):
     class Counts(pynn.Callback):
         def __init__(self):
