@@ -6,7 +6,9 @@ the copy while steps go on. `describe` says what a run is of, and `Saver.load` r
 
 from __future__ import annotations
 
+import inspect
 import json
+import mmap
 import os
 import threading
 import time
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Checkpoint", "Saver", "describe", "fingerprint"]
 
-VERSION = 1
-SAMPLED = 64  # rows that a fingerprint looks at
+VERSION = 2
+WHOLE = 1 << 28  # bytes of an array in memory that a fingerprint looks at, in about a quarter of a second
+MAPPED = 64  # rows of a file, which may lie on a slow disk
+BLOCK = 1 << 22  # bytes summed at a time
 
 
 @dataclass(frozen=True)
@@ -96,14 +100,50 @@ def checkpoint(value: Any) -> Checkpoint:
 
 
 def fingerprint(array: Any) -> list[Any] | None:
-    """Shape, dtype and a hash of some rows."""
+    """Shape, dtype and a checksum: of all that lies in memory up to `WHOLE` bytes, of evenly spaced rows beyond, and of
+    `MAPPED` rows of a mapped file."""
     if array is None:
         return None
-    n = array.shape[0]
-    rows = np.unique(np.linspace(0, n - 1, min(n, SAMPLED)).astype(np.int64)) if n else np.empty(0, np.int64)
-    sample = array[rows]
-    sample = np.ascontiguousarray(sample.toarray() if hasattr(sample, "toarray") else sample)
-    return [list(array.shape), sample.dtype.str, f"{zlib.crc32(sample.tobytes()):08x}"]
+    parts = [array] if isinstance(array, np.ndarray) else [array.data, array.indices, array.indptr]
+    total = 0
+    for part in parts:
+        total = _checksum(_looked_at(part), total)
+    return [list(array.shape), array.dtype.str, f"{total:08x}"]
+
+
+def _looked_at(array: np.ndarray) -> np.ndarray:
+    if _is_mapped(array):
+        n = len(array)
+        return array[np.unique(np.linspace(0, n - 1, min(n, MAPPED)).astype(np.int64))] if n else array
+    return array[:: max(1, -(-array.nbytes // WHOLE))]
+
+
+def _is_mapped(array: Any) -> bool:
+    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+        array = array.base
+    return isinstance(array, (np.memmap, mmap.mmap))
+
+
+def _checksum(array: np.ndarray, total: int) -> int:
+    rows = max(1, BLOCK * len(array) // max(1, array.nbytes))
+    for first in range(0, len(array), rows):
+        total = zlib.crc32(np.ascontiguousarray(array[first : first + rows]), total)
+    return total
+
+
+PLACES = ("filename", "filepath", "log_dir")  # where callbacks write may move with the run
+
+
+def choices(callback: Any) -> dict[str, Any]:
+    """A callback's type; with the library's own, the arguments that are numbers and texts: a user's may change in a
+    run, and only its author knows."""
+    described = {"type": type(callback).__name__}
+    if type(callback).__module__ != "pynn.callbacks":
+        return described
+    arguments = inspect.signature(type(callback)).parameters
+    kept = {key: vars(callback)[key] for key in arguments if key in vars(callback) and key not in PLACES}
+    plain = (int, float, str, type(None))
+    return described | {key: value for key, value in kept.items() if isinstance(value, plain)}
 
 
 def describe(model: Sequential, optimizer: Any, run: Mapping[str, Any]) -> dict[str, Any]:

@@ -731,7 +731,7 @@ class Sequential:
             held = None if validation is None else type(validation).__name__
         run = {
             "guard": training.guard.to_dict(),
-            "callbacks": [type(callback).__name__ for callback in training.callbacks],
+            "callbacks": [checkpoint_.choices(callback) for callback in training.callbacks],
             "data": training.batches.describe(),
             "validation_data": held,
             "mixup": mixup,

@@ -415,6 +415,68 @@ def test_another_run_is_refused(data, tmp_path, what, change):
     assert not log.exists()
 
 
+@pytest.mark.parametrize("what", ["X", "y", "sample_weight", "validation_data", "sparse"])
+def test_one_number_that_changed_is_seen(what, tmp_path):
+    sparse = pytest.importorskip("scipy.sparse")
+    rng = np.random.default_rng(1)
+    x, y, w = rng.normal(size=(2000, 4)), rng.integers(0, 2, 2000), np.ones(2000)
+    arrays = {"X": x, "y": y, "sample_weight": w, "validation_data": x[::2].copy(), "sparse": x}
+
+    def fit(epochs):
+        given = sparse.csr_matrix(x) if what == "sparse" else x
+        options = {"sample_weight": w, "validation_data": (arrays["validation_data"], y[::2])}
+        make().fit(given, y, epochs=epochs, checkpoint=tmp_path / "run", resume=True, **options)
+
+    fit(1)
+    fit(2)
+    arrays[what].flat[1111] = 1 - arrays[what].flat[1111]
+    with pytest.raises(pynn.ArgumentValueError, match="data.X" if what == "sparse" else what):
+        fit(3)
+
+
+def test_how_much_of_data_is_compared(tmp_path, monkeypatch):
+    """All that lies in memory, however it lies; of larger arrays every so manieth row, of mapped files some."""
+    x = np.arange(6000, dtype=np.float32).reshape(1000, 6)
+    same = checkpoint_.fingerprint(x)
+    monkeypatch.setattr(checkpoint_, "BLOCK", 100)
+    assert checkpoint_.fingerprint(np.asfortranarray(x)) == same
+    assert checkpoint_.fingerprint(np.repeat(x, 2, axis=0)[::2]) == same
+
+    def seen(array):
+        """Rows of which a change is seen."""
+        before, found = checkpoint_.fingerprint(array), []
+        for i in range(len(array)):
+            array[i, 3] += 1
+            if checkpoint_.fingerprint(array) != before:
+                found.append(i)
+            array[i, 3] -= 1
+        return found
+
+    assert seen(x) == list(range(1000))
+    monkeypatch.setattr(checkpoint_, "WHOLE", x.nbytes // 10)
+    assert seen(x) == list(range(0, 1000, 10))
+    np.save(tmp_path / "x.npy", x)
+    assert len(seen(np.load(tmp_path / "x.npy", mmap_mode="r+")[:, :])) == 64
+
+
+def test_arguments_of_callbacks_are_compared(data, tmp_path):
+    x, y = data
+
+    def fit(epochs, patience=5, log="a", function=None):
+        callbacks = [
+            pynn.EarlyStopping("loss", patience=patience), pynn.ReduceLROnPlateau("loss"), pynn.EMA(0.9),
+            pynn.ModelCheckpoint(tmp_path / f"{log}.model", "loss"), pynn.CSVLogger(tmp_path / log),
+            pynn.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
+        ]  # fmt: skip
+        make().fit(x, y, epochs=epochs, callbacks=callbacks, checkpoint=tmp_path / "run", resume=True)
+
+    fit(1)
+    fit(2)
+    fit(3, log="b")
+    with pytest.raises(pynn.ArgumentValueError, match=r"callbacks\[0\].*patience=5; received .*patience=6"):
+        fit(4, patience=6)
+
+
 def test_arguments(data, tmp_path):
     for bad, error in [
         ({"path": 3}, TypeError), ({"every_steps": 0}, ValueError), ({"every_steps": 1.5}, TypeError),
