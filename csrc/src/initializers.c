@@ -4,20 +4,13 @@
  * truncated at two standard deviations, widened so that `stddev` is theirs after truncation. */
 #include "initializers.h"
 
-#define PYNN_REAL_BITS 64
-#include "numerics.h"
-#include "rng.h"
+#include "normal.h"
 
-/* A standard normal number (Marsaglia's polar method) within +-limit: attempts are numbered, the first that fits
- * counts. */
+/* A standard normal number within +-limit: attempts are numbered, the first that fits counts. */
 static double normal(uint64_t key, uint64_t index, double limit) {
-  for (uint64_t attempt = 0;; attempt++) {
-    struct philox d = philox(key, attempt, index);
-    double u = unit(d.word[0], d.word[1]) * 2 - 1, v = unit(d.word[2], d.word[3]) * 2 - 1, square = u * u + v * v;
-    if (square >= 1) continue;
-    double x = u * sqrt(-2 * log_(square) / square);
-    if (fabs(x) <= limit) return x;
-  }
+  double pair[2];
+  for (uint64_t attempt = 0;; attempt++)
+    if (normal_pair(philox(key, attempt, index), pair) && fabs(*pair) <= limit) return *pair;
 }
 
 static void fill_constant(int64_t n, double value, double *out) {
