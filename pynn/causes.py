@@ -108,7 +108,7 @@ def _diverged(model: Sequential, error: NumericalError) -> Finding:
     spoken, losses = operation("none"), model.trainer(1).losses()
     value = float(error.value if error.value is not None else np.nan)
     known = f"it was {losses['first']:.3g} in the first step and would be {losses['nothing']:.3g} with all outputs 0"
-    if value > max(losses["first"], losses["nothing"]):
+    if value > max(losses["first"], losses["nothing"], losses["worst"] / 2):
         message = f"{spoken.message.format(value=f'{value:.3g}')}: {known}"
     else:
         message = f"the loss went up to {losses['worst']:.3g} and came to rest at {value:.3g}: {known}"
@@ -567,7 +567,16 @@ def of_the_task(model: Sequential, batch_size: int | None, data: Any, numbers: A
         message = f"layer {normalized[0]} normalizes by batches of one row, which it takes to 0: no gradient passes it"
         remedy = "Take larger batches, or LayerNormalization."
         return [Finding("batch_too_small", "warning", message, remedy, layer=normalized[0])]
-    if model.loss.row["link"] != "softmax":
+    link, last = model.loss.row["link"], model.layers[-1]
+    activation = getattr(last.spec, "activation", None)
+    if link != "linear" and activation is not None and activation.name != "linear":
+        message = (
+            f"the last layer applies {activation.name!r}, and the loss {model.loss.name!r}, which takes logits, its "
+            f"own {link} to that"
+        )
+        remedy = "Leave the last layer's activation out."
+        return [Finding("loss_mismatch", "warning", message, remedy, layer=last.index)]
+    if link != "softmax":
         return []
     if model.outputs > 1:
         return _improbable(model, _spread_out(data, numbers)) if data is not None else []
@@ -600,8 +609,11 @@ def observed(model: Sequential, data: Any = None, numbers: Any = None) -> list[F
     trainer = model.trainer(1)
     sample, known = None if data is None else _spread_out(data, numbers), trainer.losses()
     if not stands_still(known):
-        late = sample is not None and trainer.steps >= PATIENCE
-        return unscaled(model, sample) if late and _misses_the_mean(model, sample, known["recent"]) else []
+        if sample is None or trainer.steps < PATIENCE:
+            return []
+        found = unscaled(model, sample)
+        harmed = bool(found) and _misses_the_mean(model, sample, known["recent"])
+        return found if harmed else [replace(finding, severity="info") for finding in found]
     rules = RULES if trainer.steps >= PATIENCE else [rule for rule in RULES if rule.at_once]
     if sample and (same := flat(model, sample)):
         return same  # whatever else is seen follows from it

@@ -175,16 +175,18 @@ class Report:
     first. Prints as text: what, where, why, what to do."""
 
     findings: list[Finding] = field(default_factory=list)
+    looked: bool = True  # False: the guard was off
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
+        nothing = "nothing found" if self.looked else "the guard was off: nothing was looked at"
         faults = [str(finding) for finding in self.findings if finding.severity == "fault"]
         others = [finding for finding in self.findings if finding.severity != "fault"]
         title = ["Likely causes, the most telling first:"] if faults and others else []
-        return "\n".join(faults + title + list(map(str, others))) or "nothing found"
+        return "\n".join(faults + title + list(map(str, others))) or nothing
 
 
 # ---- what an operation that went wrong is called, and what to do about it
@@ -404,6 +406,8 @@ def bad_cells(name: str, x: np.ndarray, cells: np.ndarray, rows: Any = None) -> 
 
 def _remedy(x: Any, cells: np.ndarray) -> str:
     """What to do about cells of X that are NaN or infinite."""
+    if not isinstance(x, np.ndarray):  # sparse: nothing fills in cells of it
+        return LEAVE_OUT
     empty = np.flatnonzero(np.bincount(cells[:, 1], minlength=x.shape[1]) == x.shape[0]).tolist()
     if empty and x.shape[0] > 1:
         named = listed("column", empty)
@@ -457,6 +461,31 @@ def bad_prediction(error: NumericalError, first: int, numbers: Any = None) -> Nu
     return error
 
 
+BY_HAND = {
+    FILL_IN: "Leave these rows out, or take pynn.Normalization(missing='mean') as the model's first layer.",
+    INFINITE: "Leave these rows out, or correct them.",
+    LEAVE_OUT: "Leave these rows out, or correct them.",
+}
+
+
+@contextmanager
+def by_hand() -> Iterator[None]:
+    """Errors that are raised in here advise what can be done where there is no ``on_bad_rows``."""
+    try:
+        yield
+    except NumericalError as error:
+        for told, remedy in BY_HAND.items():
+            error.args = (str(error).replace(told, remedy),)
+        if error.report:
+            error.report.findings = advised_by_hand(error.report.findings)
+        raise
+
+
+def advised_by_hand(findings: list[Finding]) -> list[Finding]:
+    """The same with such advice."""
+    return [replace(finding, remedy=BY_HAND.get(finding.remedy, finding.remedy)) for finding in findings]
+
+
 # ---- the ledger of a run in words
 
 DONE = {
@@ -484,7 +513,9 @@ def findings(ledger: list[dict[str, Any]]) -> list[Finding]:
             continue
         groups.setdefault((entry["kind"], entry["operation"], entry["layer"]), []).append(entry)
     found = []
+    rates = [entry["new_learning_rate"] for entry in ledger if entry["kind"] == "rolled_back"]
     for (kind, name, layer), entries in groups.items():
+        entries[0] = entries[0] | ({"new_learning_rate": rates[-1]} if rates else {})  # the one that counts now
         spoken = operation(name, entries[0]["value"])
         code, remedy = ("loss_spike", "") if kind == "clipped" else (spoken.code, spoken.remedy)
         times = f" ({len(entries)} times in all)" if len(entries) > 1 else ""

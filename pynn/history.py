@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .health import Finding, Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Finding", "History", "Report", "StepResult"]
 
@@ -78,3 +81,9 @@ class History:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+    def plot(self, metric: str = "loss", ax: Axes | None = None) -> Axes:
+        """Draw a metric over the epochs; needs the extra ``plot``. See `pynn.plots.learning_curve`."""
+        from .plots import learning_curve
+
+        return learning_curve(self, ax, metric=metric)

@@ -939,8 +939,10 @@ class Sequential:
             _refuse_beside(x, y=y, sample_weight=sample_weight, class_weight=class_weight)
             parts = self._parts(x) if isinstance(x, DataLoader) else Held(self, x)
         else:
-            parts = self._arrays(x, y, sample_weight, class_weight)
-        return evaluate(self, parts, guarded=guarded)
+            with health.by_hand():
+                parts = self._arrays(x, y, sample_weight, class_weight)
+        with health.by_hand():
+            return evaluate(self, parts, guarded=guarded)
 
     # ---- keeping
 
@@ -971,6 +973,7 @@ class Sequential:
             )  # fmt: skip
         return model
 
+    @lists_arguments
     def save(self, path: Any) -> None:
         """Write the model to a safetensors file; a failure or a crash leaves an older file as it was.
 

@@ -216,6 +216,6 @@ class Table:
         def get_attribute(attribute: str) -> Any:
             if attribute in self.class_names:
                 return self.spec_class(self.class_names[attribute])
-            raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
+            raise AttributeError(f"module {name!r} has no attribute {attribute!r}; it has {', '.join(public)}")
 
         return public, get_attribute, lambda: sorted(public)

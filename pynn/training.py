@@ -481,7 +481,8 @@ class Training:
         if self.model.built and not seen:
             seen = causes.observed(self.model, data, self.batches.numbers)
         found = health.findings(self.history.ledger) + self.causes + seen
-        self.history.report = Report(found + self.batches.findings() + self.findings())
+        looked = self.guard.policy != "off"
+        self.history.report = Report(found + self.batches.findings() + self.findings(), looked)
         faults = [finding for finding in self.history.report.findings if finding.severity != "info"]
         if faults:
             more = (
@@ -745,7 +746,8 @@ def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | 
     """One step on checked arrays; a refused one is a result, with a warning."""
     trainer = model.trainer(x.shape[0])
     try:
-        applied, _, loss, norm, _, _ = one_step(model, x, y, weights, None, rows)
+        with health.by_hand():
+            applied, _, loss, norm, _, _ = one_step(model, x, y, weights, None, rows)
     except NumericalError as error:
         findings = error.report.findings if error.report else []
         warnings.warn(f"a step was refused and changed nothing: {error}", TrainingWarning, stacklevel=3)
@@ -756,7 +758,7 @@ def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | 
     for event in events:
         if rows is not None and event["row"] is not None:
             event["row"] = int(rows[event["row"]])
-    found = health.findings(events)
+    found = health.advised_by_hand(health.findings(events))
     if not applied:
         warnings.warn(f"a step was refused: {found[0].message}. {found[0].remedy}", TrainingWarning, stacklevel=3)
         return StepResult(float("nan"), float("nan"), False, found)

@@ -130,6 +130,7 @@ def test_learning_curve_draws_what_it_is_given():
     assert ax.get_title(loc="left") == "loss"
     plots.learning_curve({"loss": [1.0, float("nan")]}, Figure().subplots())
     assert plots.learning_curve(HISTORY, metric="accuracy").get_title(loc="left") == "accuracy"
+    assert pynn.History([{"loss": 0.9}, {"loss": 0.4}]).plot().get_lines()[0].get_ydata().tolist() == [0.9, 0.4]
 
 
 def test_text_curve_shows_every_epoch():

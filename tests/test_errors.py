@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import pynn
 from pynn import _core, errors
@@ -400,3 +401,37 @@ def test_a_regression_that_ends_worse_than_the_mean_of_y_is_told_to_scale_it():
             warnings.simplefilter("ignore", pynn.TrainingWarning)
             found = model.fit(x, y, epochs=20).report.findings
         assert [finding.code for finding in found] == codes
+
+
+def test_an_activation_before_a_loss_of_logits_is_found():
+    model = pynn.Sequential([pynn.Dense(2, activation="sigmoid")])
+    model.compile("softmax_cross_entropy")
+    with pytest.warns(pynn.TrainingWarning, match="Leave the last layer's activation out"):
+        found = model.fit(np.eye(4), [0, 1, 0, 1]).report.findings
+    assert [(finding.code, finding.layer) for finding in found] == [("loss_mismatch", 0)]
+
+
+def test_advice_is_of_what_the_caller_can_do():
+    x, y = np.ones((4, 3)), [0, 1, 0, 1]
+    model = pynn.Sequential([pynn.Dense(2)])
+    model.compile("softmax_cross_entropy")
+    model.build(3)
+    x[2, 1] = np.nan
+    with pytest.raises(pynn.NumericalError, match="Leave these rows out, or take") as caught:
+        model.evaluate(x, y)
+    assert "on_bad_rows" not in str(caught.value.report)
+    with pytest.warns(pynn.TrainingWarning):
+        step = model.train_step(x, y)
+    assert "on_bad_rows" not in step.findings[0].remedy
+    with pytest.raises(pynn.NumericalError, match="Leave these rows out: on_bad_rows='skip'"):
+        model.fit(sparse.csr_matrix(x), y)
+    assert "nothing was looked at" in str(model.fit(x, y, guard="off").report)
+
+
+def test_the_rate_that_a_report_tells_is_the_one_in_use():
+    (x, y), _ = pynn.datasets.digits()
+    model = pynn.Sequential([pynn.Dense(16, activation="relu"), pynn.Dense(10)], seed=0)
+    model.compile("softmax_cross_entropy", pynn.SGD(learning_rate=1e6))
+    with pytest.warns(pynn.TrainingWarning, match="the learning rate is") as told:
+        model.fit(x[:1000], y[:1000], epochs=5, guard="rollback")
+    assert f"the learning rate is {model.learning_rate:.3g} now" in str(told[0].message)

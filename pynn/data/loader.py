@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import arrays
 from ..errors import ArgumentTypeError, ArgumentValueError, NonfiniteDataError, ShapeError
+from ..specs import list_arguments_of
 from . import sampling as sampling_
 from .bad import FILLS, Tally, bad_cells, fill, fill_values
 from .batch import batch
@@ -638,6 +639,9 @@ class DataLoader:
             "sampling": None if self.sampling is None else self.sampling.identity,
         }
         return plain if self.by_number else plain | {"buffer": self.buffer}
+
+
+list_arguments_of(DataLoader)
 
 
 def _as_batch(rows: Rows, copy: bool) -> Any:

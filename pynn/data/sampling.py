@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import arrays
 from ..errors import ArgumentTypeError, ArgumentValueError, LabelError, ShapeError
+from ..specs import lists_arguments
 
 __all__ = [
     "Oversample",
@@ -212,6 +213,7 @@ def row_weights(table: tuple[np.ndarray, np.ndarray], labels: np.ndarray) -> np.
     return np.where(classes[at] == labels, weights[at], 1.0)
 
 
+@lists_arguments
 def train_test_split(*parts: Any, test_size: float = 0.25, stratify: bool = False, seed: int = 0) -> list[Any]:
     """Split rows at random into a part to train on and a part to test on.
 
