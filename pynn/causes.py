@@ -108,7 +108,8 @@ def _diverged(model: Sequential, error: NumericalError) -> Finding:
     spoken, losses = operation("none"), model.trainer(1).losses()
     value = float(error.value if error.value is not None else np.nan)
     known = f"it was {losses['first']:.3g} in the first step and would be {losses['nothing']:.3g} with all outputs 0"
-    if value > max(losses["first"], losses["nothing"], losses["worst"] / 2):
+    usual = max(losses["first"], losses["nothing"])
+    if value > 10 * usual or value > max(usual, losses["worst"] / 2):
         message = f"{spoken.message.format(value=f'{value:.3g}')}: {known}"
     else:
         message = f"the loss went up to {losses['worst']:.3g} and came to rest at {value:.3g}: {known}"
