@@ -384,6 +384,7 @@ _gates = WeakSet()
 
 
 @cython.final
+@cython.no_gc  # nothing that it holds refers back
 cdef class Gate:
     """Lets in one thread that changes an object (`with gate:`), or any number that read it.
 

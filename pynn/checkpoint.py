@@ -127,7 +127,7 @@ def _is_mapped(array: Any) -> bool:
 def _checksum(array: np.ndarray, total: int) -> int:
     rows = max(1, BLOCK * len(array) // max(1, array.nbytes))
     for first in range(0, len(array), rows):
-        total = zlib.crc32(np.ascontiguousarray(array[first : first + rows]), total)
+        total = zlib.crc32(np.ascontiguousarray(array[first : first + rows]).data, total)
     return total
 
 
