@@ -4,9 +4,9 @@
 
 Moments are drawn from the whole life of a process: while it trains, between two epochs, and (every second kill) within
 a random time of a temporary file's appearing, which is while a checkpoint is written, synchronised or renamed. After
-each kill the file must load, or not be there yet; what a killed writer left must be gone in the end. Parameters, the
-optimizer's state, history, the guard's ledger and the log of a callback are compared. Prints what was tried; exits 1
-after a difference.
+each kill the file must load, or not be there yet, and so must the ones kept before it, none fewer; what a killed writer
+left must be gone in the end. Parameters, the optimizer's state, history, the guard's ledger and the log of a callback
+are compared. Prints what was tried; exits 1 after a difference.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def live(number: int, folder: Path, epochs: int, width: int, kept: bool) -> None
     stopping = pynn.EarlyStopping("loss", patience=50, restore_best_weights=True)
     options |= {"callbacks": [stopping, pynn.CSVLogger(folder / "log.csv")]}
     if kept:
-        options |= {"checkpoint": pynn.Checkpoint(folder / "run.ckpt", every_seconds=0, keep=1 + number % 2)}
+        options |= {"checkpoint": pynn.Checkpoint(folder / "run.ckpt", every_seconds=0, keep=1 + number % 3)}
     (folder / "begun").touch()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pynn.TrainingWarning)
@@ -131,6 +131,7 @@ class Trial:
         self.number, self.rng, self.counts = number, rng, counts
         self.epochs, self.width = (6, 40) if small else (12, [40, 600][number // 4 % 2])
         self.folder = Path(tempfile.mkdtemp(prefix="kill_"))
+        self.kept = 0  # checkpoints that were there after the last kill
 
     def reference(self) -> float:
         """What comes out without a stop; how long it takes."""
@@ -168,10 +169,13 @@ class Trial:
             return False
         self.counts["kills"] += 1
         self.counts["within a write"] += temporary(self.folder)
-        if (self.folder / "run.ckpt").exists():
-            pynn.load(self.folder / "run.ckpt")  # raises for anything but a whole file
-        else:
-            self.counts["before the first checkpoint"] += 1
+        kept = {path.stat().st_ino: path for path in self.folder.glob("run.ckpt*")}
+        for path in kept.values():
+            pynn.load(path)  # raises for anything but a whole file
+        if len(kept) < self.kept or (kept and not (self.folder / "run.ckpt").exists()):
+            raise SystemExit(f"scenario {self.number}: {self.kept} checkpoints were kept, {len(kept)} are left")
+        self.kept = min(len(kept), 1 + self.number % 3)
+        self.counts["before the first checkpoint"] += not kept
         return True
 
     def run(self, most: int) -> bool:
@@ -185,7 +189,7 @@ class Trial:
         self.finish(spawn(self.number, self.folder, self.epochs, self.width, True))
         got = (self.folder / "outcome").read_text()
         self.counts["runs"] += 1
-        same = got == self.expected and not temporary(self.folder)
+        same = got == self.expected and not temporary(self.folder) and not (self.folder / "run.ckpt.0").exists()
         if not same:
             print(f"scenario {self.number}: different after {lives} lives; see {self.folder}")
             (self.folder / "expected").write_text(self.expected)
