@@ -182,10 +182,10 @@ def as_targets(y: Any, rows: int, outputs: int, loss: Any, numbers: Any = None) 
         )
     if takes_labels:
         return _as_labels(y, outputs, rows_of)
-    if loss.row["probabilities"] and y.dtype.kind != "b" and (y.min() < 0 or y.max() > 1):
-        raise _refused("y in [0, 1]", y, (y < 0) | (y > 1), rows_of, loss)
-    if loss.row["nonnegative"] and y.min() < 0:
-        raise _refused("y >= 0", y, y < 0, rows_of, loss)
+    if loss.row["probabilities"] and y.dtype.kind != "b" and not (y.min() >= 0 and y.max() <= 1):
+        _require_none(y, (y < 0) | (y > 1), "y in [0, 1]", rows_of, loss)
+    if loss.row["nonnegative"] and not y.min() >= 0:
+        _require_none(y, y < 0, "y >= 0", rows_of, loss)
     return y
 
 
@@ -204,11 +204,14 @@ def _as_labels(y: np.ndarray, classes: int, rows: Any) -> np.ndarray:
     return y.astype(np.int64) if y.dtype.kind == "f" else y
 
 
-def _refused(rule: str, y: np.ndarray, bad: np.ndarray, rows_of: Any, loss: Any) -> LabelError:
+def _require_none(y: np.ndarray, bad: np.ndarray, rule: str, rows_of: Any, loss: Any) -> None:
+    """Refuse targets that break a rule; NaN, whose row may have no weight, breaks none."""
+    if not bad.any():
+        return
     at = row, column = tuple(int(i) for i in np.argwhere(bad)[0])
     row = row if rows_of is None else int(rows_of[row])
     message = f"expected {rule} with the loss {loss.name!r}; received y[{row}, {column}]={y[at]}"
-    return _located(LabelError(message), row, column, y[at])
+    raise _located(LabelError(message), row, column, y[at])
 
 
 def _located(error: Any, row: int, column: int, value: Any) -> Any:
@@ -231,6 +234,13 @@ def as_weights(weights: Any, rows: int, numbers: Any = None) -> np.ndarray | Non
         message = f"expected sample_weight >= 0; received sample_weight[{row}]={weights[at, 0]}"
         raise _located(ArgumentValueError(message), row, 0, weights[at, 0])
     return weights
+
+
+def there(y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Targets without those that are not finite in rows of weight 0."""
+    if weights is None or np.isfinite(y).all():
+        return y
+    return y[np.isfinite(y).all(axis=1) | (weights[:, 0] > 0)]
 
 
 def find_nonfinite(x: np.ndarray, largest: float = np.inf) -> np.ndarray:

@@ -451,7 +451,7 @@ class Sequential:
         whole = getattr(batches, "data", None)
         adapt.adapt(self, parts if whole is None else whole[0])
         if self.target_scaling is not None and not adapt.targets_ready(self):
-            adapt.adapt_targets(self, parts() if whole is None else [(None, whole[1])])
+            adapt.adapt_targets(self, parts() if whole is None else [(None, arrays.there(*whole[1:]))])
 
     @property
     def learning_rate(self) -> float:

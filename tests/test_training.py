@@ -658,22 +658,35 @@ def test_a_batch_passed_over_counts_and_has_no_loss(points, streamed):
 
 
 @pytest.mark.parametrize("optimizer", [pynn.SGD(0.1), pynn.LBFGS(max_iter=5)])
-def test_a_row_of_weight_0_may_have_no_target(optimizer):
+@pytest.mark.parametrize("scaling", [None, "standard"])
+def test_a_row_of_weight_0_may_have_no_target(optimizer, scaling):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 3))
     y, weights = x.sum(axis=1), np.ones(200)
     weights[[3, 150]] = 0
     found = []
-    for target in (0.0, np.nan):
+    for target in (np.nan, np.inf) if scaling else (0.0, np.nan):
         y[[3, 150]] = target
         model = pynn.Sequential([pynn.Dense(1)], seed=0)
-        model.compile("mse", optimizer, metrics=["mse", "mae", "r2"])
+        model.compile("mse", optimizer, metrics=["mse", "mae", "r2"], target_scaling=scaling)
         logs = model.fit(x, y, sample_weight=weights, validation_data=(x, y, weights))[-1]
         found.append((bits(model), logs | {"seconds": 0}, model.evaluate(x, y, sample_weight=weights)))
     assert found[0] == found[1]
+    assert found[0][2]["r2"] > 0
     y[7] = np.inf
     with pytest.raises(pynn.NumericalError, match=r"expected y of finite numbers; received y\[7\]=inf"):
         model.fit(x, y, sample_weight=weights)
     y[7], x[3, 1] = 0, np.nan
     with pytest.raises(pynn.NumericalError, match=r"expected X of finite numbers; received X\[3, 1\]=nan"):
         model.fit(x, y, sample_weight=weights)
+
+
+@pytest.mark.parametrize(("loss", "rule"), [("sigmoid_cross_entropy", r"y in \[0, 1\]"), ("poisson", "y >= 0")])
+def test_a_missing_target_hides_no_wrong_one(loss, rule):
+    y, weights = np.ones(8), np.ones(8)
+    y[3], weights[3], y[5] = np.nan, 0, -7
+    model = still([], 1, loss)
+    with pytest.raises(pynn.LabelError, match=rf"expected {rule} with the loss '{loss}'; received y\[5, 0\]=-7"):
+        model.fit(np.eye(8), y, sample_weight=weights)
+    y[5] = 0
+    assert np.isfinite(model.fit(np.eye(8), y, sample_weight=weights)[-1]["loss"])
