@@ -435,3 +435,14 @@ def test_the_rate_that_a_report_tells_is_the_one_in_use():
     with pytest.warns(pynn.TrainingWarning, match="the learning rate is") as told:
         model.fit(x[:1000], y[:1000], epochs=5, guard="rollback")
     assert f"the learning rate is {model.learning_rate:.3g} now" in str(told[0].message)
+
+
+def test_accuracy_of_numbers_is_found_to_mislead():
+    x, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40)
+    for metric, targets, codes in (("accuracy", 5 * y, ["misleading_metric"]), ("accuracy", y % 2, []), ("r2", y, [])):
+        model = pynn.Sequential([pynn.Dense(1)])
+        model.compile("mse", metrics=[metric])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pynn.TrainingWarning)
+            found = model.fit(x, targets).report.findings
+        assert [finding.code for finding in found] == codes
