@@ -15,6 +15,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -359,6 +360,8 @@ class Saver:
 
     def load(self) -> tuple[_core.Checkpoint, dict[str, Any]] | None:
         """What is in the file, if there is one: the core's checkpoint and the state that `save` was given."""
+        with suppress(OSError):  # the next write says it
+            self._settle()
         if not os.path.exists(self.path):
             return None
         kept = _core.load_checkpoint(runtime.context(), self.path)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -633,7 +634,15 @@ def test_a_kill_between_any_two_operations_costs_no_kept_checkpoint(tmp_path):
         found = kept(folder)
         newest = found["run.ckpt"]
         assert sorted({*found.values()}, reverse=True)[:3] == [n for n in (newest, newest - 1, newest - 2) if n > 0]
-        Kept(folder, newest).save(2)  # what was left is put in order
+        resumed = Path(shutil.copytree(folder, tmp_path / f"{most}.resumed"))
+        for name in {"run.ckpt.0"} & {*found}:  # a second name stays one
+            if (folder / name).samefile(folder / "run.ckpt"):
+                (resumed / name).unlink()
+                (resumed / name).hardlink_to(resumed / "run.ckpt")
+        assert Kept(resumed).saver.load() is not None  # what was left is put in order by a run that goes on
+        newer = [f"run.ckpt.{n}" for n in range(1, 3) if newest > n]
+        assert kept(resumed) == {"run.ckpt": newest} | {name: newest - n for n, name in enumerate(newer, 1)}
+        Kept(folder, newest).save(2)  # or by the next that is written
         assert kept(folder) == {"run.ckpt": newest + 2, "run.ckpt.1": newest + 1, "run.ckpt.2": newest}
         Kept(folder, newest + 2).save()
         assert kept(folder) == {"run.ckpt": newest + 3, "run.ckpt.1": newest + 2, "run.ckpt.2": newest + 1}
