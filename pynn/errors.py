@@ -112,7 +112,7 @@ class UnsupportedError(PynnError, RuntimeError):
 
 
 class ThreadError(PynnError, RuntimeError):
-    """A thread could not be started."""
+    """A thread could not be started, or is not there: in a child of fork, a model that one was changing."""
 
 
 class CallbackError(PynnError, RuntimeError):
