@@ -60,9 +60,9 @@ class Checkpoint:
         Or seconds; the default, without `every_steps`, is 60. 0: as often as the disk keeps up with. With both,
         whichever comes first. When a write is not done by then, the next waits for it, training does not.
     keep : int >= 1
-        Checkpoints kept in all: `path`, and the ones before it as ``path.1``, ``path.2``, ... They move up once the
-        new one is written: a state that is refused, or a disk that is full, costs none of them. ``path.0`` is `path`
-        while another is written.
+        Checkpoints of a run kept in all: `path`, and the ones before it as ``path.1``, ``path.2``, ... They move up
+        once the new one is written: a state that is refused, or a disk that is full, costs none of them. ``path.0`` is
+        `path` while another is written.
     """
 
     path: Any
@@ -235,6 +235,7 @@ class Saver:
         self.saved_steps = -1  # of the last checkpoint that was begun, and when that was
         self._time = time.monotonic()
         self._copy: _core.Checkpoint | None = None
+        self._earlier = False  # the file is that of an earlier run, until this one has written
         self._thread: threading.Thread | None = None
         self._check_place()
 
@@ -295,6 +296,7 @@ class Saver:
             self._hold()
             try:
                 copy.write(self.path, texts, arrays)
+                self._earlier = False
             finally:
                 self._settle()
         except NumericalError:
@@ -310,7 +312,7 @@ class Saver:
 
     def _hold(self) -> None:
         """Give `path` a second name, path.0, before another file takes the first."""
-        if self.settings.keep > 1 and os.path.exists(self.path):
+        if (self.settings.keep > 1 or self._earlier) and os.path.exists(self.path):
             os.link(os.path.realpath(self.path), self._name(0))
 
     def _settle(self) -> None:
@@ -357,6 +359,19 @@ class Saver:
             raise self.error
 
     # ---- reading
+
+    def begin_anew(self) -> None:
+        """What is in the file is not gone on with: an earlier run is kept as path.1, what is no checkpoint refused."""
+        if not os.path.exists(self.path):
+            return
+        try:
+            _core.load_checkpoint(runtime.context(), self.path)
+        except PynnError as error:
+            raise FileFormatError(
+                f"expected checkpoint as a new file or one that fit wrote; received {os.fsdecode(self.path)!r}, which "
+                f"is none: choose another name, or delete it ({error})"
+            ) from None
+        self._earlier = True
 
     def load(self) -> tuple[_core.Checkpoint, dict[str, Any]] | None:
         """What is in the file, if there is one: the core's checkpoint and the state that `save` was given."""

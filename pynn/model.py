@@ -621,6 +621,7 @@ class Sequential:
             What is done about a step that would not be finite, or about a loss that runs away.
         checkpoint : str, path or Checkpoint, optional
             A file to keep the run in: every 60 seconds, or as a `Checkpoint` says, at the end and at Ctrl-C.
+            An earlier run's, when it is not gone on with, is kept as ``path.1``; what is no checkpoint is refused.
         resume : bool
             Go on with the run that `checkpoint` holds, if it is there: a run that was killed at any moment ends with
             the bits of one that never stopped, in model, history and callbacks. Model, data and settings must be the
@@ -706,7 +707,10 @@ class Sequential:
         kept = None
         if checkpoint is not None:
             training.saver = self._saver(checkpoint, training, chosen, mixup)
-            kept = training.saver.load() if _boolean("resume", resume) else None
+            if _boolean("resume", resume):
+                kept = training.saver.load()
+            else:
+                training.saver.begin_anew()
         elif resume:
             raise ArgumentValueError("expected checkpoint, the file to go on from, with resume=True; received none")
         if isinstance(batches, Loaded):

@@ -661,7 +661,7 @@ def test_links_modes_and_names(data, tmp_path):
     assert (tmp_path / "link").is_symlink()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert len(make().fit(*data, checkpoint=path, resume=True)) == 1
-    assert len(list(tmp_path.iterdir())) == 2
+    assert {file.name for file in tmp_path.iterdir()} == {"link", "link.1", path.name}
 
 
 def test_every_seconds(data, tmp_path):
@@ -829,3 +829,28 @@ def test_ctrl_c_while_data_are_waited_for(data, tmp_path):
     whole.fit(Slow(False), epochs=2)
     resumed.fit(Slow(False), epochs=2, checkpoint=path, resume=True)
     assert outcome(resumed) == outcome(whole)
+
+
+def test_a_run_that_begins_anew_keeps_the_earlier_one(tmp_path):
+    path, x = tmp_path / "run.ckpt", np.eye(4)
+    for epochs in (3, 1):
+        model = pynn.Sequential([pynn.Dense(2)], seed=0)
+        model.compile("softmax_cross_entropy")
+        model.fit(x, [0, 1, 0, 1], epochs=epochs, checkpoint=path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.ckpt", "run.ckpt.1"]
+    for name, epochs in (("run.ckpt", 1), ("run.ckpt.1", 3)):
+        again = pynn.Sequential([pynn.Dense(2)], seed=0)
+        again.compile("softmax_cross_entropy")
+        assert len(again.fit(x, [0, 1, 0, 1], epochs=3, checkpoint=tmp_path / name, resume=True)) == 3
+        assert again._epoch == 3, epochs
+
+
+def test_a_file_that_is_no_checkpoint_is_not_written_over(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n1,2\n")
+    model = pynn.Sequential([pynn.Dense(2)])
+    model.compile("softmax_cross_entropy")
+    with pytest.raises(pynn.FileFormatError, match="choose another name, or delete it"):
+        model.fit(np.eye(4), [0, 1, 0, 1], checkpoint=path)
+    assert path.read_text() == "a,b\n1,2\n"
+    assert not model.history or not len(model.history)

@@ -731,7 +731,9 @@ static pynn_status take_start(struct draft *draft, const pynn_context *context, 
   pynn_status status = take(source, prefix, FILE_PREFIX, error);
   if (status != PYNN_OK) return status;
   uint64_t size = load_u64(prefix);
-  if (size > source->size - FILE_PREFIX || size > MAX_HEADER)
+  if (size > MAX_HEADER)
+    return fail(error, PYNN_ERROR_FILE_FORMAT, "expected a safetensors file; received another kind of file");
+  if (size > source->size - FILE_PREFIX)
     return fail(error, PYNN_ERROR_FILE_FORMAT,
                 "expected a complete safetensors file; received a header of %" PRIu64 " bytes in a file of %" PRIu64,
                 size, source->size);
