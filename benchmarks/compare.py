@@ -465,7 +465,7 @@ def installed(names: list[str]) -> list[str]:
 def main() -> None:
     """Print the tables; a complete run also writes benchmarks/results/compare.json and docs/speed.png."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="0.2 s for each peer and cell instead of 1")
+    parser.add_argument("--quick", action="store_true", help="0.2 s for each peer and cell instead of 2")
     parser.add_argument("--rows", help="comma-separated parts of networks' names, or predict")
     parser.add_argument("--peers", help="comma-separated parts of peers' names")
     parser.add_argument("--busy", action="store_true", help="for a machine at work: one thread, processor time")
@@ -474,7 +474,7 @@ def main() -> None:
     if options.busy:
         global THREADS
         THREADS, measure.clock = (1,), time.process_time
-    seconds = 0.2 if options.quick else 1.0
+    seconds = 0.2 if options.quick else 2.0
     record = about(PACKAGES) | {"clock": measure.clock.__name__}
     chosen = matching([name for name in (*PEERS, "ONNX Runtime") if name != "pynn"], options.peers)
     everyone = installed(["pynn", *chosen])

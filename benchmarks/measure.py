@@ -18,7 +18,7 @@ import numpy as np
 import pynn
 
 ROOT = Path(__file__).resolve().parent.parent
-CHUNK = 0.03  # seconds that one timed call should last at least
+CHUNK = 0.1  # seconds that one timed call should last at least: what a call does once hardly counts, as in real runs
 clock = time.perf_counter  # compare.py --busy takes time.process_time instead
 PAUSE = 0.05  # before each timed call: threads of the one before, which may spin for tens of milliseconds, go to sleep
 

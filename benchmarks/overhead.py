@@ -20,11 +20,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from measure import CHUNK, NETWORKS, ROOT, about, data, matching, mean_ratio, model, write
+from measure import NETWORKS, ROOT, about, data, matching, mean_ratio, model, write
 
 import pynn
 from pynn import _core
 
+CHUNK = 0.03  # seconds that one call should last at least
 LAYOUTS = 6  # pairs of trainers
 OFF = pynn.Guard(policy="off", check_every=0)
 OPTIMIZERS = {"SGD": lambda: pynn.SGD(0.01), "Adam": lambda: pynn.Adam(1e-4)}

@@ -142,8 +142,14 @@ def batch(data: tuple[Any, Any, Any], order: Any, first: int, count: int, rows: 
     if len(at) < x.shape[0] and x.size <= SCANNED and not arrays.is_sparse(x):
         # what made the weights run away may have come in an earlier batch
         at = np.concatenate([at, np.setdiff1d(_lone_rows(x, y, weights), at)])
+    return _rows(data, at, rows)
+
+
+def _rows(data: Any, at: np.ndarray, numbers: Any) -> Batch:
+    x, y, weights = data
     taken = x[at].toarray() if arrays.is_sparse(x) else x[at]
-    return Batch(taken, y[at], None if weights is None else weights[at], at if rows is None else np.asarray(rows)[at])
+    rows = at if numbers is None else np.asarray(numbers)[at]
+    return Batch(taken, y[at], None if weights is None else weights[at], rows)
 
 
 @dataclass(frozen=True)
@@ -329,6 +335,8 @@ OUT_OF_SCALE = {  # code and remedy
 
 def _sizes(name: str, x: np.ndarray, rows: np.ndarray, cure: Any, drop: Any) -> list[Suspect]:
     """Columns that are large throughout, and rows that stand out."""
+    if not ((x > UNSCALED) | (x < -UNSCALED)).any():
+        return []
     largest, alone, rest, outlying = _lone(x)
     found = []
     if outlying.any():
@@ -512,13 +520,11 @@ def stands_still(losses: dict[str, float]) -> bool:
     return losses["recent"] > nothing - 0.1 * abs(nothing) or losses["sampled"] > constant - 0.02 * abs(constant)
 
 
-def _spread_out(data: Any, numbers: Any) -> Batch:
+def spread_out(data: Any, numbers: Any) -> Batch:
     """Rows from all over (X, y, weights), not too many; `numbers` are the rows' for the caller, where they differ."""
-    x, y, weights = data
-    count = max(8, min(SAMPLE[0], SAMPLE[1] // x.shape[1]))
-    at = np.unique(np.linspace(0, x.shape[0] - 1, count).astype(np.int64))
-    rows = at if numbers is None else np.asarray(numbers)[at]
-    return Batch(x[at].toarray() if arrays.is_sparse(x) else x[at], y[at], weights, rows)
+    rows = data[0].shape[0]
+    count = max(8, min(SAMPLE[0], SAMPLE[1] // data[0].shape[1]))
+    return _rows(data, np.unique(np.linspace(0, rows - 1, count).astype(np.int64)), numbers)
 
 
 def _scales(model: Sequential) -> bool:
@@ -561,9 +567,8 @@ def unscaled(model: Sequential, sample: Batch) -> list[Finding]:
     return [suspect.finding for suspect in sorted(suspects, key=lambda suspect: -suspect.strength)]
 
 
-def of_the_task(model: Sequential, batch_size: int | None, data: Any, numbers: Any = None) -> list[Finding]:
-    """What no training can mend. `batch_size` and `data`, (X, y, weights), are None where they are not known."""
-    sample = None if data is None else _spread_out(data, numbers)
+def of_the_task(model: Sequential, batch_size: int | None, sample: Batch | None) -> list[Finding]:
+    """What no training can mend. `batch_size` and `sample`, rows of the data, are None where they are not known."""
     found = [_batch_of_one(model, batch_size), _no_logits(model), _single_unit(model)]
     found += [] if sample is None else [_improbable(model, sample), _misleading(model, sample)]
     return [finding for finding in found if finding]
@@ -635,10 +640,10 @@ def _improbable(model: Sequential, sample: Batch) -> Finding | None:
     return Finding("loss_mismatch", "warning", message, remedy, rows=rows, evidence={"n_rows": len(off)})
 
 
-def observed(model: Sequential, data: Any = None, numbers: Any = None) -> list[Finding]:
-    """Why a run stands still, by the statistics of the layers and by the scale of `data`, (X, y, weights)."""
+def observed(model: Sequential, sample: Batch | None = None) -> list[Finding]:
+    """Why a run stands still, by the statistics of the layers and by the scale of `sample`, rows of the data."""
     trainer = model.trainer(1)
-    sample, known = None if data is None else _spread_out(data, numbers), trainer.losses()
+    known = trainer.losses()
     if not stands_still(known):
         if sample is None or trainer.steps < PATIENCE:
             return []

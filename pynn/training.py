@@ -477,9 +477,10 @@ class Training:
             self.end(logs)
         data = self.batches.at_hand and self.batches.at_hand[0]
         size = self.batches.batch_size if isinstance(self.batches, Loaded) else None
-        seen = causes.of_the_task(self.model, size, data, self.batches.numbers)
+        sample = data and causes.spread_out(data, self.batches.numbers)
+        seen = causes.of_the_task(self.model, size, sample)
         if self.model.built and all(finding.layer is None for finding in seen):  # or that explains what else is seen
-            seen += causes.observed(self.model, data, self.batches.numbers)
+            seen += causes.observed(self.model, sample)
         found = health.findings(self.history.ledger) + self.causes + seen
         looked = self.guard.policy != "off"
         self.history.report = Report(found + self.batches.findings() + self.findings(), looked)
