@@ -360,8 +360,12 @@ static inline real gelu_slope_(real z) {
 enum { ROW_LANES = 8 };
 
 static inline real row_max(size_t n, const real *z) {
-  real lane[ROW_LANES];
+  real lane[ROW_LANES], most = z[0];
   size_t i = 0;
+  if (n < ROW_LANES) {
+    for (; i < n; i++) most = z[i] > most ? z[i] : most;
+    return most;
+  }
   for (size_t l = 0; l < ROW_LANES; l++) lane[l] = z[l < n ? l : 0];
   for (; i + ROW_LANES <= n; i += ROW_LANES)
     for (size_t l = 0; l < ROW_LANES; l++) lane[l] = z[i + l] > lane[l] ? z[i + l] : lane[l];
@@ -370,19 +374,29 @@ static inline real row_max(size_t n, const real *z) {
   return lane[0];
 }
 
+static inline real exp_below(real z, real max) {
+  struct pair below = two_sum(z, -max);
+  return exp_less(below.hi, -below.lo);
+}
+
 /* e_i = e^(z_i - max), which is at most 1 (not stored when e is NULL). Returns their sum less 1: of the largest there
  * is at least one, and what the others add keeps its relative accuracy beside it. */
 static inline double row_exp(size_t n, const real *z, real max, real *e) {
-  double lane[ROW_LANES] = {0}, ones[ROW_LANES] = {-1};
+  enum { FEW = 3 }; /* so few are faster one by one than padded to a vector */
+  double lane[ROW_LANES] = {0}, ones[ROW_LANES] = {-1}, some = 0, more = -1;
   real block[ROW_LANES];
+  for (size_t i = 0; n <= FEW && i < n; i++) {
+    const real x = exp_below(z[i], max);
+    some += x == 1 ? 0 : (double)x;
+    more += x == 1 ? 1 : 0;
+    if (e) e[i] = x;
+  }
+  if (n <= FEW) return some + more;
   for (size_t i = 0; i < n; i += ROW_LANES) {
     size_t width = n - i < ROW_LANES ? n - i : ROW_LANES;
     for (size_t l = 0; l < ROW_LANES; l++) block[l] = -REAL_INFINITY;
     for (size_t l = 0; l < width; l++) block[l] = z[i + l];
-    for (size_t l = 0; l < ROW_LANES; l++) {
-      struct pair below = two_sum(block[l], -max);
-      block[l] = exp_less(below.hi, -below.lo);
-    }
+    for (size_t l = 0; l < ROW_LANES; l++) block[l] = exp_below(block[l], max);
     for (size_t l = 0; l < ROW_LANES; l++) {
       lane[l] += block[l] == 1 ? 0 : (double)block[l];
       ones[l] += block[l] == 1 ? 1 : 0;

@@ -42,6 +42,68 @@ static inline vector vector_fma(vector a, vector b, vector c) {
 #endif
 }
 
+/* n < NR numbers, which are too few for memcpy to be called and too many for a loop; masked stores are slow on some
+ * processors. */
+static inline void copy_few(size_t n, const real *from, real *to) {
+  _Static_assert(NR <= 32, "pieces up to 16");
+#pragma GCC unroll 5
+  for (size_t piece = 16; piece; piece /= 2)
+    if (n & piece) {
+      memcpy(to, from, piece * sizeof(real));
+      from += piece, to += piece;
+    }
+}
+
+/* to[j][i] = from[i][j], SQUARE numbers in both directions. */
+#if VECTOR_BYTES >= 32 && PYNN_REAL_BITS == 32
+enum { SQUARE = 8 };
+static inline void transpose_square(const real *from, size_t ld_from, real *to, size_t ld_to) {
+  __m256 x[8], y[8];
+  for (size_t i = 0; i < 8; i++) x[i] = _mm256_loadu_ps(from + i * ld_from);
+  for (int i = 0; i < 8; i += 2)
+    y[i] = _mm256_unpacklo_ps(x[i], x[i + 1]), y[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]);
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; j++) {
+      x[i + 2 * j] = _mm256_shuffle_ps(y[i + j], y[i + 2 + j], 0x44);
+      x[i + 2 * j + 1] = _mm256_shuffle_ps(y[i + j], y[i + 2 + j], 0xee);
+    }
+  for (size_t i = 0; i < 4; i++) {
+    _mm256_storeu_ps(to + i * ld_to, _mm256_permute2f128_ps(x[i], x[i + 4], 0x20));
+    _mm256_storeu_ps(to + (i + 4) * ld_to, _mm256_permute2f128_ps(x[i], x[i + 4], 0x31));
+  }
+}
+#elif VECTOR_BYTES >= 32
+enum { SQUARE = 4 };
+static inline void transpose_square(const real *from, size_t ld_from, real *to, size_t ld_to) {
+  __m256d x[4], y[4];
+  for (size_t i = 0; i < 4; i++) x[i] = _mm256_loadu_pd(from + i * ld_from);
+  for (int i = 0; i < 4; i += 2)
+    y[i] = _mm256_unpacklo_pd(x[i], x[i + 1]), y[i + 1] = _mm256_unpackhi_pd(x[i], x[i + 1]);
+  for (size_t i = 0; i < 2; i++) {
+    _mm256_storeu_pd(to + i * ld_to, _mm256_permute2f128_pd(y[i], y[i + 2], 0x20));
+    _mm256_storeu_pd(to + (i + 2) * ld_to, _mm256_permute2f128_pd(y[i], y[i + 2], 0x31));
+  }
+}
+#else
+enum { SQUARE = 4 };
+static inline void transpose_square(const real *from, size_t ld_from, real *to, size_t ld_to) {
+  for (size_t i = 0; i < SQUARE; i++)
+    for (size_t j = 0; j < SQUARE; j++) to[j * ld_to + i] = from[i * ld_from + j];
+}
+#endif
+
+/* to (columns x rows) = from (rows x columns), transposed */
+static void transpose(size_t rows, size_t columns, const real *from, size_t ld_from, real *to, size_t ld_to) {
+  size_t i = 0;
+  for (size_t j; i + SQUARE <= rows; i += SQUARE, from += SQUARE * ld_from, to += SQUARE) {
+    for (j = 0; j + SQUARE <= columns; j += SQUARE) transpose_square(from + j, ld_from, to + j * ld_to, ld_to);
+    for (; j < columns; j++)
+      for (size_t r = 0; r < SQUARE; r++) to[j * ld_to + r] = from[r * ld_from + j];
+  }
+  for (; i < rows; i++, from += ld_from, to++)
+    for (size_t j = 0; j < columns; j++) to[j * ld_to] = from[j];
+}
+
 /* C (rows x NR) = or += A (rows x k) B (k x NR); `rows` is a constant wherever this is inlined. */
 static inline __attribute__((always_inline)) void micro(int rows, size_t k, const real *restrict a, size_t a_row,
                                                         size_t a_column, const real *restrict b, size_t ldb,
@@ -85,8 +147,8 @@ static micro_rows *const micro_table[MR + 1] = {
 /* clang-format on */
 #undef MICRO
 
-/* How many of `left` rows the next block takes. Fewer than LATENCY_ROWS leave the adders waiting for their own results,
- * so the last two blocks share what is left. */
+/* How many of `left` rows the next block takes. Fewer than LATENCY_ROWS leave the adders waiting for their own
+ * results, so the last two blocks share what is left. */
 enum { LATENCY_ROWS = 4 };
 static size_t height(size_t left) {
   if (left <= MR) return left;
@@ -103,9 +165,9 @@ static void panel_times(size_t m, size_t width, size_t k, const real *a, size_t 
       micro_table[rows](k, a + i * a_row, a_row, a_column, b, ldb, accumulate, c + i * ldc, ldc);
       continue;
     }
-    for (size_t r = 0; accumulate && r < rows; r++) memcpy(edge + r * NR, c + (i + r) * ldc, width * sizeof(real));
+    for (size_t r = 0; accumulate && r < rows; r++) copy_few(width, c + (i + r) * ldc, edge + r * NR);
     micro_table[rows](k, a + i * a_row, a_row, a_column, b, ldb, accumulate, edge, NR);
-    for (size_t r = 0; r < rows; r++) memcpy(c + (i + r) * ldc, edge + r * NR, width * sizeof(real));
+    for (size_t r = 0; r < rows; r++) copy_few(width, edge + r * NR, c + (i + r) * ldc);
   }
 }
 
@@ -125,13 +187,12 @@ static void gemm(size_t m, size_t n, size_t k, const void *a_, size_t a_row, siz
     for (size_t from = 0; from < k; from += KB) {
       size_t steps = k - from < KB ? k - from : KB;
       const real *source = b + from * ldb + j;
-      if (width == NR)
-        for (size_t s = 0; s < steps; s++)
+      if (width < NR) memset(packed, 0, steps * NR * sizeof(real));
+      for (size_t s = 0; s < steps; s++)
+        if (width < NR) copy_few(width, source + s * ldb, packed + s * NR);
+        else
           for (int v = 0; v < 2; v++)
             vector_store(packed + s * NR + v * LANES, vector_load(source + s * ldb + v * LANES));
-      else
-        for (size_t s = 0; s < steps; s++)
-          for (size_t v = 0; v < NR; v++) packed[s * NR + v] = v < width ? source[s * ldb + v] : 0;
       panel_times(m, width, steps, a + from * a_column, a_row, a_column, packed, NR, accumulate || from, c + j, ldc);
     }
   }
@@ -143,25 +204,28 @@ static void pack_panels(size_t m, size_t k, const void *a_, size_t lda, void *pa
   real *panel = panels_;
   for (size_t i = 0; i < m; i += NR, panel += NR * k) {
     size_t rows = m - i < NR ? m - i : NR;
-    for (size_t s = 0; s < k; s++)
-      for (size_t r = 0; r < NR; r++) panel[s * NR + r] = r < rows ? a[(i + r) * lda + s] : 0;
+    if (rows < NR) memset(panel, 0, NR * k * sizeof(real));
+    transpose(rows, k, a + i * lda, lda, panel, NR);
   }
 }
 
-/* C = A B^T is computed as C^T = B A^T, a block of MR columns of C at a time, because transposing the small delta
- * costs less than transposing the weights. */
+/* C = A B^T is computed as C^T = B A^T, a strip of columns of C at a time, because transposing the small delta costs
+ * less than transposing the weights. */
 static void gemm_panels(size_t m, size_t n, size_t k, const void *panels_, const void *b_, size_t ldb, void *c_,
                         size_t ldc) {
+  enum { STRIP = 24 }; /* a multiple of MR and of SQUARE */
   const real *panel = panels_, *b = b_;
   real *c = c_;
-  real block[MR * NR];
+  real strip[STRIP * NR];
   for (size_t i = 0; i < m; i += NR, panel += NR * k) {
-    size_t rows = m - i < NR ? m - i : NR;
-    for (size_t j = 0; j < n; j += MR) {
-      size_t columns = n - j < MR ? n - j : MR;
-      micro_table[columns](k, b + j * ldb, ldb, 1, panel, NR, 0, block, NR);
-      for (size_t r = 0; r < rows; r++)
-        for (size_t s = 0; s < columns; s++) c[(i + r) * ldc + j + s] = block[s * NR + r];
+    const size_t rows = m - i < NR ? m - i : NR;
+    for (size_t j = 0; j < n; j += STRIP) {
+      const size_t columns = n - j < STRIP ? n - j : STRIP;
+      for (size_t s = 0, block; s < columns; s += block) {
+        block = height(columns - s);
+        micro_table[block](k, b + (j + s) * ldb, ldb, 1, panel, NR, 0, strip + s * NR, NR);
+      }
+      transpose(columns, rows, strip, NR, c + i * ldc + j, ldc);
     }
   }
 }

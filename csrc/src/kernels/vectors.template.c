@@ -141,14 +141,18 @@ static void compare(size_t n, const void *before_, const void *after_, const voi
 }
 
 static void column_sums(size_t rows, size_t columns, const void *x_, size_t ldx, void *sums_) {
-  enum { BLOCK = 64 };
+  enum { BLOCK = 16 };
   const real *x = x_;
   real *sums = sums_;
-  for (size_t from = 0; from < columns; from += BLOCK) {
+  for (size_t from = 0; from < columns; from += BLOCK, x += BLOCK) {
     size_t width = columns - from < BLOCK ? columns - from : BLOCK;
     double sum[BLOCK] = {0};
-    for (size_t i = 0; i < rows; i++)
-      for (size_t j = 0; j < width; j++) sum[j] += (double)x[i * ldx + from + j];
+    if (width == BLOCK)
+      for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < BLOCK; j++) sum[j] += (double)x[i * ldx + j];
+    else
+      for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < width; j++) sum[j] += (double)x[i * ldx + j];
     for (size_t j = 0; j < width; j++) sums[from + j] = (real)sum[j];
   }
 }
