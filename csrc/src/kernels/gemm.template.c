@@ -104,16 +104,22 @@ static void transpose(size_t rows, size_t columns, const real *from, size_t ld_f
     for (size_t j = 0; j < columns; j++) to[j * ld_to] = from[j];
 }
 
-/* C (rows x NR) = or += A (rows x k) B (k x NR); `rows` is a constant wherever this is inlined. */
+/* C (rows x NR) = or += A (rows x k) B (k x NR), and B goes to `packed` on the way unless that is NULL; `rows` is a
+ * constant wherever this is inlined. */
 static inline __attribute__((always_inline)) void micro(int rows, size_t k, const real *restrict a, size_t a_row,
                                                         size_t a_column, const real *restrict b, size_t ldb,
-                                                        int accumulate, real *restrict c, size_t ldc) {
+                                                        real *restrict packed, int accumulate, real *restrict c,
+                                                        size_t ldc) {
   vector sum[MR][2];
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < 2; j++) sum[i][j] = accumulate ? vector_load(c + (size_t)i * ldc + j * LANES) : (vector){0};
   for (size_t step = 0; step < k; step++, a += a_column, b += ldb) {
     vector b0 = vector_load(b), b1 = vector_load(b + LANES);
+    if (packed) {
+      vector_store(packed + step * NR, b0);
+      vector_store(packed + step * NR + LANES, b1);
+    }
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
       vector x = vector_fill(a[(size_t)i * a_row]);
@@ -131,7 +137,7 @@ typedef void micro_rows(size_t k, const real *a, size_t a_row, size_t a_column, 
 #define MICRO(rows)                                                                                           \
   static void micro_##rows(size_t k, const real *a, size_t a_row, size_t a_column, const real *b, size_t ldb, \
                            int accumulate, real *c, size_t ldc) {                                             \
-    micro(rows, k, a, a_row, a_column, b, ldb, accumulate, c, ldc);                                           \
+    micro(rows, k, a, a_row, a_column, b, ldb, NULL, accumulate, c, ldc);                                     \
   }
 /* clang-format off */
 MICRO(1) MICRO(2) MICRO(3) MICRO(4) MICRO(5) MICRO(6)
@@ -146,6 +152,11 @@ static micro_rows *const micro_table[MR + 1] = {
 };
 /* clang-format on */
 #undef MICRO
+
+static void micro_pack(size_t k, const real *a, size_t a_row, size_t a_column, const real *b, size_t ldb, real *packed,
+                       int accumulate, real *c, size_t ldc) {
+  micro(MR, k, a, a_row, a_column, b, ldb, packed, accumulate, c, ldc);
+}
 
 /* How many of `left` rows the next block takes. Fewer than LATENCY_ROWS leave the adders waiting for their own
  * results, so the last two blocks share what is left. */
@@ -171,6 +182,11 @@ static void panel_times(size_t m, size_t width, size_t k, const real *a, size_t 
   }
 }
 
+static void pack_edge(size_t k, size_t width, const real *b, size_t ldb, real *packed) {
+  memset(packed, 0, k * NR * sizeof(real));
+  for (size_t s = 0; s < k; s++) copy_few(width, b + s * ldb, packed + s * NR);
+}
+
 static void gemm(size_t m, size_t n, size_t k, const void *a_, size_t a_row, size_t a_column, const void *b_,
                  size_t ldb, int accumulate, void *c_, size_t ldc) {
   const real *a = a_, *b = b_;
@@ -185,15 +201,12 @@ static void gemm(size_t m, size_t n, size_t k, const void *a_, size_t a_row, siz
       continue;
     }
     for (size_t from = 0; from < k; from += KB) {
-      size_t steps = k - from < KB ? k - from : KB;
-      const real *source = b + from * ldb + j;
-      if (width < NR) memset(packed, 0, steps * NR * sizeof(real));
-      for (size_t s = 0; s < steps; s++)
-        if (width < NR) copy_few(width, source + s * ldb, packed + s * NR);
-        else
-          for (int v = 0; v < 2; v++)
-            vector_store(packed + s * NR + v * LANES, vector_load(source + s * ldb + v * LANES));
-      panel_times(m, width, steps, a + from * a_column, a_row, a_column, packed, NR, accumulate || from, c + j, ldc);
+      const size_t steps = k - from < KB ? k - from : KB, done = width == NR ? MR : 0;
+      const real *source = b + from * ldb + j, *left = a + from * a_column;
+      if (done) micro_pack(steps, left, a_row, a_column, source, ldb, packed, accumulate || from, c + j, ldc);
+      else pack_edge(steps, width, source, ldb, packed);
+      panel_times(m - done, width, steps, left + done * a_row, a_row, a_column, packed, NR, accumulate || from,
+                  c + done * ldc + j, ldc);
     }
   }
 }
