@@ -35,6 +35,7 @@ COLD += ["status", "summary"]
 LEAN = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-finline-functions"]
 LEAN += ["--param=max-inline-insns-single=200", "--param=max-inline-insns-auto=30"]
 LEAN += ["--param=early-inlining-insns=14", "--param=inline-min-speedup=15"]
+LEAN += ["-falign-functions=1", "-falign-jumps=1", "-falign-loops=1"]
 WARNINGS = ["-Wall", "-Wextra"]
 TARGETS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32":

@@ -44,7 +44,7 @@ static inline vector vector_fma(vector a, vector b, vector c) {
 
 /* n < NR numbers, which are too few for memcpy to be called and too many for a loop; masked stores are slow on some
  * processors. */
-static inline void copy_few(size_t n, const real *from, real *to) {
+static __attribute__((noinline)) void copy_few(size_t n, const real *from, real *to) {
   _Static_assert(NR <= 32, "pieces up to 16");
 #pragma GCC unroll 5
   for (size_t piece = 16; piece; piece /= 2)
