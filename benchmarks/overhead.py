@@ -1,10 +1,10 @@
 """What does watching cost? Training steps with checks against steps without, by turns.
 
-    python benchmarks/overhead.py [--quick] [--rows 784-128] [--threads 1,2]
+    python benchmarks/overhead.py [--quick] [--rows 784-128] [--threads 1,2] [--verdict]
 
 Every network of the speed table with SGD and Adam, by the core alone. "guard" is the default guard of `fit`: verdict on
-every step, proof that the update stays finite, divergence, statistics of the layers every 200 steps. "verdict" is the
-same without statistics. Each against a guard that is off.
+every step, proof that the update stays finite, divergence, statistics of the layers every 200 steps. "verdict", when it
+is asked for, is the same without statistics. Each against a guard that is off.
 Ratios are medians over pairs of neighbouring calls, so that what else the machine does falls out, of several pairs of
 trainers, so that where in memory each of them lies does too (that alone makes a small step 1 % faster or slower).
 """
@@ -26,7 +26,7 @@ import pynn
 from pynn import _core
 
 CHUNK = 0.03  # seconds that one call should last at least
-LAYOUTS = 6  # pairs of trainers
+LAYOUTS = 8  # pairs of trainers
 OFF = pynn.Guard(policy="off", check_every=0)
 OPTIMIZERS = {"SGD": lambda: pynn.SGD(0.01), "Adam": lambda: pynn.Adam(1e-4)}
 
@@ -78,9 +78,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rows", help="comma-separated parts of networks' names")
     parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--verdict", action="store_true", help="also without statistics")
     options = parser.parse_args()
-    seconds = 1 if options.quick else 6
-    switches = {"guard": pynn.Guard(), "verdict": pynn.Guard(check_every=0)}
+    seconds = 1 if options.quick else 12
+    switches = {"guard": pynn.Guard()} | ({"verdict": pynn.Guard(check_every=0)} if options.verdict else {})
     record = about() | {"overhead": []}
     for threads in map(int, options.threads.split(",")):
         pynn.set_num_threads(threads)
@@ -94,8 +95,8 @@ def main() -> None:
                     us = 1e6 * t / NETWORKS[network][2]
                     print(f"{name}, {threads} threads  {network:24}{optimizer:5}{us:10.1f} µs  "
                           f"{100 * (ratio - 1):+6.2f} % ± {100 * spread:.2f}", flush=True)  # fmt: skip
-                    record["overhead"].append({"switch": name, "threads": threads, "network": network,
-                                               "optimizer": optimizer, "us_without": us, "ratio": ratio})  # fmt: skip
+                    record["overhead"].append({"switch": name, "threads": threads, "network": network, "us_without": us,
+                                               "optimizer": optimizer, "ratio": ratio, "spread": spread})  # fmt: skip
             print(f"{name}, {threads} threads  geometric mean {100 * (mean_ratio(ratios) - 1):+.2f} %")
     if not (options.quick or options.rows):
         write(record, ROOT / "benchmarks" / "results" / "overhead.json")
