@@ -416,15 +416,16 @@ def plot(steps: list[dict[str, Any]], path: Path) -> None:
     panels = list(dict.fromkeys(row["optimizer"] for row in steps))
     figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 0.62 * len(networks) + 1.5), sharey=True)
     for ax, optimizer in zip(np.atleast_1d(axes), panels, strict=True):
+        ax.axvline(1, color=COLORS["pynn"], linewidth=3, zorder=2, label="pynn")
         for row in (row for row in steps if row["optimizer"] == optimizer):
             y, mine = -networks.index(row["network"]), row["best"]["pynn"]
             ratios = {name: t / mine for name, t in row["best"].items() if name != "gemm"}
             ax.plot([min(ratios.values()), max(ratios.values())], [y, y], color="#dddddd", linewidth=3, zorder=1)
             for name, ratio in ratios.items():
-                size, above = (110, 3) if name == "pynn" else (60, 2)
-                ax.scatter(ratio, y, s=size, color=COLORS[name], zorder=above, label=name if y == 0 else None,
-                           edgecolor="white", linewidth=0.8)  # fmt: skip
-            ax.annotate(f"{mine:,.0f} µs", (1, y), (0, 9), textcoords="offset points", ha="center", va="bottom",
+                if name != "pynn":
+                    ax.scatter(ratio, y, s=60, color=COLORS[name], zorder=3, label=name if y == 0 else None,
+                               edgecolor="white", linewidth=0.8)  # fmt: skip
+            ax.annotate(f"{mine:,.0f} µs", (1, y), (5, 9), textcoords="offset points", ha="left", va="bottom",
                         fontsize=8, color=COLORS["pynn"])  # fmt: skip
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter(lambda v, _: f"{v:g}×" if v >= 1 else f"1/{1 / v:g}×")
@@ -439,7 +440,9 @@ def plot(steps: list[dict[str, Any]], path: Path) -> None:
         ax.set_title(optimizer)
         ax.set_xlabel("time of a training step, pynn = 1 (lower is better)")
     handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper right", ncol=len(labels), handletextpad=0.1, columnspacing=1.2)
+    figure.legend(
+        handles, labels, loc="upper right", ncol=len(labels), handletextpad=0.4, handlelength=1, columnspacing=1.2
+    )
     figure.tight_layout(rect=(0, 0, 1, 0.95))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
