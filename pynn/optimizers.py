@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from . import schedules
 from .errors import ArgumentTypeError
@@ -27,6 +27,7 @@ class Optimizer(Spec):
     """
 
     global_clipnorm: float | None = None
+    to_change: ClassVar[str] = "set model.learning_rate, or compile the model with another optimizer"
 
     def __post_init__(self) -> None:
         rate = self.learning_rate  # type: ignore[attr-defined]

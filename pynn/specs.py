@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import field, fields, make_dataclass
+from dataclasses import FrozenInstanceError, field, fields, make_dataclass
 from functools import cached_property, wraps
 from numbers import Real
 from typing import Any, ClassVar, ParamSpec, TypeVar
@@ -53,6 +53,17 @@ def list_arguments_of(cls: type) -> None:
     cls.__init__ = lists_arguments(cls.__init__)  # type: ignore[misc]
 
 
+def say_how_to_change(cls: type) -> None:
+    """Setting an attribute of an object that never changes is an error that says what to do instead."""
+
+    def refuse(self: Spec, name: str, value: Any) -> None:
+        raise FrozenInstanceError(
+            f"expected {type(self).__name__} to stay as it was made; received {name}={value!r}: {self.to_change}"
+        )
+
+    cls.__setattr__ = refuse  # type: ignore[assignment,method-assign]
+
+
 def check_number(name: str, value: Any, rule: Mapping[str, Any]) -> float | int | bool:
     """`value` as the type and within the limits that a field of a table has."""
     expected = describe(rule)
@@ -91,6 +102,7 @@ class Spec:
     kind: ClassVar[str]
     name: ClassVar[str]
     row: ClassVar[Mapping[str, Any]]
+    to_change: ClassVar[str] = "make another one"
 
     def __post_init__(self) -> None:
         for rule in self.row["fields"]:
@@ -169,6 +181,7 @@ class Table:
         }  # fmt: skip
         cls = make_dataclass(name, members, bases=(self._base,), namespace=namespace, frozen=True)
         list_arguments_of(cls)
+        say_how_to_change(cls)
         return cls
 
     def _document(self, row: Mapping[str, Any]) -> str:

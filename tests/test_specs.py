@@ -79,8 +79,9 @@ def test_type_checkers_see_what_there_is(module):
 
 def test_specs_are_frozen():
     adam = pynn.Adam()
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(dataclasses.FrozenInstanceError, match="set model"):
         adam.learning_rate = 1.0
+    assert adam == pynn.Adam()
 
 
 @pytest.mark.parametrize("module", MODULES)
