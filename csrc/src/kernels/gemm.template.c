@@ -55,9 +55,9 @@ static __attribute__((noinline)) void copy_few(size_t n, const real *from, real 
 }
 
 /* to[j][i] = from[i][j], SQUARE numbers in both directions. */
-#if VECTOR_BYTES >= 32 && PYNN_REAL_BITS == 32
-enum { SQUARE = 8 };
+enum { SQUARE = VECTOR_BYTES >= 32 ? 32 / sizeof(real) : 4 };
 static inline void transpose_square(const real *from, size_t ld_from, real *to, size_t ld_to) {
+#if VECTOR_BYTES >= 32 && PYNN_REAL_BITS == 32
   __m256 x[8], y[8];
   for (size_t i = 0; i < 8; i++) x[i] = _mm256_loadu_ps(from + i * ld_from);
   for (int i = 0; i < 8; i += 2)
@@ -71,10 +71,7 @@ static inline void transpose_square(const real *from, size_t ld_from, real *to, 
     _mm256_storeu_ps(to + i * ld_to, _mm256_permute2f128_ps(x[i], x[i + 4], 0x20));
     _mm256_storeu_ps(to + (i + 4) * ld_to, _mm256_permute2f128_ps(x[i], x[i + 4], 0x31));
   }
-}
 #elif VECTOR_BYTES >= 32
-enum { SQUARE = 4 };
-static inline void transpose_square(const real *from, size_t ld_from, real *to, size_t ld_to) {
   __m256d x[4], y[4];
   for (size_t i = 0; i < 4; i++) x[i] = _mm256_loadu_pd(from + i * ld_from);
   for (int i = 0; i < 4; i += 2)
@@ -83,14 +80,11 @@ static inline void transpose_square(const real *from, size_t ld_from, real *to, 
     _mm256_storeu_pd(to + i * ld_to, _mm256_permute2f128_pd(y[i], y[i + 2], 0x20));
     _mm256_storeu_pd(to + (i + 2) * ld_to, _mm256_permute2f128_pd(y[i], y[i + 2], 0x31));
   }
-}
 #else
-enum { SQUARE = 4 };
-static inline void transpose_square(const real *from, size_t ld_from, real *to, size_t ld_to) {
   for (size_t i = 0; i < SQUARE; i++)
     for (size_t j = 0; j < SQUARE; j++) to[j * ld_to + i] = from[i * ld_from + j];
-}
 #endif
+}
 
 /* to (columns x rows) = from (rows x columns), transposed */
 static void transpose(size_t rows, size_t columns, const real *from, size_t ld_from, real *to, size_t ld_to) {
