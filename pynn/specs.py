@@ -171,6 +171,7 @@ class Table:
         """A class that is written by hand, for the row of its `name` or beside the rows."""
         self._classes[cls.name] = cls  # type: ignore[attr-defined]
         list_arguments_of(cls)
+        say_how_to_change(cls)
 
     def _make(self, row: Mapping[str, Any]) -> type:
         members = [(rule["name"], rule["type"], field(default=rule["type"](rule["default"]))) for rule in row["fields"]]

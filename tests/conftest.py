@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -33,5 +35,19 @@ def python():
         )
         assert result.returncode == 0, result.stderr
         return result.stdout.strip()
+
+    return run
+
+
+@pytest.fixture
+def in_threads():
+    """Runs work in so many threads at once, to its end."""
+
+    def run(work: Callable[[], object], n: int) -> None:
+        threads = [threading.Thread(target=work) for _ in range(n)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     return run

@@ -128,7 +128,7 @@ def test_shuffle_depends_on_seed_epoch_and_length_alone():
     assert arrays.shuffle(0, 0, 0).shape == (0,)
 
 
-def test_threads_may_predict_at_once():
+def test_threads_may_predict_at_once(in_threads):
     model, x = make(64, 10), np.random.default_rng(0).normal(size=(300, 64))
     expected, wrong = model.predict(x), []
 
@@ -137,11 +137,7 @@ def test_threads_may_predict_at_once():
             if not np.array_equal(model.predict(x), expected):
                 wrong.append(1)
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, 8)
     assert not wrong
 
 
@@ -168,16 +164,12 @@ def test_predictions_never_see_a_step_half_done():
     assert not mixed
 
 
-def test_several_threads_may_train_one_model():
+def test_several_threads_may_train_one_model(in_threads):
     model = make()
     model.compile("mse", "sgd")
     x, y = np.ones((8, 4)), np.ones((8, 3))
     model.train_step(x, y)
-    threads = [threading.Thread(target=lambda: [model.train_step(x, y) for _ in range(50)]) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(lambda: [model.train_step(x, y) for _ in range(50)], 4)
     assert model.trainer(1).steps == 201
     assert np.isfinite(model.parameters).all()
 

@@ -285,7 +285,7 @@ def test_two_threads_do_not_fit_one_model():
     assert np.array_equal(model.parameters, twin.parameters)
 
 
-def test_of_threads_that_begin_at_once_one_fits():
+def test_of_threads_that_begin_at_once_one_fits(in_threads):
     model, line, outcomes = make(), threading.Barrier(8), []
     held = threading.Barrier(8)
 
@@ -305,10 +305,6 @@ def test_of_threads_that_begin_at_once_one_fits():
             outcomes.append("refused")
             held.wait(60)
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, 8)
     assert sorted(outcomes) == ["fitted"] + ["refused"] * 7
     assert model.trainer(1).steps == 1

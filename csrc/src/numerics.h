@@ -366,7 +366,7 @@ static inline real row_max(size_t n, const real *z) {
     for (; i < n; i++) most = z[i] > most ? z[i] : most;
     return most;
   }
-  for (size_t l = 0; l < ROW_LANES; l++) lane[l] = z[l < n ? l : 0];
+  for (size_t l = 0; l < ROW_LANES; l++) lane[l] = z[l];
   for (; i + ROW_LANES <= n; i += ROW_LANES)
     for (size_t l = 0; l < ROW_LANES; l++) lane[l] = z[i + l] > lane[l] ? z[i + l] : lane[l];
   for (; i < n; i++) lane[0] = z[i] > lane[0] ? z[i] : lane[0];
@@ -374,6 +374,7 @@ static inline real row_max(size_t n, const real *z) {
   return lane[0];
 }
 
+/* e^(z - max), with what rounding z - max loses */
 static inline real exp_below(real z, real max) {
   struct pair below = two_sum(z, -max);
   return exp_less(below.hi, -below.lo);

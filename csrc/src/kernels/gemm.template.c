@@ -42,8 +42,8 @@ static inline vector vector_fma(vector a, vector b, vector c) {
 #endif
 }
 
-/* n < NR numbers, which are too few for memcpy to be called and too many for a loop; masked stores are slow on some
- * processors. */
+/* n < NR numbers, in pieces of powers of two: too few for a call of memcpy, and masked stores are slow on some
+ * processors. One copy of the code is enough. */
 static __attribute__((noinline)) void copy_few(size_t n, const real *from, real *to) {
   _Static_assert(NR <= 32, "pieces up to 16");
 #pragma GCC unroll 5
@@ -176,6 +176,7 @@ static void panel_times(size_t m, size_t width, size_t k, const real *a, size_t 
   }
 }
 
+/* A panel of fewer than NR columns, the others zero. */
 static void pack_edge(size_t k, size_t width, const real *b, size_t ldb, real *packed) {
   memset(packed, 0, k * NR * sizeof(real));
   for (size_t s = 0; s < k; s++) copy_few(width, b + s * ldb, packed + s * NR);
@@ -195,6 +196,7 @@ static void gemm(size_t m, size_t n, size_t k, const void *a_, size_t a_row, siz
       continue;
     }
     for (size_t from = 0; from < k; from += KB) {
+      /* the first MR rows of m > MR pack a whole panel while they read it */
       const size_t steps = k - from < KB ? k - from : KB, done = width == NR ? MR : 0;
       const real *source = b + from * ldb + j, *left = a + from * a_column;
       if (done) micro_pack(steps, left, a_row, a_column, source, ldb, packed, accumulate || from, c + j, ldc);
