@@ -41,9 +41,9 @@ TARGETS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32":
     TARGETS["avx2"] = ["-mavx2", "-mfma"]
     TARGETS["avx512"] = [f"-mavx512{part}" for part in ("f", "bw", "dq", "vl")] + ["-mfma", "-mprefer-vector-width=512"]
-KERNELS = ["csrc/src/kernels_f32.c", "csrc/src/kernels_f64.c"]
+KERNELS = [f"csrc/src/kernels/kernels_f{bits}.c" for bits in (32, 64)]
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/src/**/*.template.c", recursive=True))
-EXPORTED = ["csrc/src/real.h", "csrc/src/numerics.h", "csrc/src/kernels/activations.template.c"]  # by pynn/export
+EXPORTED = ["csrc/src/base/real.h", "csrc/src/base/numerics.h", "csrc/src/kernels/activations.template.c"]  # by pynn/export
 STABLE_ABI = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 DEFINES = [("_GNU_SOURCE", "1")] + [("PYNN_HAVE_X86_TARGETS", "1")] * ("avx2" in TARGETS)
 
@@ -51,7 +51,7 @@ DEFINES = [("_GNU_SOURCE", "1")] + [("PYNN_HAVE_X86_TARGETS", "1")] * ("avx2" in
 SOURCES = sorted(
     source
     for source in glob("csrc/src/**/*.c", recursive=True)
-    if source not in [*KERNELS, "csrc/src/serial.c"] and not source.endswith(".template.c")
+    if source not in [*KERNELS, "csrc/src/compute/serial.c"] and not source.endswith(".template.c")
 )
 
 

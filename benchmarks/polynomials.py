@@ -1,4 +1,4 @@
-"""The polynomials of the normal distribution in csrc/src/numerics.h: fits in extended precision, printed as C.
+"""The polynomials of the normal distribution in csrc/src/base/numerics.h: fits in extended precision, printed as C.
 
 Weighted least squares on Chebyshev points, which is near minimax. Coefficients are rounded to the dtype one after the
 other, from the lowest power, and those that follow are fitted again to what rounding left. Needs mpmath.

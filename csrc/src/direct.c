@@ -1,7 +1,7 @@
 /* Single kernels, called directly: for tests and tools. */
-#include "context.h"
-#include "parallel.h"
-#include "tables.h"
+#include "compute/context.h"
+#include "compute/parallel.h"
+#include "names/tables.h"
 
 static int bad(const pynn_context *context, pynn_dtype dtype, int64_t rows, int64_t columns) {
   return !context || (unsigned)dtype > PYNN_FLOAT64 || rows < 0 || columns < 0;

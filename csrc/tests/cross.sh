@@ -57,7 +57,7 @@ if have arm-none-eabi-gcc; then
   mkdir -p "$build/arm"
   for cpu in "cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16" "cortex-m33"; do
     compiled=0
-    for source in "$here"/src/*.c "$here"/src/layers/*.c; do
+    for source in "$here"/src/*.c "$here"/src/*/*.c; do
       case $source in *.template.c | */parallel.c | */trainer.c | */disk.c | */file.c | */checkpoint.c) continue ;; esac
       # shellcheck disable=SC2086
       if arm-none-eabi-gcc -mcpu=$cpu -mthumb -std=c11 -Os -ffp-contract=off -Wall -Wextra -Werror -I"$here/include" \

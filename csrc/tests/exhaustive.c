@@ -10,7 +10,7 @@
 #include "pynn.h"
 
 #define PYNN_REAL_BITS 32
-#include "numerics.h"
+#include "base/numerics.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,10 +9,10 @@
 #include <stdint.h>
 
 #include "check.h"
-#include "checkpoint.h"
+#include "file/checkpoint.h"
 #include "faults.h"
-#include "file.h"
-#include "trainer.h"
+#include "file/file.h"
+#include "train/trainer.h"
 
 enum { ROWS = 240, INPUTS = 5, CLASSES = 3, BATCH = 16 };
 

@@ -8,8 +8,8 @@
 
 #include "check.h"
 #include "faults.h"
-#include "file.h"
-#include "json.h"
+#include "file/file.h"
+#include "base/json.h"
 
 static char folder[] = "test_file_XXXXXX";
 

@@ -1,6 +1,6 @@
 /* Products: every target against a plain triple loop, bit for bit across tilings, at every edge of the tiles. */
 #include "check.h"
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Initializers: moments, limits, orthogonality; every number a function of key and index. */
 #include "check.h"
-#include "initializers.h"
+#include "names/initializers.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Every row of every kernel table, in both dtypes, on every target of this processor: values, derivatives, extremes.
  * (exhaustive.c measures the float32 activations to the last bit; here the float64 ones are measured.) */
 #include "check.h"
-#include "context.h"
+#include "compute/context.h"
 
 #include <float.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Activation: Y = f(X), an activation on its own. */
-#include "../custom.h"
-#include "../layer.h"
+#include "graph/custom.h"
+#include "graph/layer.h"
 
 static void forward_tile(void *argument, int64_t index) {
   const struct job *job = argument;

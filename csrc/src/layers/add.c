@@ -1,6 +1,6 @@
 /* Add: Y = X + the input of the layer `layers` below, which ends a residual block y = x + f(x) of so many layers.
  * Backward keeps the delta: the pass adds it to the delta that comes out of the block's first layer. */
-#include "../layer.h"
+#include "graph/layer.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
  *   Y = gamma x^ + beta
  *
  * A batch of one row has x^ = 0; it says nothing about the variance, whose moving value it leaves alone. */
-#include "../layer.h"
+#include "graph/layer.h"
 
 #include <float.h>
 #include <math.h>

@@ -3,7 +3,7 @@
  * A code column of `size` codes has size + 1 slots: 0 for what is unknown (beyond the size, negative, no integer, NaN),
  * 1 + code for the others. With dimension 0 a slot is a column of its own that is 1 (one-hot); else it is a row of the
  * table `embeddings`, learned, of so many numbers. The tables of all code columns lie one below the other. */
-#include "../layer.h"
+#include "graph/layer.h"
 
 #include <string.h>
 

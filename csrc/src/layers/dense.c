@@ -5,10 +5,10 @@
  *
  * What follows a product - bias, activation, derivative, largest values, sums of squares - is done to a tile right
  * after it, while it is in the cache. */
-#include "../blame.h"
-#include "../blas.h"
-#include "../custom.h"
-#include "../layer.h"
+#include "train/blame.h"
+#include "compute/blas.h"
+#include "graph/custom.h"
+#include "graph/layer.h"
 
 #include <string.h>
 

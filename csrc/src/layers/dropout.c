@@ -1,6 +1,6 @@
 /* Dropout: in training each number is 0 with probability `rate`, else divided by 1 - rate. The draws depend on the
  * layer, the step and the position alone: backward repeats them. */
-#include "../layer.h"
+#include "graph/layer.h"
 
 enum { RATE }; /* numbers */
 

@@ -1,7 +1,7 @@
 /* Gaussian noise: in training a normal number of deviation `stddev` is added to each; the draws depend on the layer,
  * the step and the position alone. */
-#include "../layer.h"
-#include "../normal.h"
+#include "graph/layer.h"
+#include "base/normal.h"
 
 enum { STDDEV }; /* numbers */
 enum { PART = 256 };

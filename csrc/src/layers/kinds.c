@@ -1,6 +1,6 @@
 /* The kinds of layers, and what their jobs share. */
-#include "../custom.h"
-#include "../layer.h"
+#include "graph/custom.h"
+#include "graph/layer.h"
 
 #include <math.h>
 #include <string.h>

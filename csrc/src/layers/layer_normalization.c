@@ -1,6 +1,6 @@
 /* Layer normalization (Ba, Kiros, Hinton 2016): Y = gamma x^ + beta with x^ = (X - mean) / sqrt(variance + epsilon),
  * mean and (biased) variance of each row. */
-#include "../layer.h"
+#include "graph/layer.h"
 
 enum { GAMMA, BETA };            /* tensors */
 enum { EPSILON, CENTER, SCALE }; /* numbers */

@@ -7,7 +7,7 @@
  *
  * A column that never changed has scale 0 and gives 0. A column without any number has shift 0, scale 0. Columns that
  * are not the layer's pass as they are: their scale is NaN. */
-#include "../layer.h"
+#include "graph/layer.h"
 
 #include <float.h>
 #include <math.h>

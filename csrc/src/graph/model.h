@@ -1,0 +1,129 @@
+/* A model inside: layers with their shapes and the offsets of their tensors in the one parameter vector. */
+#ifndef PYNN_MODEL_H
+#define PYNN_MODEL_H
+
+#include "compute/context.h"
+
+/* Caps that every way to a model checks before it allocates: 2^20 units, 2^10 layers, 2^36 parameters. */
+#define MAX_WIDTH ((int64_t)1 << 20)
+#define MAX_ROWS ((int64_t)1 << 40) /* of a batch */
+#define MAX_LAYERS ((int32_t)1 << 10)
+#define MAX_COLUMNS ((int64_t)1 << 13) /* in the lists of all layers */
+#define MAX_PARAMETERS ((int64_t)1 << 36)
+
+enum { LAYER_TENSORS = 4 }; /* most tensors that a layer owns */
+
+struct custom_activation {
+  pynn_value_function value; /* NULL: none, or one of a file that was not given again */
+  pynn_derivative_function derivative;
+  void *user;
+  uint32_t flags;
+  char name[PYNN_CUSTOM_NAME]; /* "": none */
+};
+
+struct layer {
+  pynn_layer spec;
+  const struct layer_kind *kind;
+  int64_t inputs, units;               /* columns in and out */
+  int64_t tensor[LAYER_TENSORS];       /* by the kind's role: offset into the parameters or the state; -1: none */
+  int64_t parameters, n_parameters;    /* the layer's stretch of the parameter vector */
+  const struct activation *activation; /* as computed: linear where the loss takes the logits; NULL: none */
+  const int64_t *columns, *sizes;      /* as in spec: n_columns numbers each, or NULL */
+  int64_t n_columns;
+  int32_t source; /* the layer whose input is added; -1: none */
+  int begins;     /* blocks whose input this layer's is */
+  struct custom_activation custom;
+};
+
+struct tensor {
+  pynn_tensor view;
+  int initializer;             /* number in layer_specs, or STARTS_... */
+  int regularizer, constraint; /* likewise; -1: the kind has none */
+};
+
+struct custom_loss {
+  pynn_loss_function function; /* NULL: none, or one of a file that was not given again */
+  void *user;
+  int unchecked;
+  char name[PYNN_CUSTOM_NAME]; /* "": none */
+  struct loss row;             /* what the model's `loss` points to then; without row_loss */
+};
+enum { STARTS_ZERO = -1, STARTS_ONE = -2 };
+
+struct pynn_model {
+  const pynn_context *context;
+  const struct kernels *kernels;
+  pynn_dtype dtype;
+  uint64_t seed;
+  int64_t inputs, outputs;
+  int64_t targets; /* columns, once there is a loss: the outputs, or half of them */
+  int32_t n_layers, n_tensors;
+  struct layer *layers;
+  struct tensor *tensors;
+  int64_t n_parameters;
+  void *parameters;
+  int regularized, constrained; /* some layer has a penalty, a constraint */
+  int64_t n_state;
+  double *state; /* what is kept beside the parameters and not trained */
+  int scales_targets;
+  int updates_state; /* steps do */
+  int64_t *lists;    /* columns and sizes of all layers */
+  int64_t n_lists;
+  const struct kernels *input_kernels; /* of the dtype that the first layer reads: double for a normalization */
+  int64_t target_scaling;              /* offset into the state: shift, spread and rows of the targets; -1: none */
+  int parameters_given;                /* the caller has them and may write them between calls */
+  int has_loss;
+  pynn_spec loss_spec;
+  const struct loss *loss;
+  struct custom_loss custom;
+  const struct activation *link; /* from logits to predictions; NULL: none */
+  pynn_spec link_spec;
+  char *metadata; /* key\0value\0 ... of the loaded file */
+  size_t metadata_size;
+};
+
+/* The loss of one model for another of the same layers, in any dtype. */
+pynn_status model_copy_loss(pynn_model *to, const pynn_model *from);
+/* A custom loss that is known by name and link alone. */
+pynn_status model_name_custom_loss(pynn_model *model, const char *name, const char *link);
+
+/* Layer `index` computes its custom activation, or its own unless the loss does, from now on. */
+void model_choose_activation(pynn_model *model, int32_t index);
+/* A custom activation that is known by name alone. */
+pynn_status model_name_custom_activation(pynn_model *model, int32_t index, const char *name, pynn_error *error);
+
+/* Where laying out has come to: sums so far, and the model's room for tensors when it has some. */
+struct layout {
+  pynn_model *model;
+  int32_t index; /* of the layer at hand; -1: the targets */
+  int64_t n_parameters, n_state;
+  int64_t widths[MAX_LAYERS]; /* inputs of the layers so far */
+  int32_t n_tensors;
+};
+
+/* A model of the same layers and loss in `dtype`, its numbers zero; and its parameters and state from another. */
+pynn_status model_like(pynn_model **out, const pynn_model *model, pynn_dtype dtype, pynn_error *error);
+void model_copy(pynn_model *to, const pynn_model *from);
+
+/* Whether everything that data have to decide was decided. NOT_READY. */
+pynn_status model_ready(const pynn_model *model, int with_targets, pynn_error *error);
+/* Whether a number that is not finite may stand in a column of the inputs; and a row, of input_dtype, in x. */
+int model_accepts(const pynn_model *model, int64_t column, double value);
+/* The first layer whose state no training leaves behind, with the unit and the number; -1: none. */
+int32_t model_odd_state(const pynn_model *model, int64_t *unit, double *value);
+int model_accepts_row(const pynn_model *model, const void *x);
+
+/* Sizes of a model of these layers, without taking memory. They stand `stride` bytes apart: in a row, or each at the
+ * beginning of a struct layer. */
+pynn_status model_measure(pynn_model *out, const pynn_context *context, const pynn_model_options *options,
+                          const pynn_layer *layers, size_t stride, int32_t n_layers, pynn_error *error);
+
+/* As model_new_empty, around layers of which only `spec` is set: on success they are the model's. */
+pynn_status model_new_around(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                             struct layer *layers, int32_t n_layers, pynn_error *error);
+
+/* pynn_model_new without filling the parameters (they are zero). */
+pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                            const pynn_layer *layers, int32_t n_layers, pynn_error *error);
+
+#endif

@@ -1,0 +1,172 @@
+/* Workspaces: the memory of passes over up to `capacity` rows, taken once. */
+#include "graph/layer.h"
+
+#include <string.h>
+
+static pynn_status allocate(void *out, const pynn_context *context, size_t count, size_t size) {
+  void *memory = context_allocate(context, count, size);
+  memcpy(out, &memory, sizeof memory);
+  return memory ? PYNN_OK : PYNN_ERROR_OUT_OF_MEMORY;
+}
+
+static struct needs needs_of(const struct layer *layer, int64_t rows) {
+  return layer->kind->needs ? layer->kind->needs(layer, rows) : (struct needs){0};
+}
+
+static int64_t most_tiles(const pynn_model *model, int64_t capacity) {
+  int64_t tiles = divide_up(capacity, LOSS_ROWS);
+  for (int32_t i = 0; i < model->n_layers; i++) tiles = most(tiles, needs_of(&model->layers[i], capacity).tiles);
+  return tiles + 1;
+}
+
+/* Whether a later layer adds what layer `index` gives: then it has to stay. */
+static int is_added(const pynn_model *model, int32_t index) {
+  for (int32_t i = index + 1; i < model->n_layers; i++) {
+    if (model->layers[i].begins) return 1;
+    if (!(model->layers[i].kind->flags & LAYER_ONLY_TRAINS)) return 0;
+  }
+  return 0;
+}
+
+/* Without a backward pass layers write to two buffers in turn, but for those that a later one adds. */
+static size_t own_values(const pynn_model *model, int32_t index, size_t rows, int keeps) {
+  return keeps || is_added(model, index) ? rows * (size_t)model->layers[index].units : 0;
+}
+
+static void share_values(pynn_workspace *w) {
+  int turn = 0;
+  for (int32_t i = 0; i < w->model->n_layers; i++) {
+    if (w->model->layers[i].kind->flags & LAYER_ONLY_TRAINS) continue;
+    if (!is_added(w->model, i)) w->y[i] = w->delta[turn = !turn];
+    w->z[i] = w->y[i];
+  }
+}
+
+pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t capacity, int keeps) {
+  const pynn_context *context = model->context;
+  const struct kernels *kernels = model->kernels;
+  const size_t n_layers = (size_t)model->n_layers, align = 64 / kernels->size;
+  pynn_workspace shape = {.model = model, .capacity = capacity, .widest = model->inputs, .keeps = keeps};
+  double total = 0; /* in double: a sum that overflows is refused below */
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    if (model->layers[i].units > shape.widest) shape.widest = model->layers[i].units;
+    total += (double)model->layers[i].units + (double)needs_of(&model->layers[i], capacity).values;
+  }
+  total = (total + 4.0 * (double)shape.widest + 64) * ((double)capacity + 64) * (double)kernels->size;
+  if (capacity < 1 || total > 0x1p46) return PYNN_ERROR_TOO_LARGE;
+
+  /* One block for all values, cut into vectors that begin on cache lines. */
+  size_t rows = (size_t)capacity, wide = rows * (size_t)shape.widest, offset = 0;
+#define CUT(count) (offset += ((size_t)(count) + align - 1) / align * align)
+  const size_t input_size = model->input_kernels->size / kernels->size; /* in reals: 2 for doubles before floats */
+  CUT(rows * (size_t)model->inputs * input_size);
+  CUT(rows * (size_t)model->outputs);
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    if (keeps) CUT(rows * (size_t)needs_of(&model->layers[i], capacity).values);
+    CUT(own_values(model, i, rows, keeps));
+    shape.n_doubles += (size_t)needs_of(&model->layers[i], capacity).doubles;
+  }
+  if (keeps) {
+    CUT((rows + kernels->gemm_columns) * (size_t)shape.widest);
+  }
+  CUT(wide), CUT(wide);
+  shape.values = offset;
+  shape.tiles = most_tiles(model, capacity);
+
+  pynn_workspace *w = context_allocate(context, 1, sizeof *w);
+  if (!w) return PYNN_ERROR_OUT_OF_MEMORY;
+  *w = shape;
+  if (allocate(&w->input, context, w->values, kernels->size) ||
+      allocate(&w->labels, context, rows, sizeof *w->labels) ||
+      allocate(&w->weights, context, rows, sizeof *w->weights) ||
+      allocate(&w->losses, context, rows, sizeof *w->losses) || allocate(&w->z, context, n_layers, sizeof *w->z) ||
+      allocate(&w->y, context, n_layers, sizeof *w->y) ||
+      allocate(&w->inputs, context, n_layers + 1, sizeof *w->inputs) ||
+      allocate(&w->doubles, context, n_layers, sizeof *w->doubles) ||
+      allocate(&w->doubles_block, context, w->n_doubles, sizeof *w->doubles_block) ||
+      (keeps && model->updates_state && allocate(&w->proposed, context, (size_t)model->n_state, sizeof *w->proposed)) ||
+      allocate(&w->sums, context, n_layers, sizeof *w->sums) ||
+      allocate(&w->tile_max, context, (size_t)w->tiles, sizeof *w->tile_max) ||
+      allocate(&w->tile_sum, context, (size_t)w->tiles, sizeof *w->tile_sum) ||
+      allocate(&w->tile_penalty, context, (size_t)w->tiles, sizeof *w->tile_penalty)) {
+    pynn_workspace_free(w);
+    return PYNN_ERROR_OUT_OF_MEMORY;
+  }
+  offset = 0;
+#define TAKE(pointer, count) (pointer) = at(kernels, w->input, (int64_t)offset), CUT(count)
+  TAKE(w->input, rows * (size_t)model->inputs * input_size);
+  TAKE(w->targets, rows * (size_t)model->outputs);
+  double *doubles = w->doubles_block;
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    if (keeps) TAKE(w->z[i], rows * (size_t)needs_of(&model->layers[i], capacity).values);
+    TAKE(w->y[i], own_values(model, i, rows, keeps));
+    w->doubles[i] = doubles;
+    doubles += needs_of(&model->layers[i], capacity).doubles;
+  }
+  if (keeps) {
+    TAKE(w->panels, (rows + kernels->gemm_columns) * (size_t)shape.widest);
+  }
+  TAKE(w->delta[0], wide);
+  TAKE(w->delta[1], wide);
+  if (!keeps) share_values(w);
+#undef TAKE
+#undef CUT
+  *out = w;
+  return PYNN_OK;
+}
+
+pynn_status pynn_workspace_new(pynn_workspace **out, const pynn_model *model) {
+  if (!out || !model) return PYNN_ERROR_INVALID_ARGUMENT;
+  return workspace_new(out, model, PYNN_PREDICT_ROWS, 0);
+}
+
+static size_t total_units(const pynn_model *model) {
+  size_t units = 0;
+  for (int32_t i = 0; i < model->n_layers; i++) units += (size_t)model->layers[i].units;
+  return units;
+}
+static size_t tile_rows(const pynn_workspace *w) { return (size_t)divide_up(w->capacity, LOSS_ROWS); }
+
+pynn_status workspace_observe(pynn_workspace *w, int wanted) {
+  const pynn_model *model = w->model;
+  const pynn_context *context = model->context;
+  const size_t n_layers = (size_t)model->n_layers, tiles = (size_t)w->tiles, units = total_units(model);
+  const size_t wide = tile_rows(w) * (size_t)w->widest;
+  if ((w->observed != NULL) == (wanted != 0)) return PYNN_OK;
+  w->observes = 0;
+  if (wanted && !allocate(&w->observed, context, n_layers, sizeof *w->observed) &&
+      !allocate(&w->tile_observed, context, tiles, sizeof *w->tile_observed) &&
+      !allocate(&w->tile_alive, context, wide, 1) && !allocate(&w->alive, context, units, 1)) {
+    unsigned char *alive = w->alive;
+    for (int32_t i = 0; i < model->n_layers; alive += model->layers[i++].units) w->observed[i].alive = alive;
+    return PYNN_OK;
+  }
+  context_release(context, w->observed, n_layers, sizeof *w->observed);
+  context_release(context, w->tile_observed, tiles, sizeof *w->tile_observed);
+  context_release(context, w->tile_alive, wide, 1);
+  context_release(context, w->alive, units, 1);
+  w->observed = NULL, w->tile_observed = NULL, w->tile_alive = NULL, w->alive = NULL;
+  return wanted ? PYNN_ERROR_OUT_OF_MEMORY : PYNN_OK;
+}
+
+void pynn_workspace_free(pynn_workspace *w) {
+  if (!w) return;
+  workspace_observe(w, 0);
+  const pynn_context *context = w->model->context;
+  const size_t rows = (size_t)w->capacity, n_layers = (size_t)w->model->n_layers, tiles = (size_t)w->tiles;
+  context_release(context, w->input, w->values, w->model->kernels->size);
+  context_release(context, w->labels, rows, sizeof *w->labels);
+  context_release(context, w->weights, rows, sizeof *w->weights);
+  context_release(context, w->losses, rows, sizeof *w->losses);
+  context_release(context, w->z, n_layers, sizeof *w->z);
+  context_release(context, w->y, n_layers, sizeof *w->y);
+  context_release(context, w->inputs, n_layers + 1, sizeof *w->inputs);
+  context_release(context, w->doubles, n_layers, sizeof *w->doubles);
+  context_release(context, w->doubles_block, w->n_doubles, sizeof *w->doubles_block);
+  context_release(context, w->proposed, (size_t)w->model->n_state, sizeof *w->proposed);
+  context_release(context, w->sums, n_layers, sizeof *w->sums);
+  context_release(context, w->tile_max, tiles, sizeof *w->tile_max);
+  context_release(context, w->tile_sum, tiles, sizeof *w->tile_sum);
+  context_release(context, w->tile_penalty, tiles, sizeof *w->tile_penalty);
+  context_release(context, w, 1, sizeof *w);
+}

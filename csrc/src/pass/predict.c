@@ -1,0 +1,116 @@
+/* Predictions and evaluation: tiles of rows through a workspace, however many rows there are. */
+#include "compute/array.h"
+#include "train/health.h"
+#include "graph/layer.h"
+
+#include <math.h>
+
+/* What a call was given. */
+struct call {
+  const pynn_model *model;
+  const pynn_array *x, *targets, *weights; /* targets NULL: a prediction */
+  int raw;
+  void *out; /* may be NULL in an evaluation */
+  pynn_error *error;
+};
+
+/* Whether a row holds finite numbers alone, as it was given: in the model's dtype some may be infinite. */
+static int row_finite(const struct call *call, int64_t row) {
+  const struct kernels *doubles = call->model->context->kernels[PYNN_FLOAT64];
+  for (int64_t j = 0; j < call->x->columns; j++)
+    if (!isfinite(array_cell(doubles, call->x, row, j))) return 0;
+  return 1;
+}
+
+/* A tile that is not finite once more, with every layer's values kept, to name the first cell at fault. In a prediction
+ * rows of `x` that are not finite themselves may give anything: they are left out. Allocates; releases. */
+static pynn_status locate(const struct call *call, int64_t first, int64_t rows) {
+  const pynn_model *model = call->model;
+  struct batch batch = {.ldx = model->inputs, .given = call->x};
+  int64_t order[PYNN_PREDICT_ROWS];
+  pynn_workspace *w = NULL;
+  pynn_status status = workspace_new(&w, model, rows, 1);
+  if (status) return fail(call->error, PYNN_ERROR_NUMERIC, "expected finite numbers; received NaN or infinity");
+  w->keeps = 0; /* what was computed before is computed again, to the last bit: without the BLAS */
+  for (int64_t i = 0; i < rows; i++) {
+    array_gather(model->input_kernels, call->x, NULL, first + i, 1, w->input);
+    if (call->targets || (model->layers->kind->flags & LAYER_READS_DOUBLE) || model_accepts_row(model, w->input) ||
+        row_finite(call, first + i))
+      order[batch.rows++] = first + i;
+  }
+  if (batch.rows) {
+    array_gather(model->input_kernels, call->x, order, 0, batch.rows, w->input);
+    batch.x = w->input;
+    if (call->targets) status = pass_targets(w, call->targets, call->weights, order, 0, &batch, call->error);
+    const void *logits = pass_forward(w, &batch, 0, 0, 0);
+    pass_predictions(w, batch.rows, logits, call->raw, w->delta[0]);
+    if (!status) status = pass_failed(w, call->error);
+    if (!status)
+      status = health_check_forward(w, &batch, call->targets != NULL, logits, w->delta[0], order, 0, call->error);
+  }
+  pynn_workspace_free(w);
+  return status;
+}
+
+static pynn_status run(const struct call *call, pynn_workspace *w, double *loss) {
+  const pynn_model *model = call->model;
+  const struct guard guard = compute_begin(model->context, 0);
+  pynn_status status = PYNN_OK, fault = PYNN_OK;
+  for (int64_t first = 0; first < call->x->rows && !status; first += w->capacity) {
+    const int64_t rows = call->x->rows - first < w->capacity ? call->x->rows - first : w->capacity;
+    struct batch batch = {.rows = rows, .ldx = model->inputs, .given = call->x};
+    if (call->targets) status = pass_targets(w, call->targets, call->weights, NULL, first, &batch, call->error);
+    if (status) break;
+    batch.x = array_in_place(model->input_kernels, call->x, first, &batch.ldx);
+    if (call->x->indices) {
+      batch.sparse = (struct sparse){call->x, NULL, first};
+      status = sparse_check(&batch.sparse, rows, call->error);
+      if (status) break;
+    } else if (!batch.x) {
+      array_gather(model->input_kernels, call->x, NULL, first, rows, w->input);
+      batch.x = w->input;
+    }
+    const void *logits = pass_forward(w, &batch, 0, 0, 0), *seen = logits;
+    const double sum = call->targets ? pass_loss(w, &batch, logits, 0) : 0;
+    *loss += sum;
+    status = pass_failed(w, call->error);
+    if (status) break;
+    if (call->out) {
+      void *out = (char *)call->out + (size_t)first * (size_t)model->outputs * model->kernels->size;
+      pass_predictions(w, rows, logits, call->raw, out);
+      seen = out;
+    }
+    if (!fault && !(isfinite(sum) && health_forward_finite(w, rows, seen))) fault = locate(call, first, rows);
+  }
+  compute_end(model->context, guard);
+  return status ? status : fault;
+}
+
+pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw, void *out,
+                         pynn_error *error) {
+  if (!model || !workspace || workspace->model != model || !x || !out)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
+                "expected a model, its own workspace, x and out; received NULL, or the workspace of another");
+  pynn_status status = pass_check_inputs(model, x, error);
+  if (!status) status = array_check_out(out, "out", model->kernels, error);
+  if (!status) status = model_ready(model, !raw, error);
+  const struct call call = {.model = model, .x = x, .raw = raw, .out = out, .error = error};
+  double none = 0;
+  return status ? status : run(&call, workspace, &none);
+}
+
+pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x,
+                          const pynn_array *targets, const pynn_array *weights, void *out, double *loss,
+                          pynn_error *error) {
+  if (!model || !workspace || workspace->model != model || !x || !targets || !loss)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
+                "expected a model, its own workspace, x, targets and loss; received NULL, or the workspace of another");
+  pynn_status status = pass_check_targets(model, x, targets, weights, error);
+  if (!status) status = array_check_out(out, "out", model->kernels, error);
+  if (!status) status = model_ready(model, 1, error);
+  const struct call call = {model, x, targets, weights, 0, out, error};
+  double sum = 0;
+  if (!status) status = run(&call, workspace, &sum);
+  if (!status || status == PYNN_ERROR_NUMERIC) *loss = x->rows ? sum / (double)x->rows + pass_penalty(model) : 0;
+  return status;
+}

@@ -1,0 +1,33 @@
+/* Whether a pass stayed finite, and where it first did not; statistics of a step. */
+#ifndef PYNN_HEALTH_H
+#define PYNN_HEALTH_H
+
+#include "pass/pass.h"
+
+/* Why a step is refused. Layer, row and column are -1 where they do not apply. */
+struct fault {
+  pynn_operation operation;
+  int32_t layer;
+  int64_t row, column; /* row: in the caller's data */
+  double value;
+  int diverged;
+};
+
+/* Judges a pass by the largest values its tiles saw: a few comparisons when all is well. Otherwise NUMERIC, with the
+ * first layer, row (in the caller's data, through `order`) and column at fault in `fault` and `error`. */
+pynn_status health_check(const pynn_workspace *workspace, const struct batch *batch, double loss, const void *gradient,
+                         const int64_t *order, int64_t first, struct fault *fault, pynn_error *error);
+
+/* The same for a pass without a backward one: whether its values and `out` (rows x outputs: predictions or logits) are
+ * finite, by a few comparisons, ... */
+int health_forward_finite(const pynn_workspace *workspace, int64_t rows, const void *out);
+/* ... and the search, in a workspace that keeps every layer's values. */
+pynn_status health_check_forward(const pynn_workspace *workspace, const struct batch *batch, int has_targets,
+                                 const void *logits, const void *predictions, const int64_t *order, int64_t first,
+                                 pynn_error *error);
+
+struct pynn_trainer;
+/* Fills the trainer's statistics from the pass and the update just done; `before` is what the parameters were. */
+void health_statistics(struct pynn_trainer *trainer);
+
+#endif
