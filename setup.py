@@ -43,7 +43,11 @@ if platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32"
     TARGETS["avx512"] = [f"-mavx512{part}" for part in ("f", "bw", "dq", "vl")] + ["-mfma", "-mprefer-vector-width=512"]
 KERNELS = [f"csrc/src/kernels/kernels_f{bits}.c" for bits in (32, 64)]
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/src/**/*.template.c", recursive=True))
-EXPORTED = ["csrc/src/base/real.h", "csrc/src/base/numerics.h", "csrc/src/kernels/activations.template.c"]  # by pynn/export
+EXPORTED = [
+    "csrc/src/base/real.h",
+    "csrc/src/base/numerics.h",
+    "csrc/src/kernels/activations.template.c",
+]  # by exports
 STABLE_ABI = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 DEFINES = [("_GNU_SOURCE", "1")] + [("PYNN_HAVE_X86_TARGETS", "1")] * ("avx2" in TARGETS)
 
@@ -96,7 +100,7 @@ class BuildWithTargets(build_ext):
         values = {"version": version(), "library": library, "pc_prefix": "${pcfiledir}/../.."}
         values |= {"pc_libdir": "lib", "pc_includedir": "include", "pc_libraries": "-pthread -lm"}
         configured = {
-            **{source: f"export/source/{Path(source).name}" for source in EXPORTED},
+            **{source: f"files/export_c/source/{Path(source).name}" for source in EXPORTED},
             "csrc/include/pynn.h": "include/pynn.h",
             "csrc/pynn.pc.in": "lib/pkgconfig/pynn.pc",
             "csrc/cmake/pynnConfig.wheel.cmake.in": "lib/cmake/pynn/pynnConfig.cmake",

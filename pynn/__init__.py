@@ -8,7 +8,7 @@ _HOME = {
         "EMA", "SWA", "CSVLogger", "Callback", "EarlyStopping", "JSONLogger", "LambdaCallback", "LearningRateScheduler",
         "ModelCheckpoint", "ReduceLROnPlateau", "TensorBoard",
     ],
-    "checkpoint": ["Checkpoint"],
+    "training.checkpoint": ["Checkpoint"],
     "data": ["DataLoader", "train_test_split"],
     "embedding": ["get_cmake_dir", "get_include", "get_library_dir", "get_pkgconfig_dir"],
     "errors": [
@@ -16,8 +16,7 @@ _HOME = {
         "MissingFileError", "NonfiniteDataError", "NotReadyError", "NumericalError", "OutOfMemoryError", "PynnError",
         "ShapeError", "ThreadError", "TooLargeError", "TrainingWarning", "UnknownNameError", "UnsupportedError",
     ],
-    "health": ["Finding", "Guard", "Report"],
-    "history": ["History", "StepResult"],
+    "report": ["Finding", "Guard", "History", "Report", "StepResult"],
     "layers": [
         "Activation", "Add", "BatchNormalization", "Categorical", "Dense", "Dropout", "GaussianNoise",
         "LayerNormalization", "Normalization", "Residual",
@@ -25,7 +24,7 @@ _HOME = {
     "metrics": ["Metric"],
     "lbfgs": ["LBFGS"],
     "model": ["Sequential", "load"],
-    "rates": ["LearningRateTest", "find_learning_rate"],
+    "tools.rates": ["LearningRateTest", "find_learning_rate"],
     "runtime": ["get_num_threads", "set_num_threads"],
 }  # fmt: skip
 _MODULES = ["activations", "arrays", "blas", "callbacks", "constraints", "data", "datasets", "errors",

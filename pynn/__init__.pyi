@@ -82,9 +82,6 @@ from .callbacks import (
 from .callbacks import (
     TensorBoard as TensorBoard,
 )
-from .checkpoint import (
-    Checkpoint as Checkpoint,
-)
 from .data import (
     DataLoader as DataLoader,
 )
@@ -157,21 +154,6 @@ from .errors import (
 from .errors import (
     UnsupportedError as UnsupportedError,
 )
-from .health import (
-    Finding as Finding,
-)
-from .health import (
-    Guard as Guard,
-)
-from .health import (
-    Report as Report,
-)
-from .history import (
-    History as History,
-)
-from .history import (
-    StepResult as StepResult,
-)
 from .layers import (
     Activation as Activation,
 )
@@ -229,17 +211,35 @@ from .optimizers import (
 from .optimizers import (
     RMSprop as RMSprop,
 )
-from .rates import (
-    LearningRateTest as LearningRateTest,
+from .report import (
+    Finding as Finding,
 )
-from .rates import (
-    find_learning_rate as find_learning_rate,
+from .report import (
+    Guard as Guard,
+)
+from .report import (
+    History as History,
+)
+from .report import (
+    Report as Report,
+)
+from .report import (
+    StepResult as StepResult,
 )
 from .runtime import (
     get_num_threads as get_num_threads,
 )
 from .runtime import (
     set_num_threads as set_num_threads,
+)
+from .tools.rates import (
+    LearningRateTest as LearningRateTest,
+)
+from .tools.rates import (
+    find_learning_rate as find_learning_rate,
+)
+from .training.checkpoint import (
+    Checkpoint as Checkpoint,
 )
 
 __version__: str

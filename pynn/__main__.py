@@ -10,7 +10,7 @@ def main(arguments: list[str]) -> int:
     if arguments and all(argument in FLAGS for argument in arguments):
         print(*(FLAGS[argument]() for argument in arguments))
         return 0
-    from .cli import main as command
+    from .cli.main import main as command
 
     return command(arguments)
 

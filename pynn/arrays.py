@@ -198,7 +198,7 @@ def _as_labels(y: np.ndarray, classes: int, rows: Any) -> np.ndarray:
     if y.dtype.kind == "f":
         bad |= y != np.floor(y)
     if bad.any():
-        from .health import bad_labels
+        from .report.data_faults import bad_labels
 
         raise bad_labels(y[:, 0], np.flatnonzero(bad), classes, rows)
     return y.astype(np.int64) if y.dtype.kind == "f" else y
@@ -270,7 +270,7 @@ def require_finite(x: np.ndarray, name: str, rows: Any = None) -> None:
     """Raise `NonfiniteDataError` for cells that are NaN or infinite; `rows` are the rows' numbers for the caller."""
     cells = find_nonfinite(x)
     if len(cells):
-        from .health import bad_cells
+        from .report.data_faults import bad_cells
 
         raise bad_cells(name, x, cells, rows)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .history import Report
+    from .report.history import Report
 
 __all__ = [
     "ArgumentTypeError",

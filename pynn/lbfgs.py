@@ -1,26 +1,11 @@
-"""L-BFGS over all rows at once, by `scipy.optimize`: for small data and tight convergence."""
+"""The options of L-BFGS."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
-
-from . import causes
-from .callbacks import Average
-from .errors import ArgumentTypeError, ArgumentValueError, NumericalError
-from .health import STEADY, Finding, Report
 from .specs import check_number, list_arguments_of
-from .training import Loaded, Training, evaluate
-
-if TYPE_CHECKING:
-    from .model import Sequential
-
-__all__ = ["LBFGS", "FullBatch", "get"]
-
-ROWS = 1024  # of a part of the data
 
 
 def _rule(kind: type, minimum: float, open_minimum: bool = False) -> dict[str, Any]:
@@ -94,134 +79,7 @@ class LBFGS:
 list_arguments_of(LBFGS)
 
 
-class FullBatch(Training):
-    """A run of `fit` in which scipy chooses the points and each of its iterations is an epoch."""
-
-    def __init__(self, model: Sequential, batches: Any, *arguments: Any) -> None:
-        if not isinstance(batches, Loaded) or batches.data is None or not batches.loader.plain:
-            raise ArgumentTypeError(
-                f"expected arrays for LBFGS, which takes all rows at once; received {type(batches).__name__.lower()} "
-                "data: train with Adam, or pass X and y"
-            )
-        super().__init__(model, batches, *arguments)
-        if len(self.epochs) != 1:
-            raise ArgumentValueError(
-                f"expected epochs=1 with LBFGS, whose max_iter limits it; received epochs={len(self.epochs)}"
-            )
-        for layer in model.layers:
-            for name in ("kernel_constraint", "bias_constraint"):
-                if getattr(layer.spec, name, None) is not None:
-                    raise ArgumentValueError(
-                        f"expected layers without constraints with LBFGS, which takes no steps to follow them with; "
-                        f"received layer {layer.index} with {name}={getattr(layer.spec, name)!r}"
-                    )
-        if any(isinstance(callback, Average) for callback in self.callbacks):
-            raise ArgumentValueError("expected no EMA or SWA with LBFGS, which takes no steps to average; received one")
-        self.data = batches.data
-        self.odd = 0  # points that were not finite
-        self.ended = time.perf_counter()  # an iteration, or the preparations
-        self.first_odd: np.ndarray | None = None
-
-    def run_epochs(self) -> dict[str, float]:
-        model = self.model
-        if self.saver:
-            raise ArgumentValueError("expected no checkpoint with LBFGS, whose state is scipy's; received checkpoint")
-        self.trainer = model.trainer(min(ROWS, len(self.data[0])))
-        self.point, self.loss = np.array(model.parameters, np.float64), float("nan")
-        self.logs: dict[str, float] = {}
-        self.loss, gradient = self.evaluate(self.point)
-        if not (np.isfinite(self.loss) and np.isfinite(gradient).all()):
-            raise self.fault(self.point, gradient)
-        try:
-            last = self.search()
-        except BaseException:
-            model.parameters[...] = self.point
-            raise
-        if self.first_odd is not None and not len(self.history):
-            raise self.fault(self.first_odd if np.isfinite(self.first_odd).all() else self.point, gradient)
-        model.parameters[...] = last
-        return self.logs
-
-    def search(self) -> np.ndarray:
-        """The best point that scipy finds."""
-        from scipy.optimize import minimize
-
-        options = self.model.optimizer
-        most = options.max_eval or max(2, options.max_iter * 5 // 4)
-        found = minimize(
-            self.objective, self.point, jac=True, method="L-BFGS-B", callback=self.iterated,
-            options={"maxiter": options.max_iter, "maxfun": most, "gtol": options.tolerance_grad,
-                     "ftol": options.tolerance_change, "maxcor": options.history_size},
-        )  # fmt: skip
-        return np.asarray(found.x) if np.isfinite(found.fun) and found.fun <= self.loss else self.point
-
-    def fault(self, point: np.ndarray, gradient: np.ndarray) -> NumericalError:
-        """The error for a point that is not finite, with what a replay of the first rows at fault shows; the model is
-        at the last good one. A point that is no point comes of the `gradient` at the start."""
-        model, (x, y, weights) = self.model, self.data
-        model.parameters[...] = point
-        for first in range(0, x.shape[0], ROWS):
-            count = min(ROWS, x.shape[0] - first)
-            blame = self.trainer.blame(x, y, weights, None, first, count)
-            if blame is not None and blame["operation"] not in ("clip", "update"):  # those are of steps
-                named = {"X": x, "y": y, "sample_weight": weights}
-                error = causes.explain(NumericalError(), model, named, None, first, count)
-                model.parameters[...] = self.point
-                return error
-        model.parameters[...] = self.point
-        message = (
-            f"from a gradient of up to {np.abs(gradient).max():.3g} the first line search comes to no finite point"
-        )
-        finding = Finding("exploding_gradient", "fault", message, STEADY)
-        error = NumericalError(f"{message}. {STEADY}")
-        at_hand = causes.batch(self.data, None, 0, min(ROWS, x.shape[0]))
-        error.report = Report([finding, *causes.causes(model, at_hand, [])])
-        return error
-
-    def evaluate(self, point: np.ndarray) -> tuple[float, np.ndarray]:
-        """The loss and its gradient there."""
-        gradient = np.empty(len(point))
-        with np.errstate(over="ignore"):
-            self.model.parameters[...] = point
-        loss = self.trainer.full_gradient(*self.data, min(ROWS, len(self.data[0])), gradient)
-        return loss, gradient
-
-    def objective(self, point: np.ndarray) -> tuple[float, np.ndarray]:
-        """The same, but for points that are not finite: a parabola, steep enough to turn the line search round."""
-        loss, gradient = self.evaluate(point)
-        if np.isfinite(loss) and np.isfinite(gradient).all():
-            return loss, gradient
-        self.odd += 1
-        self.first_odd = point.copy() if self.first_odd is None else self.first_odd
-        away = point - self.point
-        steepness = 1e3 * (1 + abs(self.loss)) / max(float(away @ away), 1e-300)
-        return self.loss + 0.5 * steepness * float(away @ away), steepness * away
-
-    def iterated(self, intermediate_result: Any) -> None:
-        """scipy has finished an iteration: an epoch."""
-        self.point, self.loss = np.array(intermediate_result.x), float(intermediate_result.fun)
-        self.model.parameters[...] = self.point
-        self.logs = self.run_epoch(len(self.history))
-        self.ended = time.perf_counter()
-        if self.model.stop_training:
-            raise StopIteration
-
-    def begin_clock(self) -> float:
-        return self.ended
-
-    def train(self, epoch: int) -> dict[str, float]:
-        """What the iteration came to: the loss, and the metrics there."""
-        metrics = evaluate(self.model, [(*self.data, None)], guarded=False) if self.model.metrics else {}
-        return metrics | {"loss": self.loss}
-
-    def findings(self) -> list[Finding]:
-        if not self.odd:
-            return []
-        message = f"{self.odd} points of the line search had a loss or gradient that is not finite; it stepped back"
-        return [Finding("nonfinite_gradient", "info", message, evidence={"n_points": float(self.odd)})]
-
-
-def get(optimizer: Any) -> LBFGS | None:
+def get_lbfgs(optimizer: Any) -> LBFGS | None:
     """An `LBFGS` for an object, its name or what its `to_dict` gave; None for other optimizers."""
     if isinstance(optimizer, LBFGS):
         return optimizer

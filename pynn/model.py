@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from . import _core, activations, adapt, arrays, health, lbfgs, losses, optimizers, runtime
+from . import _core, activations, arrays, losses, optimizers, runtime
 from . import callbacks as callbacks_
-from . import checkpoint as checkpoint_
 from . import layers as layers_
 from . import metrics as metrics_
-from .adapt import Parts
 from .data import DataLoader, Schema, Source, is_frame
 from .data.sources import open_source
 from .errors import (
@@ -31,13 +29,23 @@ from .errors import (
     ShapeError,
     UnknownNameError,
 )
-from .history import History, StepResult
-from .progress import progress
+from .lbfgs import LBFGS, get_lbfgs
+from .network import adapt
+from .network.adapt import Parts
+from .report import data_faults
+from .report.guard import Guard, as_guard
+from .report.history import History, StepResult
 from .specs import lists_arguments
-from .training import Batches, Blocks, Held, Limited, Loaded, Streamed, Training, evaluate, require_finite, step
+from .training import checkpoint as checkpoint_
+from .training import lbfgs
+from .training.batches import Batches, Limited, Loaded, Streamed
+from .training.evaluate import Blocks, Held, evaluate, require_finite
+from .training.progress import progress
+from .training.run import Training
+from .training.step import step
 
 if TYPE_CHECKING:
-    from .export import Exported
+    from .files.export_c import Exported
 
 __all__ = ["BoundLayer", "Sequential", "load"]
 
@@ -176,7 +184,7 @@ class Sequential:
         self.history: History | None = None
         self.schema: Schema | None = None
         self.stop_training = False
-        self._guard = health.Guard()
+        self._guard = Guard()
         self._average: tuple[float, int, int] | None = None
         self._mixup = 0.0
         self._passes: Any = None  # over the data of the fit that is running
@@ -338,7 +346,7 @@ class Sequential:
         """
         if isinstance(metrics, (str, metrics_.Metric)):
             metrics = [metrics]
-        loss, optimizer = losses.get(loss), lbfgs.get(optimizer) or optimizers.get(optimizer)
+        loss, optimizer = losses.get(loss), get_lbfgs(optimizer) or optimizers.get(optimizer)
         chosen = [metrics_.of_loss(metric, loss) for metric in metrics or ()]
         self._check_pairs(loss, chosen)
         if target_scaling not in (None, "standard", "minmax"):
@@ -463,7 +471,7 @@ class Sequential:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        if isinstance(self._compiled().optimizer, lbfgs.LBFGS):
+        if isinstance(self._compiled().optimizer, LBFGS):
             raise ArgumentValueError("expected an optimizer with a learning rate; received LBFGS, which has none")
         if self.optimizer.schedule is not None:
             raise ArgumentValueError(
@@ -519,7 +527,7 @@ class Sequential:
             self._trainer.set_mixup(alpha)
         self._mixup = alpha
 
-    def use_guard(self, guard: health.Guard) -> None:
+    def use_guard(self, guard: Guard) -> None:
         """Steps are guarded like this from now on, by a guard that has seen nothing yet."""
         self._guard = guard
         if self._trainer is not None:
@@ -647,7 +655,7 @@ class Sequential:
         initial_epoch = _integer("initial_epoch", initial_epoch, 0, epochs - 1)
         callbacks = _callbacks(callbacks)
         mixup = _number("mixup", mixup, 0, 1e6)
-        guard = health.guard(guard)
+        guard = as_guard(guard)
         show = progress(verbose)
         if target is None and (isinstance(x, DataLoader) or (y is None and _is_batches(x))):
             _refuse_beside(
@@ -677,7 +685,7 @@ class Sequential:
             loader.set_epoch(initial_epoch or self._epoch)
         schema = getattr(loader, "schema", None)
         names = schema and schema.names
-        with health.of_table(names):
+        with data_faults.of_table(names):
             batches = self._batches(loader, guard)
         schema = schema or self.schema
         self._check_class_weight(getattr(loader, "class_weight", None))
@@ -688,7 +696,7 @@ class Sequential:
                 "received an iterator, which runs out: pass (X, y), a pynn.DataLoader or another object whose __iter__ "
                 "starts anew"
             )
-        with health.of_validation():
+        with data_faults.of_validation():
             weights = getattr(loader, "class_weight", None)
             validation = self._validation(validation_data, batches.inputs, weights, schema)
             if guard.policy != "off" and isinstance(validation, list):
@@ -698,10 +706,10 @@ class Sequential:
             self.build(batches.inputs)
         if steps_per_epoch is not None:
             batches = Limited(batches, _integer("steps_per_epoch", steps_per_epoch, 1, 2**62))
-        if mixup and isinstance(self.optimizer, lbfgs.LBFGS):
+        if mixup and isinstance(self.optimizer, LBFGS):
             raise ArgumentValueError(f"expected mixup=0 with LBFGS, whose loss has to stay the same; received {mixup=}")
         base = initial_epoch or self._epoch
-        kind = lbfgs.FullBatch if isinstance(self.optimizer, lbfgs.LBFGS) else Training
+        kind = lbfgs.FullBatch if isinstance(self.optimizer, LBFGS) else Training
         training = kind(self, batches, validation, range(initial_epoch, epochs), callbacks, show, guard, base)
         chosen = self._chosen[0] if self._chosen[1] is self.optimizer else self.optimizer
         kept = None
@@ -717,7 +725,7 @@ class Sequential:
             self._passes = adapt.parts(loader if batches.data is None else batches.data[0])
         try:
             self.use_mixup(mixup)
-            with health.of_table(names):
+            with data_faults.of_table(names):
                 return training.run(kept)
         finally:  # the epochs finished count, however the run ended
             self._passes, self.validated = None, None
@@ -777,7 +785,7 @@ class Sequential:
         bad = None if schema.fill is None else "impute"
         return DataLoader.from_table(x, schema=schema, dtype="float64", batch_size=1024, on_bad_rows=bad)
 
-    def _batches(self, loader: Any, guard: health.Guard) -> Batches:
+    def _batches(self, loader: Any, guard: Guard) -> Batches:
         """What the loop trains on, checked as far as it lies in memory; cells that are not finite are left to a guard
         that passes over them."""
         if not isinstance(loader, DataLoader):
@@ -862,9 +870,9 @@ class Sequential:
         ArgumentValueError
             The optimizer is `LBFGS`, which takes no single steps.
         """
-        if isinstance(self._compiled().optimizer, lbfgs.LBFGS):
+        if isinstance(self._compiled().optimizer, LBFGS):
             raise ArgumentValueError("expected an optimizer that takes steps for train_step; received LBFGS: use fit")
-        guard, rows = health.guard(guard), getattr(x, "rows", None)
+        guard, rows = as_guard(guard), getattr(x, "rows", None)
         if guard != self._guard:
             self.use_guard(guard)
         return step(self, *self.check_batch(x, y, sample_weight), rows)
@@ -891,7 +899,7 @@ class Sequential:
         NumericalError
             A row of finite cells met a value that is not finite on its way; `report` names row, layer and unit.
         """
-        core, guarded = self.core, guard == "raise" or health.guard(guard).policy != "off"
+        core, guarded = self.core, guard == "raise" or as_guard(guard).policy != "off"
         if (table := self._table(x, self.schema, target=False)) is not None:
             return np.concatenate([self.predict(block.x, raw, guard=guard) for block in table.blocks(0)])
         x = arrays.as_inputs(x, core.inputs, empty=True)
@@ -901,7 +909,7 @@ class Sequential:
             try:
                 core.predict(x[part], out[part], raw, guarded)
             except NumericalError as error:
-                raise health.bad_prediction(error, first) from None
+                raise data_faults.bad_prediction(error, first) from None
         return out
 
     def evaluate(
@@ -934,7 +942,7 @@ class Sequential:
             The model was not built, or not compiled.
         """
         self.core  # noqa: B018
-        guarded = health.guard(guard).policy != "off"
+        guarded = as_guard(guard).policy != "off"
         if y is None and (table := self._table(x, self.schema)) is not None:
             _refuse_beside(x, "arrays", sample_weight=sample_weight)
             table.weigh_classes(class_weight)
@@ -943,9 +951,9 @@ class Sequential:
             _refuse_beside(x, y=y, sample_weight=sample_weight, class_weight=class_weight)
             parts = self._parts(x) if isinstance(x, DataLoader) else Held(self, x)
         else:
-            with health.by_hand():
+            with data_faults.by_hand():
                 parts = self._arrays(x, y, sample_weight, class_weight)
-        with health.by_hand():
+        with data_faults.by_hand():
             return evaluate(self, parts, guarded=guarded)
 
     # ---- keeping
@@ -1024,7 +1032,7 @@ class Sequential:
         Exported
             Bytes of flash and of scratch memory, and what rounding costs.
         """
-        from .export import export_c
+        from .files.export_c import export_c
 
         return export_c(self, path, **options)
 

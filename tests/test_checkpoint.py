@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import pynn
-from pynn import checkpoint as checkpoint_
-from pynn import training
+from pynn.training import batches, metrics
+from pynn.training import checkpoint as checkpoint_
 
 ROWS = 330
 
@@ -126,7 +126,7 @@ def patient():
 def test_arrays(data, tmp_path, dtype, monkeypatch):
     x, y = data
     weights = np.linspace(0, 2, ROWS)
-    monkeypatch.setattr(training, "ROWS", 100)
+    monkeypatch.setattr(metrics, "ROWS", 100)
     options = {"validation_split": 0.2, "sample_weight": weights, "batch_size": 16}
     check_goes_on(lambda: (make(dtype=dtype), x, y, dict(options)), tmp_path / "run.ckpt")
 
@@ -136,7 +136,7 @@ def test_one_call_of_the_core_may_make_any_number_of_steps(data, tmp_path, monke
     x, y = data
     expected = None
     for seconds in (0.05, 1e-9):
-        monkeypatch.setattr(training, "SECONDS", seconds)
+        monkeypatch.setattr(batches, "SECONDS", seconds)
         model = make()
         model.fit(x, y, epochs=2, batch_size=8)
         expected = expected or outcome(model)
@@ -673,7 +673,7 @@ def test_every_seconds(data, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint_.Saver, "save", save)
-        patch.setattr(training, "SECONDS", 1e-9)
+        patch.setattr(batches, "SECONDS", 1e-9)
         settings = pynn.Checkpoint(tmp_path / "a", every_seconds=0)
         make().fit(*data, epochs=3, checkpoint=settings, callbacks=[patient()])
         often = len(saves)

@@ -9,6 +9,7 @@ import pytest
 
 import pynn
 from pynn import cli, plots
+from pynn.cli import doctor
 
 
 def run(*arguments, **environment):
@@ -72,7 +73,7 @@ def test_the_doctor_notices_what_is_broken(monkeypatch, capsys):
     def explode():
         raise RuntimeError("a fuse blew")
 
-    monkeypatch.setitem(cli._CHECKS, "training", explode)
+    monkeypatch.setitem(doctor._CHECKS, "training", explode)
     assert cli.main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert "FAIL  training" in out

@@ -539,7 +539,7 @@ def test_statistics_speak_in_loops_and_streams_too():
     [("tanh", "mse", 0), ("sigmoid", "softmax_cross_entropy", 1), ("softplus", "huber", 2), ("tanh", "bce", 3)],
 )
 def test_the_curvature_is_that_of_the_dense_second_derivative(activation, loss, seed):
-    from pynn import causes
+    from pynn.diagnosis import curvature, trials
 
     rng = np.random.default_rng(seed)
     X = 2 * rng.normal(size=(20, 4))
@@ -552,7 +552,7 @@ def test_the_curvature_is_that_of_the_dense_second_derivative(activation, loss, 
     model.compile(loss, pynn.SGD(0.1))
     model.build(4)
     start, n = model.parameters.copy(), len(model.parameters)
-    setup = causes.Setup(model, causes.Batch(X, y, None, np.arange(20)), start, 0.1)
+    setup = trials.Setup(model, trials.Batch(X, y, None, np.arange(20)), start, 0.1)
 
     def gradient(at):
         model.compile(loss, pynn.SGD(1.0))
@@ -563,7 +563,7 @@ def test_the_curvature_is_that_of_the_dense_second_derivative(activation, loss, 
     steps = 1e-5 * np.eye(n)
     hessian = np.array([(gradient(start + step) - gradient(start - step)) / 2e-5 for step in steps])
     largest = np.linalg.eigvalsh((hessian + hessian.T) / 2)[-1]
-    assert causes.largest_curvature(setup) == pytest.approx(largest, rel=5e-3)
+    assert curvature.largest_curvature(setup) == pytest.approx(largest, rel=5e-3)
 
 
 def test_the_first_cause_is_the_right_one():

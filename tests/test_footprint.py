@@ -68,10 +68,10 @@ def test_predictions_take_no_more_than_they_return():
     assert megabytes("model.evaluate(X, y)") < 16
 
 
-def test_the_package_with_digits_and_library_takes_less_than_2_5_mb():
+def test_the_package_with_digits_and_library_takes_less_than_4_mb():
     """As a wheel holds it: each file deflated by itself."""
     package = Path(pynn.__file__).parent
     shipped = (".py", ".pyi", ".pxd", ".so", ".a", ".h", ".c", ".gz", ".md", ".cmake", ".pc")
     files = [f for f in package.rglob("*") if f.suffix in shipped and f.name != "_core.c"]
     assert {"libpynn.a", "train-images-idx3-ubyte.gz"} <= {f.name for f in files}
-    assert sum(len(zlib.compress(f.read_bytes())) for f in files) < 2_490_000  # the rest is the wheel's own
+    assert sum(len(zlib.compress(f.read_bytes())) for f in files) < 3_990_000  # the rest is the wheel's own

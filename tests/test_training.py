@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pynn
-from pynn import training
+from pynn.training import metrics
 
 
 def make(dtype="float32", metrics=("accuracy",), optimizer="adam", layers=None, seed=4):
@@ -75,7 +75,7 @@ def test_memory_for_metrics_is_bounded(monkeypatch, points):
     x, y = points
     expected = make()
     expected.fit(x, y, validation_data=(x, y))
-    monkeypatch.setattr(training, "BYTES", 100)
+    monkeypatch.setattr(metrics, "BYTES", 100)
     model = make()
     model.fit(x, y, validation_data=(x, y))
     assert bits(model) == bits(expected)

@@ -27,9 +27,9 @@
 #include <stdint.h>
 
 #define PYNN_VERSION_MAJOR 0
-#define PYNN_VERSION_MINOR 1
+#define PYNN_VERSION_MINOR 2
 #define PYNN_VERSION_PATCH 0
-#define PYNN_VERSION "0.1.0"
+#define PYNN_VERSION "0.2.0"
 
 #if defined(_WIN32)
 #  if defined(PYNN_BUILD_SHARED)

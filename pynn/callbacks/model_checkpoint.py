@@ -1,0 +1,89 @@
+"""Save the model during training."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..errors import UnknownNameError
+from .arguments import file_path, numbers, require, require_folder
+from .base import Logs, State
+from .monitor import Monitor
+from .weights import as_validated
+
+
+class ModelCheckpoint(Monitor):
+    """Save the model after epochs: each of them, or only those better than all before.
+
+    Parameters
+    ----------
+    filepath : str or path
+        May have fields: ``"model-{epoch:02d}-{val_loss:.3f}.safetensors"``; `epoch` counts from 1. Without fields the
+        file always holds the last, or the best, epoch.
+    monitor : str
+        Key of the history that says which is better.
+    save_best_only : bool
+    mode : "auto", "min" or "max"
+        As for `EarlyStopping`.
+    save_freq : "epoch" or int
+        After each epoch, or after each so many batches; `logs` are those of the batch then.
+    initial_value_threshold : float, optional
+        What has to be beaten, to begin with.
+    """
+
+    def __init__(
+        self,
+        filepath: Any,
+        monitor: str = "val_loss",
+        save_best_only: bool = False,
+        mode: str = "auto",
+        save_freq: Any = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        super().__init__(monitor, mode)
+        whole = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq >= 1
+        require(save_freq == "epoch" or whole, "save_freq as 'epoch' or an integer >= 1", save_freq=save_freq)
+        self.filepath = file_path("filepath", filepath)
+        self.save_best_only, self.save_freq = save_best_only, save_freq
+        numbers(initial_value_threshold=0.0 if initial_value_threshold is None else initial_value_threshold)
+        self.threshold, self._batches = initial_value_threshold, 0
+        self.best = self._sign * math.inf if self.threshold is None else self.threshold
+        self._epoch = 0
+
+    @property
+    def uses_batches(self) -> bool:
+        return self.save_freq != "epoch" or super().uses_batches
+
+    def on_train_begin(self, logs: Logs) -> None:
+        require_folder("filepath", self.filepath)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
+        self._epoch = epoch
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        if self.save_freq == "epoch":
+            self._save(logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        self._batches += 1
+        if self.save_freq != "epoch" and self._batches % self.save_freq == 0:
+            self._save(logs)
+
+    def _save(self, logs: Logs) -> None:
+        if self.save_best_only and not self.improves(self.value(logs)):
+            return
+        try:
+            path = self.filepath.format(epoch=self._epoch + 1, **logs)
+        except (KeyError, IndexError) as error:
+            raise UnknownNameError(
+                f"expected fields of filepath among 'epoch', {', '.join(map(repr, logs))}; received "
+                f"filepath={self.filepath!r} ({error})"
+            ) from None
+        with as_validated(self.model):
+            self.model.save(path)
+
+    def state_dict(self) -> State:
+        return {"best": self.best, "batches": self._batches}
+
+    def load_state_dict(self, state: State) -> None:
+        self.best, self._batches = state["best"], state["batches"]

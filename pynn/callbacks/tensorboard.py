@@ -1,0 +1,45 @@
+"""Write each epoch for TensorBoard."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .base import Callback, Logs
+
+
+class TensorBoard(Callback):
+    """Write each epoch's values for TensorBoard. Needs ``pip install 'pynn-dense[tensorboard]'``.
+
+    Parameters
+    ----------
+    log_dir : str or path
+    histograms : bool
+        Of every kernel and bias too.
+    """
+
+    def __init__(self, log_dir: Any = "logs", histograms: bool = False) -> None:
+        self.log_dir, self.histograms = log_dir, histograms
+        self._writer: Any = None
+
+    def on_train_begin(self, logs: Logs) -> None:
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                "expected tensorboardX; install it with: pip install 'pynn-dense[tensorboard]'"
+            ) from error
+        self._writer = SummaryWriter(os.fspath(self.log_dir))
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        for name, value in logs.items():
+            self._writer.add_scalar(name, value, epoch)
+        for name, layer, offset, rows, columns in self.model.core.tensors if self.histograms else ():
+            values = self.model.parameters[offset : offset + rows * columns]
+            self._writer.add_histogram(f"{layer}.{name}", values, epoch)
+        self._writer.flush()
+
+    def on_train_end(self, logs: Logs) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

@@ -1,0 +1,5 @@
+"""The command ``pynn``."""
+
+from .main import main
+
+__all__ = ["main"]

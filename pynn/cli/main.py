@@ -1,0 +1,74 @@
+"""The command ``pynn``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .. import _core
+from ..errors import PynnError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 1 something is wrong, 2 bad arguments."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 0
+    try:
+        return int(options.run(options))
+    except (PynnError, OSError) as error:
+        print(f"pynn: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\npynn: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pynn", description="Dense neural networks on the CPU: fast, exact, and never silently wrong."
+    )
+    parser.add_argument("--version", action="version", version=f"pynn {_core.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    demo = commands.add_parser(
+        "demo",
+        help="train on 7,000 real handwritten digits, in seconds",
+        description="Train a 784-128-10 network on the bundled MNIST digits, save it and draw the learning curve.",
+    )
+    demo.add_argument("story", nargs="?", choices=["nan"], help="nan: two trainings that go wrong, and what is said")
+    demo.add_argument("--epochs", type=_number(1, 10_000), default=10, metavar="N", help="default: 10")
+    demo.add_argument("--seed", type=_number(0, 2**64 - 1), default=0, metavar="N", help="default: 0")
+    demo.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write; default: here")
+    demo.set_defaults(run=_demo)
+    doctor = commands.add_parser(
+        "doctor",
+        help="processor, BLAS, threads, versions, and a two-second self-test",
+        description="Tell how pynn computes on this machine and test that it does. Exit status 0: all is well.",
+    )
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _number(minimum: int, maximum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not minimum <= int(text) <= maximum:
+            raise argparse.ArgumentTypeError(f"expected a whole number in {minimum} ... {maximum}; received {text!r}")
+        return int(text)
+
+    return parse
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from . import demo, demo_nan
+
+    return demo_nan.run(options.seed) if options.story == "nan" else demo.run(options)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from . import doctor
+
+    return doctor.run(options)

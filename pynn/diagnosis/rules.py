@@ -1,0 +1,177 @@
+"""Say why training stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core, layers, losses
+from ..report.finding import Finding, listed
+from .suspects import OUT_OF_SCALE, _inputs, _kernels, _targets
+from .trials import Batch, taken_rows
+
+if TYPE_CHECKING:
+    from ..model import Sequential
+
+PATIENCE = 40  # steps before a loss that does not fall means anything
+FLAT = 1e-6  # no column of X changes by more: to the layers all rows are alike
+SAMPLE = 1000, 1 << 21  # rows, and cells, whose scale is looked at when a run stands still
+
+
+def stands_still(losses: dict[str, float]) -> bool:
+    """Whether the loss is no better than with all outputs 0, or with the same output for all rows of a batch."""
+    nothing, constant = losses["nothing"], losses["constant"]
+    return losses["recent"] > nothing - 0.1 * abs(nothing) or losses["sampled"] > constant - 0.02 * abs(constant)
+
+
+def spread_out(data: Any, numbers: Any) -> Batch:
+    """Rows from all over (X, y, weights), not too many; `numbers` are the rows' for the caller, where they differ."""
+    rows = data[0].shape[0]
+    count = max(8, min(SAMPLE[0], SAMPLE[1] // data[0].shape[1]))
+    return taken_rows(data, np.unique(np.linspace(0, rows - 1, count).astype(np.int64)), numbers)
+
+
+def _scales(model: Sequential) -> bool:
+    """Whether the first layer brings X to scale."""
+    return model.core.layers[0]["kind"][0] in ("normalization", "batch_normalization", "categorical")
+
+
+def flat(model: Sequential, sample: Batch) -> list[Finding]:
+    """Whether X is the same in all rows, or so nearly that the layers cannot tell."""
+    spread = float(np.nan_to_num(np.ptp(sample.x.astype(np.float64), axis=0)).max())
+    if len(sample.x) < 2 or spread > (0 if _scales(model) else FLAT):
+        return []
+    evidence = {"spread": spread, "n_rows": len(sample.x)}
+    if spread > 0:
+        message = f"no column of X changes by more than {spread:.2g} over the {len(sample.x)} rows looked at"
+        return [Finding("unscaled_input", "warning", message, OUT_OF_SCALE["X"][1], evidence=evidence)]
+    message = f"X is the same in each of the {len(sample.x)} rows looked at: there is nothing to tell them apart by"
+    remedy = "Look at how X is made: a whole number that was divided with //, or a cast to integers, becomes 0."
+    return [Finding("constant_feature", "warning", message, remedy, evidence=evidence)]
+
+
+def _misses_the_mean(model: Sequential, sample: Batch, loss: float) -> bool:
+    """Whether a regression's loss is no better than if the mean of y were the output for every row."""
+    row = model.loss.row
+    if row["link"] != "linear" or row["pairs"] or model.core.target_scaling or isinstance(model.loss, losses.Custom):
+        return False
+    copy = _core.Model(model.core.context, 1, [layers.Dense(model.outputs).core], "float64", 0)
+    model.loss.apply(copy)
+    targets = sample.y.reshape(len(sample.y), -1)
+    np.asarray(copy.parameters)[...] = np.append(np.zeros(model.outputs), targets.mean(axis=0, dtype=np.float64))
+    return loss > float(copy.evaluate(np.zeros((len(targets), 1)), targets))
+
+
+def unscaled(model: Sequential, sample: Batch) -> list[Finding]:
+    """Columns of X and y that are out of scale."""
+    scales = _scales(model)
+    suspects = [] if scales else _inputs(sample)
+    if not model.core.target_scaling:
+        suspects += _targets(model, sample)
+    return [suspect.finding for suspect in sorted(suspects, key=lambda suspect: -suspect.strength)]
+
+
+def observed(model: Sequential, sample: Batch | None = None) -> list[Finding]:
+    """Why a run stands still, by the statistics of the layers and by the scale of `sample`, rows of the data."""
+    trainer = model.trainer(1)
+    known = trainer.losses()
+    if not stands_still(known):
+        if sample is None or trainer.steps < PATIENCE:
+            return []
+        found = unscaled(model, sample)
+        harmed = bool(found) and _misses_the_mean(model, sample, known["recent"])
+        return found if harmed else [replace(finding, severity="info") for finding in found]
+    rules = RULES if trainer.steps >= PATIENCE else [rule for rule in RULES if rule.at_once]
+    if sample and (same := flat(model, sample)):
+        return same  # whatever else is seen follows from it
+    taken = [(layer.index, model.statistics(layer.index)) for layer in model.layers if hasattr(layer.spec, "units")]
+    taken = [(index, of | {"gradient_last": trainer.health(index)[3]}) for index, of in taken if of]
+    found = [finding for rule in rules if (finding := rule.look(model, taken))]
+    if found:
+        found[1:1] = [suspect.finding for suspect in _kernels(model)]
+    if sample and trainer.steps >= PATIENCE:
+        found += unscaled(model, sample)
+    return found
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A statistic of layers that explains why nothing moves."""
+
+    code: str
+    holds: Callable[[dict[str, float]], bool]
+    message: str  # of the worst layer
+    remedy: str
+    by: str  # the statistic that says which is worst
+    hidden: bool = True  # of layers below the last one only
+    at_once: bool = False  # no need to wait: it is exact
+
+    def look(self, model: Sequential, taken: list[tuple[int, dict[str, float]]]) -> Finding | None:
+        considered = taken[:-1] if self.hidden else taken
+        bad = [(statistics[self.by], index) for index, statistics in considered if self.holds(statistics)]
+        if not bad:
+            return None
+        _, worst = max(bad)
+        statistics = dict(taken)[worst]
+        others = [index for _, index in sorted(bad, key=lambda pair: pair[1]) if index != worst]
+        more = f" (likewise {listed('layer', others)})" if others else ""
+        evidence: dict[str, Any] = {name: value for name, value in statistics.items() if name != "step"}
+        evidence |= {"layers": sorted(index for _, index in bad)}
+        return Finding(
+            self.code,
+            "warning",
+            self.message.format(layer=worst, **statistics) + more,
+            self.remedy,
+            layer=worst,
+            step=int(statistics["step"]),
+            evidence=evidence,
+        )
+
+
+FRESH = (
+    "Start from the default initializer, lower the learning rate, or take another activation, leaky_relu for instance."
+)
+RULES = (
+    Rule(
+        "saturated_activation",
+        lambda s: s["saturated"] > 0.5,
+        "{saturated:.0%} of the values of layer {layer} lie where its activation is flat: almost no gradient passes",
+        "Start from smaller weights (the default initializer), scale X, or take ReLU.",
+        by="saturated",
+    ),
+    Rule(
+        "dead_relu",
+        lambda s: s["dead"] > 0.5 and s["zeros"] > 0.5,
+        "{dead:.0%} of the units of layer {layer} gave 0 for every row looked at: no gradient passes them",
+        FRESH,
+        by="dead",
+    ),
+    Rule(
+        "zero_gradient",
+        lambda s: s["gradient_rms"] == 0 and s["gradient_last"] == 0,
+        "the gradient of layer {layer} is exactly 0: nothing in it is learned",
+        FRESH,
+        by="zeros",
+        hidden=False,
+        at_once=True,
+    ),
+    Rule(
+        "underflow",
+        lambda s: s["gradient_tiny"] + s["gradient_zeros"] > 0.5 and s["gradient_tiny"] > 0.1,
+        "{gradient_tiny:.0%} of the gradient of layer {layer} is below 1e-19: its square is lost in float32",
+        "Scale X and y, or compute in float64.",
+        by="gradient_tiny",
+        hidden=False,
+    ),
+    Rule(
+        "stalled_updates",
+        lambda s: s["updates_lost"] > 0.5,
+        "{updates_lost:.0%} of the updates of layer {layer} are too small to change their weight: it rounds as before",
+        "Raise the learning rate, or compute in float64.",
+        by="updates_lost",
+        hidden=False,
+    ),
+)  # fmt: skip

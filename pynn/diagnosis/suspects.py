@@ -1,0 +1,202 @@
+"""Suspect what is out of the ordinary, and order suspects by what cured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..report.finding import Finding, listed
+from .curvature import learning_rate
+from .trials import (
+    ROWS,
+    STEPS,
+    UNSCALED,
+    WORK,
+    Batch,
+    Setup,
+    Suspect,
+    by_default,
+    draw,
+    initial,
+    lone,
+    lone_rows,
+    takes_steps,
+)
+
+if TYPE_CHECKING:
+    from ..model import Sequential
+
+WIDE = 5.0  # times the standard deviation that the default initializer would give a kernel
+
+
+def causes(model: Sequential, batch: Batch, at_fault: list[int]) -> list[Finding]:
+    """What may lie behind a fault on this batch: what cures it alone first, then the strongest evidence."""
+    batch = _sample(model, batch, at_fault)
+    start, first = np.asarray(model.parameters, np.float64), initial(model)[0].astype(np.float64)
+    with np.errstate(all="ignore"):
+        if not np.linalg.norm(start) < 10 * np.linalg.norm(first):  # blown up: where it began says more
+            start = first
+        setup = Setup(model, batch, start, float(model.learning_rate))
+        suspects = [*_inputs(batch), *_targets(model, batch), *_weights(batch), *_kernels(model)]
+        suspects += learning_rate(setup) if takes_steps(model) else []
+        cured = _tried(setup, suspects)
+    order = sorted(
+        range(len(suspects)),
+        key=lambda i: (cured[i] != "alone", suspects[i].rank if cured[i] else 9, -suspects[i].strength),
+    )
+    return [_with_trial(suspects[i].finding, cured[i]) for i in order]
+
+
+def _with_trial(finding: Finding, cured: str) -> Finding:
+    said = {
+        "alone": f". Tried: {STEPS} steps on this batch go well without it",
+        "together": f". Tried: {STEPS} steps on this batch go well only without all of these causes",
+    }
+    if not cured:
+        return finding
+    return replace(finding, message=finding.message + said[cured], evidence=finding.evidence | {"tried": cured})
+
+
+def _sample(model: Sequential, batch: Batch, at_fault: list[int]) -> Batch:
+    """At most ROWS rows, those at fault and outliers among them, fewer of a large model."""
+    most = int(min(ROWS, max(8, WORK / (6.0 * len(model.parameters) * STEPS * 8))))
+    if len(batch.x) <= most:
+        return batch
+    marked = np.isin(batch.rows, at_fault)
+    marked[lone_rows(batch.x, batch.y, batch.weights)] = True
+    first = np.flatnonzero(marked)[: most // 2]
+    others = np.setdiff1d(np.arange(len(batch.x)), first)[: most - len(first)]
+    return batch.take(np.sort(np.concatenate([first, others])))
+
+
+def _tried(setup: Setup, suspects: list[Suspect]) -> list[str]:
+    """For each suspect whether its cure makes training on the batch go well: "alone", "together" with others, or ""."""
+    cured = [""] * len(suspects)
+    if not suspects or setup.goes_well(STEPS):  # then a trial proves nothing
+        return cured
+    for i, suspect in enumerate(suspects):
+        cured[i] = "alone" if suspect.cure(setup).goes_well(STEPS) else ""
+    if not any(cured) and len(suspects) > 1:
+        everything = setup
+        for suspect in suspects:
+            everything = suspect.cure(everything)
+        if everything.goes_well(STEPS):
+            cured = ["together"] * len(suspects)
+    return cured
+
+
+def _scaled(x: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    x = x.astype(np.float64)
+    std = x[:, columns].std(axis=0)
+    x[:, columns] = (x[:, columns] - x[:, columns].mean(axis=0)) / np.where(std > 0, std, 1)
+    return x
+
+
+OUT_OF_SCALE = {  # code and remedy
+    "X": (
+        "unscaled_input",
+        "Scale X by columns, as pynn.Normalization() does as the first layer.",
+    ),
+    "y": (
+        "unscaled_target",
+        "Scale y, as compile(..., target_scaling='standard') does for losses such as mse.",
+    ),
+    "sample_weight": ("loss_scale", "Divide sample_weight by its mean."),
+}
+
+
+def _sizes(name: str, x: np.ndarray, rows: np.ndarray, cure: Any, drop: Any) -> list[Suspect]:
+    """Columns that are large throughout, and rows that stand out."""
+    if not ((x > UNSCALED) | (x < -UNSCALED)).any():
+        return []
+    largest, alone, rest, outlying = lone(x)
+    found = []
+    if outlying.any():
+        worst = int(np.argmax(np.where(outlying, largest, 0)))
+        columns, at = np.flatnonzero(outlying), np.unique(alone[outlying])
+        message = (
+            f"row {rows[alone[worst]]} of {name} has {x[alone[worst], worst]:.3g} in column {worst}; the other rows "
+            f"looked at reach {rest[worst]:.2g} there"
+        )
+        evidence = {"largest": float(largest[worst]), "rest": float(rest[worst]), "n_rows": len(at), "array": name}
+        remedy = f"Look at this row of {name}: correct it, clip the column, or leave the row out."
+        named = [int(r) for r in rows[at][:20]]
+        finding = Finding("outlier", "warning", message, remedy, rows=named,
+                          columns=[int(c) for c in columns[:20]], evidence=evidence)  # fmt: skip
+        found.append(Suspect(finding, float(np.log10(largest[worst] / UNSCALED)), 0, drop(at)))
+    columns = np.flatnonzero((largest > UNSCALED) & ~outlying)
+    if len(columns):
+        worst = int(columns[np.argmax(largest[columns])])
+        others = f", and {len(columns) - 1} more beyond {UNSCALED:g}" if len(columns) > 1 else ""
+        message = f"column {worst} of {name} ranges to {largest[worst]:.3g}{others}"
+        evidence = {"largest": float(largest[worst]), "n_columns": len(columns), "array": name}
+        order = columns[np.argsort(-largest[columns], kind="stable")][:20]
+        code, remedy = OUT_OF_SCALE[name]
+        finding = Finding(code, "warning", message, remedy, columns=[int(c) for c in order], evidence=evidence)
+        found.append(Suspect(finding, float(np.log10(largest[worst] / UNSCALED)) + 1, 0, cure(columns)))
+    return found
+
+
+def _without(at: np.ndarray) -> Callable[[Setup], Setup]:
+    return lambda setup: replace(setup, batch=setup.batch.take(np.delete(np.arange(len(setup.batch.x)), at)))
+
+
+def _inputs(batch: Batch) -> list[Suspect]:
+    def scaled(columns: np.ndarray) -> Callable[[Setup], Setup]:
+        return lambda s: replace(s, batch=replace(s.batch, x=_scaled(s.batch.x, columns)))
+
+    return _sizes("X", batch.x, batch.rows, scaled, _without)
+
+
+def _targets(model: Sequential, batch: Batch) -> list[Suspect]:
+    if batch.y.dtype.kind != "f" and (model.loss.row["labels"] or batch.y.dtype.kind not in "iu"):
+        return []
+
+    def scaled(columns: np.ndarray) -> Callable[[Setup], Setup]:
+        return lambda s: replace(s, batch=replace(s.batch, y=_scaled(s.batch.y, columns)))
+
+    return _sizes("y", batch.y, batch.rows, scaled, _without)
+
+
+def _weights(batch: Batch) -> list[Suspect]:
+    if batch.weights is None:
+        return []
+
+    def scaled(columns: np.ndarray) -> Callable[[Setup], Setup]:
+        def cure(s: Setup) -> Setup:
+            weights = np.asarray(s.batch.weights)
+            return replace(s, batch=replace(s.batch, weights=weights / np.mean(np.abs(weights))))
+
+        return cure
+
+    return _sizes("sample_weight", batch.weights.reshape(-1, 1), batch.rows, scaled, _without)
+
+
+def _kernels(model: Sequential) -> list[Suspect]:
+    """Layers that started far wider than their activations' own initializers would have it."""
+    core = model.core
+    parameters, usual = draw(core, by_default(core))
+    wide = []
+    for (layer, kernel), (_, other) in zip(initial(model)[1], usual, strict=True):
+        size = float(np.sqrt(np.mean(np.square(kernel, dtype=np.float64))))  # about 0: an offset is no better
+        default = float(np.std(other, dtype=np.float64))
+        if size > WIDE * default > 0:
+            wide.append((size / default, layer, size, default))
+    if not wide:
+        return []
+    ratio, layer, size, default = max(wide)
+    name = by_default(core)[layer]["kernel_initializer"][0]
+    layers = sorted(other for _, other, _, _ in wide)
+    more = f" (likewise {listed('layer', [i for i in layers if i != layer])})" if len(layers) > 1 else ""
+    message = (
+        f"the kernel of layer {layer} started with weights of size {size:.3g} (root mean square); the default, {name}, "
+        f"would be {default:.2g}{more}"
+    )
+    remedy = "Start from the default initializer: leave kernel_initializer out."
+    evidence = {"std": size, "default": default, "ratio": ratio, "layers": layers}
+    finding = Finding("poor_init", "warning", message, remedy, layer=layer, evidence=evidence)
+    drawn = parameters.astype(np.float64)
+    return [Suspect(finding, float(np.log10(ratio)) * 1.5, 1, lambda s: replace(s, parameters=drawn))]

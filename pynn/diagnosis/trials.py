@@ -1,0 +1,159 @@
+"""Train on a small batch from where training began, with one thing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core, arrays, runtime
+from ..errors import PynnError
+from ..report.finding import Finding
+
+if TYPE_CHECKING:
+    from ..model import Sequential
+
+UNSCALED = 100.0  # largest |value| of a column of X, or of y under a loss that squares it
+ALONE = 1e3  # times the largest of all other rows: an outlier
+ROWS, STEPS = 64, 30  # of a trial
+SCANNED = 1 << 25  # cells of X that are looked through for outliers
+WORK = 2e10  # floating-point operations that looking for causes may take
+
+
+def takes_steps(model: Sequential) -> bool:
+    """Whether there is a learning rate: L-BFGS has none."""
+    return bool(model.optimizer.name != "lbfgs")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of checked data, and their numbers in the caller's."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None
+    rows: np.ndarray
+
+    def take(self, at: np.ndarray) -> Batch:
+        return Batch(self.x[at], self.y[at], None if self.weights is None else self.weights[at], self.rows[at])
+
+
+def batch(data: tuple[Any, Any, Any], order: Any, first: int, count: int, rows: Any = None) -> Batch:
+    """Rows order[first : first+count] of `data`, whose rows have the numbers `rows` for the caller, and outliers."""
+    at = np.arange(first, first + count) if order is None else order[first : first + count]
+    x, y, weights = data
+    if len(at) < x.shape[0] and x.size <= SCANNED and not arrays.is_sparse(x):
+        # what made the weights run away may have come in an earlier batch
+        at = np.concatenate([at, np.setdiff1d(lone_rows(x, y, weights), at)])
+    return taken_rows(data, at, rows)
+
+
+def taken_rows(data: Any, at: np.ndarray, numbers: Any) -> Batch:
+    x, y, weights = data
+    taken = x[at].toarray() if arrays.is_sparse(x) else x[at]
+    rows = at if numbers is None else np.asarray(numbers)[at]
+    return Batch(taken, y[at], None if weights is None else weights[at], rows)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that decides how training goes on a batch."""
+
+    model: Sequential
+    batch: Batch
+    parameters: np.ndarray
+    learning_rate: float
+
+    def trainer(self, dtype: str | None = None, **guard: Any) -> tuple[np.ndarray, _core.Trainer]:
+        """The parameters of a copy of the model, and a trainer at work on it."""
+        core, model = self.model.core, self.model
+        copy = runtime.twin(core, dtype)
+        model.loss.apply(copy)
+        parameters = np.asarray(copy.parameters)
+        parameters[...] = self.parameters
+        name, numbers = model.optimizer.core
+        optimizer = (name, numbers | {"learning_rate": self.learning_rate})
+        clip = model.optimizer.global_clipnorm or 0.0
+        guard = {"check_every": 0} | guard
+        return parameters, _core.Trainer(copy, optimizer, len(self.batch.x), clip, model.seed, guard=guard)
+
+    def losses(self, steps: int) -> list[float]:
+        """Of so many steps on the whole batch; fewer when one was refused."""
+        _, trainer = self.trainer(window=8)
+        b, n, found = self.batch, len(self.batch.x), []
+        for _ in range(steps):
+            try:
+                found.append(float(trainer.train(b.x, b.y, b.weights, None, 0, n, n)[2]))
+            except PynnError:
+                break
+        return found
+
+    def goes_well(self, steps: int) -> bool:
+        """No step was refused, and the loss ended below where it began."""
+        losses = self.losses(steps)
+        return len(losses) == steps and float(np.mean(losses[-steps // 4 :])) < losses[0]
+
+
+def initial(model: Sequential) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
+    """The parameters that the model started from, by its seed, and the kernels in them by layer."""
+    core = model.core
+    return draw(core, core.layers)
+
+
+def draw(core: _core.Model, layers: list[Any]) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
+    copy = _core.Model(core.context, core.inputs, layers, core.dtype, core.seed, core.target_scaling)
+    parameters = np.asarray(copy.parameters)
+    kernels = [
+        (layer, parameters[offset : offset + rows * columns].reshape(rows, columns))
+        for name, layer, offset, rows, columns in copy.tensors
+        if name == "kernel"
+    ]
+    return parameters, kernels
+
+
+def by_default(core: _core.Model) -> list[Any]:
+    """The layers with the initializers that their activations choose."""
+    usual = {row["name"]: row["initializer"] for row in _core.table("activation")}
+    return [
+        layer | {"kernel_initializer": (usual[layer["activation"][0]], {})}
+        if {"activation", "kernel_initializer"} <= layer.keys()
+        else layer
+        for layer in core.layers
+    ]
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """Something out of the ordinary, how far (in powers of ten), and the setup without it."""
+
+    finding: Finding
+    strength: float
+    rank: int  # 0: the data, 1: the weights, 2: the learning rate, in the order in which one makes the next look bad
+    cure: Callable[[Setup], Setup]
+
+
+def magnitudes(x: np.ndarray) -> np.ndarray:
+    return np.abs(np.nan_to_num(x.astype(np.float64), posinf=0, neginf=0))
+
+
+def lone(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of each column the largest magnitude, its row, the largest of all other rows, and whether it stands alone."""
+    sizes = magnitudes(x)
+    alone, columns = sizes.argmax(axis=0), np.arange(x.shape[1])
+    largest = sizes[alone, columns]
+    sizes[alone, columns] = 0
+    rest = sizes.max(axis=0)
+    return largest, alone, rest, (largest > UNSCALED) & (largest > ALONE * np.maximum(rest, 1)) & (len(x) > 2)
+
+
+def lone_rows(*data: np.ndarray | None) -> np.ndarray:
+    """Rows that stand out in a column of any of these, the farthest out first; a few."""
+    found: list[int] = []
+    for x in data:
+        if x is not None and x.dtype.kind == "f":
+            largest, alone, _, outlying = lone(x.reshape(len(x), -1))
+            far = np.argsort(np.where(outlying, -largest, 0), kind="stable")[: min(8, int(outlying.sum()))]
+            found += [int(row) for row in alone[far]]
+    return np.unique(np.array(found, np.int64))

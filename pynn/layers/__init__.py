@@ -1,0 +1,18 @@
+"""Layers: frozen specs of what a model is made of; the core computes them."""
+
+from ..specs import list_arguments_of
+from .base import Layer
+from .categorical import Categorical
+from .dense import Activation, Dense
+from .noise import Dropout, GaussianNoise
+from .normalization import BatchNormalization, LayerNormalization, Normalization
+from .stack import Add, Residual, check_names, flatten, from_core, from_dict, nest, tolerates, with_functions
+
+__all__ = [
+    "Activation", "Add", "BatchNormalization", "Categorical", "Dense", "Dropout", "GaussianNoise", "Layer",
+    "LayerNormalization", "Normalization", "Residual", "check_names", "flatten", "from_core", "from_dict", "nest",
+    "tolerates", "with_functions",
+]  # fmt: skip
+
+for _cls in Layer.__subclasses__():
+    list_arguments_of(_cls)

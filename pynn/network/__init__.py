@@ -1,0 +1,1 @@
+"""The compiled network: specs and core."""

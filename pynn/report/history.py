@@ -1,0 +1,89 @@
+"""What a training run leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .finding import Finding, Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Finding", "History", "Report", "StepResult"]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one training step did.
+
+    Attributes
+    ----------
+    loss : float
+        Mean loss of the batch before the update; NaN when the step was refused.
+    grad_norm : float
+        Euclidean norm of the gradient over all parameters, before clipping; NaN when the step was refused.
+    applied : bool
+        False: the update would not have been finite, and nothing was changed; `findings` says why.
+    findings : list of Finding
+    """
+
+    loss: float
+    grad_norm: float
+    applied: bool = True
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass
+class History:
+    """Epochs of a run: dicts of ``loss``, the metrics, the same with ``val_``, ``learning_rate`` and ``seconds``.
+
+    Attributes
+    ----------
+    epochs : list of dict
+        One for each epoch that was finished. ``len(history)``, ``history[-1]["loss"]`` and iteration work on it.
+    history : dict of list
+        The same by name, as in Keras: ``history.history["loss"][-1]``.
+    interrupted : bool
+        Ctrl-C stopped the run; the model is as the last finished step left it.
+    report : Report
+        What was found on the way.
+    ledger : list of dict
+        What the guard did, in order: kind, operation, layer, row, column, value, step, learning rate before and after.
+    ledger_lost : int
+        Older entries that were more than could be kept.
+    provenance : dict
+        How it was computed: version of pynn, processor target (``kernels``), BLAS, threads.
+    """
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    interrupted: bool = False
+    report: Report = field(default_factory=Report)
+    ledger: list[dict[str, Any]] = field(default_factory=list)
+    ledger_lost: int = 0
+    provenance: dict[str, str | int] = field(default_factory=dict)
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        names = dict.fromkeys(name for epoch in self.epochs for name in epoch)
+        return {name: [epoch[name] for epoch in self.epochs if name in epoch] for name in names}
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __getitem__(self, index: int) -> dict[str, float]:
+        return self.epochs[index]
+
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        return iter(self.epochs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def plot(self, metric: str = "loss", ax: Axes | None = None) -> Axes:
+        """Draw a metric over the epochs; needs the extra ``plot``. See `pynn.plots.learning_curve`."""
+        from ..plots import learning_curve
+
+        return learning_curve(self, ax, metric=metric)

@@ -1,0 +1,1 @@
+"""Training: batches, metrics, the loop, checkpoints."""

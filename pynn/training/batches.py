@@ -1,0 +1,277 @@
+"""Batches to train on: from a loader, from any iterable, or a fixed number of them per epoch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.bad import FILLS
+from ..diagnosis.explain import explain
+from ..errors import ArgumentTypeError, ArgumentValueError, NumericalError
+from ..report.finding import Finding
+from . import checkpoint
+from .metrics import Measure, Progressed, State
+
+if TYPE_CHECKING:
+    from ..model import Sequential
+
+Begin = Callable[[], None] | None  # called before each batch; None: batches need not be told apart
+Steps = Callable[[], int]  # called right before each call of the core: the most steps it may make
+SECONDS = 0.05  # of steps between two turns of Python
+
+
+class Batches:
+    """Data to train on. `run` trains one epoch and yields after each call of the core."""
+
+    inputs: int | None = None  # None: the first batch decides
+    rows: int | None = None  # in an epoch, when that is known
+    numbers: Any = None  # of the rows of the batch at hand in the caller's data, where they differ
+    at_hand: Any = None  # (X, y, weights), and the order, of the last call of the core
+    waits = True  # whether what waits for data may be interrupted
+    batch_size = 1  # rows, as far as that is known
+
+    def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
+        raise NotImplementedError
+
+    def describe(self) -> State:
+        """What must be the same in a run that is resumed."""
+        return {}
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is known that nothing of the epoch is left."""
+        return False
+
+    @property
+    def unclear(self) -> bool:
+        """Whether the epoch may be over or not, and `state` could not tell."""
+        return False
+
+    def state(self, between: bool) -> State:
+        """Where the data stand, for `restore`; `between` two epochs or within one."""
+        raise NotImplementedError
+
+    def restore(self, state: State) -> None:
+        """Let the next `run` go on from there."""
+        raise NotImplementedError
+
+    def findings(self) -> list[Finding]:
+        """What was done about the data on their way."""
+        return []
+
+
+class Loaded(Batches):
+    """A `DataLoader`. Arrays in memory go to C as they are, else blocks of rows as the loader reads them."""
+
+    def __init__(self, loader: Any, data: tuple[Any, Any, Any] | None) -> None:
+        self.loader, self.data = loader, data
+        self.inputs = None if data is None else data[0].shape[1]
+        if loader.n_rows is not None:
+            self.rows = min(len(loader) * loader.batch_size, loader.n_rows)
+        self.epoch, self.batch_size = loader.epoch, loader.batch_size
+        if self.rows is not None:
+            self.batch_size = min(self.batch_size, self.rows)
+
+    def describe(self) -> State:
+        loader = self.loader
+        names = ("n_rows", "batch_size", "shuffle", "drop_last", "seed", "on_bad_rows", "class_weight")
+        about = {name: getattr(loader, name) for name in names}
+        if self.data is None:
+            return {"loader": about | {"source": type(loader.source).__name__}}
+        parts = zip(("X", "y", "sample_weight"), self.data, strict=True)
+        return {"loader": about} | {name: checkpoint.fingerprint(part) for name, part in parts}
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.loader.state_dict()["epoch"] > self.epoch)
+
+    def state(self, between: bool) -> State:
+        return dict(self.loader.state_dict())
+
+    def restore(self, state: State) -> None:
+        self.loader.load_state_dict(state)
+
+    def findings(self) -> list[Finding]:
+        bad = self.loader.bad_rows
+        if not bad.get("rows"):
+            return []
+        done = "left out" if bad["action"] == "skip" else f"filled in with the {FILLS[bad['action']]} of their columns"
+        what = "had missing cells" if bad["action"] != "skip" else "with missing or infinite cells or targets were"
+        message = f"{counted(bad['rows'], 'row')} {what} {done}"
+        if bad["cells"]:
+            message += f", {counted(bad['cells'], 'cell')} of X in {counted(len(bad['columns']), 'column')}"
+        columns = sorted(bad["columns"], key=lambda column: -bad["columns"][column])[:20]
+        evidence = {"n_rows": bad["rows"], "n_cells": bad["cells"], "action": bad["action"]}
+        return [Finding("nonfinite_input", "info", message, columns=columns, evidence=evidence)]
+
+    def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
+        loader = self.loader
+        epoch, seen = loader.begin()
+        self.epoch = epoch
+        if self.data is not None:
+            order = None if loader.ordered else loader.order(epoch)
+            yield from self.steps(
+                model, measure, begin, steps, self.data, order, seen * loader.batch_size, self.rows, epoch, 0
+            )
+            return
+        for block in loader.blocks(epoch, seen):
+            data = model.check_batch(block.x, block.targets, block.weights, block.numbers)
+            self.numbers = block.numbers
+            yield from self.steps(model, measure, begin, steps, data, None, 0, len(block), epoch, seen)
+            seen += -(-len(block) // loader.batch_size)
+
+    def steps(
+        self, model: Sequential, measure: Measure, begin: Begin, steps: Steps, data: tuple[Any, Any, Any], order: Any,
+        first: int, last: int | None, epoch: int, before: int,
+    ) -> Iterator[Progressed]:  # fmt: skip
+        """Steps over rows order[first : last] of checked arrays, which follow `before` batches of the epoch."""
+        x, y, weights = data
+        self.at_hand = data, order
+        last = x.shape[0] if last is None else last
+        batch_size = min(self.loader.batch_size, last)
+        trainer = model.trainer(batch_size)
+        while first < last:
+            if begin:
+                begin()
+            count = min(batch_size if begin else min(measure.room(batch_size), steps() * batch_size), last - first)
+            out = measure.predictions(count)
+            try:
+                done = trainer.train(x, y, weights, order, first, count, batch_size, SECONDS, out)
+            except NumericalError as error:
+                at = first + error.progress[1] + error.progress[5]
+                named = {"X": x, "y": y, "sample_weight": weights}
+                raise explain(error, model, named, order, at, min(batch_size, last - at), self.numbers) from None
+            passed = done[1] + done[5]
+            rows: Any = slice(first, first + passed) if order is None else order[first : first + passed]
+            measure.add(y[rows], None if weights is None else weights[rows], done)
+            first += passed
+            self.loader.seen(epoch, before + -(-first // batch_size))
+            yield done
+
+
+def counted(n: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+class Streamed(Batches):
+    """Anything that yields ``(xb, yb)`` or ``(xb, yb, wb)`` each time it is iterated."""
+
+    def __init__(self, batches: Any) -> None:
+        self.batches, self.seen, self.skipped, self.exhausted = batches, 0, 0, True
+        self.waits = not self._has_state()
+
+    def _has_state(self) -> bool:
+        return hasattr(self.batches, "state_dict") and hasattr(self.batches, "load_state_dict")
+
+    def describe(self) -> State:
+        return {"batches": type(self.batches).__name__}
+
+    def state(self, between: bool) -> State:
+        own = self.batches.state_dict() if self._has_state() else None
+        return {"seen": 0 if between else self.seen, "own": own}
+
+    @property
+    def unclear(self) -> bool:
+        length = len(self.batches) if hasattr(self.batches, "__len__") else 0
+        return self._has_state() and not self.exhausted and self.seen >= length
+
+    def restore(self, state: State) -> None:
+        self.seen = state["seen"]
+        if state["own"] is not None:
+            self.batches.load_state_dict(state["own"])
+        else:
+            self.skipped = self.seen
+
+    def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
+        skipped, self.skipped = self.skipped, 0
+        if not skipped:
+            self.seen = 0
+        for batch in itertools.islice(self.batches, skipped, None):
+            x, y, weights = checked(model, batch)
+            if begin:
+                begin()
+            self.numbers, self.at_hand = getattr(batch[0], "rows", None), ((x, y, weights), None)
+            self.exhausted = False
+            measure.room(x.shape[0])
+            steps()
+            done = one_step(model, x, y, weights, measure.predictions(x.shape[0]), self.numbers)
+            measure.add(y, weights, done)
+            self.seen += 1
+            yield done
+        self.exhausted = True
+
+
+class Limited(Batches):
+    """The next so many batches of others in each epoch, which begin anew when they end, and not before."""
+
+    def __init__(self, batches: Batches, steps: int) -> None:
+        self.batches, self.most, self.inputs = batches, steps, batches.inputs
+        self.waits, self.batch_size = batches.waits, batches.batch_size
+        self.taken, self.resumed = 0, False
+        self.calls: Iterator[Progressed] | None = None
+
+    def describe(self) -> State:
+        return self.batches.describe() | {"steps_per_epoch": self.most}
+
+    @property
+    def ended(self) -> bool:
+        return self.taken >= self.most
+
+    @property
+    def unclear(self) -> bool:
+        return self.batches.unclear
+
+    def state(self, between: bool) -> State:
+        return {"taken": 0 if between else self.taken, "batches": self.batches.state(self.calls is None)}
+
+    def restore(self, state: State) -> None:
+        self.taken, self.resumed = state["taken"], True
+        self.batches.restore(state["batches"])
+
+    @property
+    def numbers(self) -> Any:
+        return self.batches.numbers
+
+    @property
+    def at_hand(self) -> Any:
+        return self.batches.at_hand
+
+    def findings(self) -> list[Finding]:
+        return self.batches.findings()
+
+    def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
+        at_once = begin or (lambda: None)
+        if self.ended:
+            self.taken = 0
+        while not self.ended:
+            fresh, self.resumed = self.calls is None and not self.resumed, False
+            self.calls = self.calls or self.batches.run(model, measure, at_once, steps)
+            done = next(self.calls, None)
+            if done is not None:
+                self.taken += done[0] + done[4]
+                yield done
+                continue
+            self.calls = None
+            if fresh:
+                raise ArgumentValueError("expected batches for steps_per_epoch; received an iterable that has run out")
+
+
+def checked(model: Sequential, batch: Any) -> tuple[Any, Any, Any]:
+    """A batch that somebody's iterable yielded, as the core reads it."""
+    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+        raise ArgumentTypeError(f"expected batches (xb, yb) or (xb, yb, wb); received {type(batch).__name__}")
+    return model.check_batch(*batch)
+
+
+def one_step(
+    model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, out: Any = None, rows: Any = None
+) -> Progressed:
+    """One step on all rows of checked arrays; `rows` are their numbers in the caller's data."""
+    try:
+        return model.trainer(x.shape[0]).train(x, y, weights, None, 0, x.shape[0], x.shape[0], 0, out)
+    except NumericalError as error:
+        raise explain(error, model, {"X": x, "y": y, "sample_weight": weights}, None, 0, x.shape[0], rows) from None

@@ -1,0 +1,89 @@
+"""Loss and metrics over data, without training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data import sampling
+from ..errors import NumericalError, ShapeError
+from ..report import data_faults
+from .batches import checked
+from .metrics import rows_at_once
+
+if TYPE_CHECKING:
+    from ..model import Sequential
+
+
+class Held:
+    """Checked batches of any iterable, as `Blocks` has them: to evaluate on, weighted by class (classes, weights)."""
+
+    def __init__(self, model: Sequential, batches: Iterable[Any], class_weight: Any = None) -> None:
+        self.model, self.batches, self.class_weight = model, batches, class_weight
+
+    def __iter__(self) -> Iterator[tuple[Any, Any, Any, Any]]:
+        for batch in self.batches:
+            x, y, weights = checked(self.model, batch)
+            if self.class_weight is not None:
+                by_class = sampling.row_weights(self.class_weight, sampling.as_labels(y, "class_weight"))[:, None]
+                weights = by_class if weights is None else weights * by_class
+            yield x, y, weights, getattr(batch[0], "rows", None)
+
+
+class Blocks:
+    """Checked rows of a loader, (X, y, weights, rows' numbers) after (X, ...), each time it is iterated: to evaluate
+    on."""
+
+    def __init__(self, model: Sequential, loader: Any) -> None:
+        self.model, self.loader = model, loader
+
+    def __iter__(self) -> Iterator[tuple[Any, Any, Any, Any]]:
+        for block in self.loader.blocks(0):
+            yield *self.model.check_batch(block.x, block.targets, block.weights, block.numbers), block.numbers
+
+
+def evaluate(
+    model: Sequential, parts: Iterable[tuple[Any, Any, Any, Any]], *, guarded: bool = True
+) -> dict[str, float]:
+    """Loss and metrics over parts (X, y, weights, rows' numbers or None) of checked arrays, in chunks. The metrics are
+    copies: those of the model may be at work for an epoch, or for another thread."""
+    metrics = copy.deepcopy(model.metrics)
+    for metric in metrics:
+        metric.reset()
+    most, loss, before = rows_at_once(model), 0.0, 0
+    for x, y, weights, numbers in parts:
+        n = x.shape[0]
+        out: Any = np.empty((min(most, n), model.outputs), model.dtype) if metrics else None
+        for first in range(0, n, most):
+            rows = slice(first, min(first + most, n))
+            w = None if weights is None else weights[rows]
+            try:
+                loss += model.core.evaluate(x[rows], y[rows], w, out, guarded) * (rows.stop - first)
+            except NumericalError as error:
+                raise data_faults.bad_prediction(
+                    error, first if numbers is not None else before + first, numbers
+                ) from None
+            for metric in metrics:
+                metric.update(y[rows], out[: rows.stop - first], w)
+        before += n
+    if not before:
+        raise ShapeError("expected at least one row to evaluate; received none")
+    return {"loss": loss / before} | {metric.name: metric.result() for metric in metrics}
+
+
+def require_finite(model: Sequential, data: tuple[Any, Any, Any], numbers: Any = None) -> None:
+    """Refuse X, y and weights with cells that are NaN or infinite before any step, but not the y of rows of weight 0;
+    memory-mapped data are left to the steps. `numbers` are the rows' for the caller."""
+    for name, x in zip(("X", "y", "sample_weight"), data, strict=True):
+        if x is None:
+            continue
+        if getattr(x, "base", None) is not None and type(x.base).__name__ in ("mmap", "memmap"):
+            continue
+        cells = model.refused(name, x)
+        if name == "y" and data[2] is not None:
+            cells = cells[data[2][cells[:, 0], 0] != 0]
+        if len(cells):
+            raise data_faults.bad_cells(name, x, cells, numbers)

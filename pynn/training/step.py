@@ -1,0 +1,43 @@
+"""One training step, for loops that are written by hand."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..diagnosis.rules import observed
+from ..errors import NumericalError, TrainingWarning
+from ..report import data_faults
+from ..report.events import findings as findings_of
+from ..report.history import StepResult
+from .batches import one_step
+
+if TYPE_CHECKING:
+    from ..model import Sequential
+
+
+def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, rows: Any) -> StepResult:
+    """One step on checked arrays; a refused one is a result, with a warning."""
+    trainer = model.trainer(x.shape[0])
+    try:
+        with data_faults.by_hand():
+            applied, _, loss, norm, _, _ = one_step(model, x, y, weights, None, rows)
+    except NumericalError as error:
+        findings = error.report.findings if error.report else []
+        warnings.warn(f"a step was refused and changed nothing: {error}", TrainingWarning, stacklevel=3)
+        return StepResult(float("nan"), float("nan"), False, findings)
+    finally:
+        events = trainer.events()[0]
+    model.keep_learning_rate()
+    for event in events:
+        if rows is not None and event["row"] is not None:
+            event["row"] = int(rows[event["row"]])
+    found = data_faults.advised_by_hand(findings_of(events))
+    if not applied:
+        warnings.warn(f"a step was refused: {found[0].message}. {found[0].remedy}", TrainingWarning, stacklevel=3)
+        return StepResult(float("nan"), float("nan"), False, found)
+    if trainer.statistics(0)["step"] == trainer.steps:
+        found += observed(model)
+    return StepResult(loss, norm, True, found)
