@@ -13,8 +13,9 @@ _HOME = {
     "embedding": ["get_cmake_dir", "get_include", "get_library_dir", "get_pkgconfig_dir"],
     "errors": [
         "ArgumentTypeError", "ArgumentValueError", "DtypeError", "FileError", "FileFormatError", "LabelError",
-        "MissingFileError", "NonfiniteDataError", "NotReadyError", "NumericalError", "OutOfMemoryError", "PynnError",
-        "ShapeError", "ThreadError", "TooLargeError", "TrainingWarning", "UnknownNameError", "UnsupportedError",
+        "MissingDependencyError", "MissingFileError", "NonfiniteDataError", "NotReadyError", "NumericalError",
+        "OutOfMemoryError", "PynnError", "ShapeError", "ThreadError", "TooLargeError", "TrainingWarning",
+        "UnknownNameError", "UnsupportedError",
     ],
     "report": ["Finding", "Guard", "History", "Report", "StepResult"],
     "layers": [

@@ -119,6 +119,9 @@ from .errors import (
     LabelError as LabelError,
 )
 from .errors import (
+    MissingDependencyError as MissingDependencyError,
+)
+from .errors import (
     MissingFileError as MissingFileError,
 )
 from .errors import (

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import _core
-from .errors import ArgumentTypeError, MissingFileError, UnsupportedError
+from .errors import ArgumentTypeError, MissingDependencyError, MissingFileError, UnsupportedError
 
 __all__ = ["Library", "current", "use"]
 
@@ -61,8 +61,8 @@ def use(which: str | os.PathLike[str] = "scipy") -> str:
 
     Raises
     ------
-    UnsupportedError
-        If the library is not there or is no BLAS. The one in use stays.
+    MissingDependencyError, MissingFileError, UnsupportedError
+        If the library is missing or is no BLAS. The current one stays in use.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def _mkl() -> Library:
         for name in ("libmkl_rt.so.3", "libmkl_rt.so.2", "mkl_rt.3.dll", "mkl_rt.2.dll"):
             if os.path.exists(path := os.path.join(folder, name)):
                 return _at(path, "mkl")
-    raise UnsupportedError(f"expected MKL in {folders[0]}; received none. Install it: pip install 'pynn-dense[mkl]'")
+    raise MissingDependencyError(f"expected MKL in {folders[0]}; received none: pip install 'pynn-dense[mkl]'")
 
 
 def _at(path: str, name: str | None = None) -> Library:

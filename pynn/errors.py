@@ -17,6 +17,7 @@ __all__ = [
     "FileError",
     "FileFormatError",
     "LabelError",
+    "MissingDependencyError",
     "MissingFileError",
     "NonfiniteDataError",
     "NotReadyError",
@@ -105,6 +106,10 @@ class MissingFileError(FileError, FileNotFoundError):
 
 class FileFormatError(PynnError, ValueError):
     """The file is no valid pynn model: another format, cut short or changed."""
+
+
+class MissingDependencyError(PynnError, ImportError):
+    """An optional package is not installed; the message names the extra that installs it."""
 
 
 class UnsupportedError(PynnError, RuntimeError):

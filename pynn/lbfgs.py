@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from .specs import check_number, list_arguments_of
-
-
-def _rule(kind: type, minimum: float, open_minimum: bool = False) -> dict[str, Any]:
-    return {"type": kind, "minimum": minimum, "maximum": 1e300, "open_minimum": open_minimum, "open_maximum": False}
+from . import checks
+from .specs import list_arguments_of
 
 
 @dataclass(frozen=True)
@@ -65,11 +62,10 @@ class LBFGS:
 
     def __post_init__(self) -> None:
         for name in ("max_iter", "history_size", "max_eval"):
-            if name == "max_eval" and self.max_eval is None:
-                continue
-            object.__setattr__(self, name, check_number(f"LBFGS.{name}", getattr(self, name), _rule(int, 1)))
+            if name != "max_eval" or self.max_eval is not None:
+                object.__setattr__(self, name, checks.integer(f"LBFGS.{name}", getattr(self, name), 1))
         for name in ("tolerance_grad", "tolerance_change"):
-            object.__setattr__(self, name, check_number(f"LBFGS.{name}", getattr(self, name), _rule(float, 0)))
+            object.__setattr__(self, name, checks.number(f"LBFGS.{name}", getattr(self, name), 0))
 
     def to_dict(self) -> dict[str, Any]:
         names = ("name", "max_iter", "max_eval", "tolerance_grad", "tolerance_change", "history_size")

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
+from . import checks
+from .errors import ArgumentTypeError, UnknownNameError
 
 __all__ = ["R2", "Accuracy", "BinaryAccuracy", "MeanAbsoluteError", "MeanSquaredError", "Metric", "TopKAccuracy", "get"]
 
@@ -124,12 +125,8 @@ class TopKAccuracy(Metric):
     name = "top_k_accuracy"
 
     def __init__(self, k: int = 5) -> None:
-        if isinstance(k, bool) or not isinstance(k, int):
-            raise ArgumentTypeError(f"expected k as an integer >= 1; received k={k!r}")
-        if k < 1:
-            raise ArgumentValueError(f"expected k as an integer >= 1; received k={k!r}")
         super().__init__()
-        self.k = k
+        self.k = checks.integer("k", k, 1)
 
     def values(self, targets: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         labels = _classes(targets).astype(np.int64)[:, None]

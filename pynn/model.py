@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from . import _core, activations, arrays, losses, optimizers, runtime
+from . import _core, activations, arrays, checks, losses, optimizers, runtime
 from . import callbacks as callbacks_
 from . import layers as layers_
 from . import metrics as metrics_
@@ -174,8 +174,8 @@ class Sequential:
         layers_.check_names(specs)
         if not any(isinstance(layer, layers_.Dense) for layer in specs):
             raise ArgumentValueError("expected layers with at least one pynn.Dense; received none")
-        self.seed = _integer("seed", seed, 0, 2**64 - 1)
-        self.dtype = _dtype(dtype)
+        self.seed = checks.integer("seed", seed, 0, 2**64 - 1)
+        self.dtype = checks.dtype("dtype", dtype)
         self.layers = tuple(BoundLayer(self, i, layer) for i, layer in enumerate(specs))
         self.loss: Any = None
         self.target_scaling: str | None = None
@@ -234,7 +234,7 @@ class Sequential:
         ShapeError
             Layers that cannot follow one another, a residual block that changes the number of columns for instance.
         """
-        inputs = _integer("inputs", inputs, 1, 2**62)
+        inputs = checks.integer("inputs", inputs, 1, 2**62)
         self._core = _core.Model(
             runtime.context(), inputs, [layer.spec.core for layer in self.layers], self.dtype.name, self.seed,
             self.target_scaling is not None,
@@ -550,7 +550,7 @@ class Sequential:
         dict of str -> float
             Also ``step``, at which they were taken.
         """
-        layer = _integer("layer", layer, 0, len(self.layers) - 1)
+        layer = checks.integer("layer", layer, 0, len(self.layers) - 1)
         found = {} if self._trainer is None else self._trainer.statistics(layer)
         return found if found.get("step") else {}
 
@@ -651,10 +651,10 @@ class Sequential:
             The data do not fit the model; nothing was changed.
         """
         self._compiled()
-        epochs = _integer("epochs", epochs, 1, 2**31)
-        initial_epoch = _integer("initial_epoch", initial_epoch, 0, epochs - 1)
+        epochs = checks.integer("epochs", epochs, 1, 2**31)
+        initial_epoch = checks.integer("initial_epoch", initial_epoch, 0, epochs - 1)
         callbacks = _callbacks(callbacks)
-        mixup = _number("mixup", mixup, 0, 1e6)
+        mixup = checks.number("mixup", mixup, 0, 1e6)
         guard = as_guard(guard)
         show = progress(verbose)
         if target is None and (isinstance(x, DataLoader) or (y is None and _is_batches(x))):
@@ -670,7 +670,8 @@ class Sequential:
             loader = x
         else:
             options: dict[str, Any] = {
-                "batch_size": _integer("batch_size", batch_size, 1, 2**62), "shuffle": _boolean("shuffle", shuffle),
+                "batch_size": checks.integer("batch_size", batch_size, 1),
+                "shuffle": checks.boolean("shuffle", shuffle),
                 "seed": self.seed, "class_weight": class_weight, "on_bad_rows": on_bad_rows,
             }  # fmt: skip
             if target is not None or _is_source(x):
@@ -705,7 +706,7 @@ class Sequential:
         if not self.built and batches.inputs is not None:
             self.build(batches.inputs)
         if steps_per_epoch is not None:
-            batches = Limited(batches, _integer("steps_per_epoch", steps_per_epoch, 1, 2**62))
+            batches = Limited(batches, checks.integer("steps_per_epoch", steps_per_epoch, 1, 2**62))
         if mixup and isinstance(self.optimizer, LBFGS):
             raise ArgumentValueError(f"expected mixup=0 with LBFGS, whose loss has to stay the same; received {mixup=}")
         base = initial_epoch or self._epoch
@@ -715,7 +716,7 @@ class Sequential:
         kept = None
         if checkpoint is not None:
             training.saver = self._saver(checkpoint, training, chosen, mixup)
-            if _boolean("resume", resume):
+            if checks.boolean("resume", resume):
                 kept = training.saver.load()
             else:
                 training.saver.begin_anew()
@@ -1003,7 +1004,7 @@ class Sequential:
         NotReadyError
             The model was not built.
         """
-        self.core.save(_path(path), {"python": json.dumps(self.remembered())})
+        self.core.save(os.fsencode(checks.path("path", path)), {"python": json.dumps(self.remembered())})
 
     def remembered(self) -> dict[str, Any]:
         """What a file keeps beside the layers' numbers and the loss, as plain values."""
@@ -1096,7 +1097,7 @@ def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
     """
     if not os.path.exists(path):
         raise MissingFileError(f"expected a model file; received path={os.fspath(path)!r}, which does not exist")
-    core = _core.load(runtime.context(), _path(path))
+    core = _core.load(runtime.context(), os.fsencode(checks.path("path", path)))
     choices = core.layers
     for index, layer in enumerate(choices):
         if "custom_activation" in layer:
@@ -1143,10 +1144,7 @@ def _checked(x: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:
 
 def _split(source: Source, share: Any, validation: Any) -> tuple[Source, Source | None]:
     """Rows to train on and, for `validation_split`, the last rows held out."""
-    if not isinstance(share, (int, float)) or isinstance(share, bool):
-        raise ArgumentTypeError(f"expected validation_split as a number; received validation_split={share!r}")
-    if not 0 <= share < 1:
-        raise ArgumentValueError(f"expected validation_split in [0, 1); received validation_split={share!r}")
+    share = checks.number("validation_split", share, 0, below=1)
     if not share:
         return source, None
     if validation is not None:
@@ -1158,48 +1156,6 @@ def _split(source: Source, share: Any, validation: Any) -> tuple[Source, Source 
             f"expected validation_split to hold out at least one of {n} rows; received validation_split={share!r}"
         )
     return source.split(n)
-
-
-def _path(path: Any) -> bytes:
-    try:
-        encoded = os.fsencode(path)
-    except TypeError:
-        raise ArgumentTypeError(f"expected path as a string or path; received path={path!r}") from None
-    if b"\0" in encoded:
-        raise ArgumentValueError(f"expected path without NUL characters; received path={path!r}")
-    return encoded
-
-
-def _integer(name: str, value: Any, minimum: int, maximum: int) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise ArgumentTypeError(f"expected {name} as an integer; received {name}={value!r}")
-    if not minimum <= value <= maximum:
-        raise ArgumentValueError(f"expected {name} in {minimum} ... {maximum}; received {name}={value!r}")
-    return int(value)
-
-
-def _number(name: str, value: Any, minimum: float, maximum: float) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.floating)):
-        raise ArgumentTypeError(f"expected {name} as a number; received {name}={value!r}")
-    if not minimum <= value <= maximum:
-        raise ArgumentValueError(f"expected {name} in {minimum:g} ... {maximum:g}; received {name}={value!r}")
-    return float(value)
-
-
-def _boolean(name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise ArgumentTypeError(f"expected {name} as True or False; received {name}={value!r}")
-    return bool(value)
-
-
-def _dtype(dtype: Any) -> np.dtype:
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        found = None
-    if found is None or dtype is None or found.newbyteorder("=") not in (np.dtype("f4"), np.dtype("f8")):
-        raise DtypeError(f"expected dtype as 'float32' or 'float64'; received dtype={dtype!r}")
-    return found.newbyteorder("=")
 
 
 def _callbacks(callbacks: Any) -> list[callbacks_.Callback]:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from . import schedules
+from . import checks, schedules
 from .errors import ArgumentTypeError
-from .specs import Numbers, Spec, Table, check_number
+from .specs import Numbers, Spec, Table
 
 _CLIPNORM = {"type": float, "minimum": 0.0, "maximum": 1e38, "open_minimum": True, "open_maximum": False}
 
@@ -48,7 +48,7 @@ class Optimizer(Spec):
         if scheduled:
             object.__setattr__(self, "learning_rate", rate)
         if self.global_clipnorm is not None:
-            value = check_number(f"{type(self).__name__}.global_clipnorm", self.global_clipnorm, _CLIPNORM)
+            value = checks.field(f"{type(self).__name__}.global_clipnorm", self.global_clipnorm, _CLIPNORM)
             object.__setattr__(self, "global_clipnorm", value)
 
     @property

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .errors import ArgumentValueError, PynnError
+from . import checks
+from .errors import ArgumentValueError, MissingDependencyError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,10 +16,6 @@ __all__ = ["MissingDependencyError", "learning_curve", "save_learning_curve", "t
 
 _NO_METRIC = ("seconds", "learning_rate")
 _INK, _MUTED, _TRAINING, _VALIDATION = "#22313f", "#8492a0", "#9fb3c8", "#d9480f"
-
-
-class MissingDependencyError(PynnError, ImportError):
-    """An optional package is not installed; the message says which extra brings it."""
 
 
 def learning_curve(history: Any, ax: Axes | None = None, *, metric: str = "loss") -> Axes:
@@ -38,7 +35,7 @@ def learning_curve(history: Any, ax: Axes | None = None, *, metric: str = "loss"
 
     Raises
     ------
-    pynn.plots.MissingDependencyError
+    pynn.errors.MissingDependencyError
         matplotlib is not installed: ``pip install 'pynn-dense[plot]'``.
 
     Examples
@@ -196,10 +193,4 @@ def _format(metric: str, value: float) -> str:
 
 
 def require_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise MissingDependencyError(
-            "expected matplotlib, which draws the picture; received an environment without it: "
-            "pip install 'pynn-dense[plot]'"
-        ) from None
+    checks.package("matplotlib", "plot", "to draw the picture")

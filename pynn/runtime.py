@@ -11,8 +11,8 @@ from threading import Lock
 
 import numpy as np
 
-from . import _core, blas
-from .errors import ArgumentTypeError, ArgumentValueError, UnsupportedError
+from . import _core, blas, checks
+from .errors import ArgumentValueError, UnsupportedError
 
 __all__ = ["context", "get_num_threads", "provenance", "set_num_threads", "summary", "twin"]
 
@@ -92,11 +92,7 @@ def set_num_threads(n: int) -> None:
     >>> pynn.get_num_threads()
     1
     """
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise ArgumentTypeError(f"expected n as an integer; received n={n!r}")
-    if not 1 <= n <= 256:
-        raise ArgumentValueError(f"expected n in 1 ... 256; received n={n!r}")
-    context().threads = int(n)
+    context().threads = checks.integer("n", n, 1, 256)
 
 
 def twin(core: _core.Model, dtype: str | None = None, *, target_scaling: bool | None = None) -> _core.Model:

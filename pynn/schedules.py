@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from . import _core
+from . import _core, checks
 from .errors import ArgumentTypeError, ArgumentValueError
-from .specs import Spec, Table, check_number
+from .specs import Spec, Table
 
 _MOST_BOUNDARIES = 64
 _STEPS = {"type": int, "minimum": 0.0, "maximum": 2.0**53, "open_minimum": False, "open_maximum": False}
@@ -33,7 +33,7 @@ class Schedule(Spec):
 
     def __call__(self, step: int) -> float:
         """The rate of the step that follows `step` applied ones."""
-        return float(_core.schedule_rate(self.core_schedule, int(check_number("step", step, _STEPS))))
+        return float(_core.schedule_rate(self.core_schedule, int(checks.field("step", step, _STEPS))))
 
 
 table = Table(
@@ -96,7 +96,7 @@ class PiecewiseConstantDecay(Schedule):
             if isinstance(given, str) or not hasattr(given, "__iter__"):
                 raise ArgumentTypeError(f"expected {argument} as a sequence of numbers; received {argument}={given!r}")
             name = f"PiecewiseConstantDecay.{argument}"
-            object.__setattr__(self, argument, tuple(check_number(name, value, rule) for value in given))
+            object.__setattr__(self, argument, tuple(checks.field(name, value, rule) for value in given))
         if len(self.values) != len(self.boundaries) + 1:
             raise ArgumentValueError(
                 f"expected one value more than there are boundaries; received {len(self.values)} values and "
@@ -151,8 +151,8 @@ class Warmup(Schedule):
         object.__setattr__(self, "schedule", get(self.schedule))
         if isinstance(self.schedule, Warmup):
             raise ArgumentTypeError("expected a schedule without a warm-up of its own; received a Warmup in a Warmup")
-        object.__setattr__(self, "warmup_steps", check_number("Warmup.warmup_steps", self.warmup_steps, _STEPS))
-        object.__setattr__(self, "start_factor", check_number("Warmup.start_factor", self.start_factor, _SHARE))
+        object.__setattr__(self, "warmup_steps", checks.field("Warmup.warmup_steps", self.warmup_steps, _STEPS))
+        object.__setattr__(self, "start_factor", checks.field("Warmup.start_factor", self.start_factor, _SHARE))
 
     @property
     def core_schedule(self) -> tuple[Any, ...]:

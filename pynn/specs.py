@@ -5,15 +5,13 @@ A row that is added in C appears here, with its class, its arguments and their l
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import FrozenInstanceError, field, fields, make_dataclass
 from functools import cached_property, wraps
-from numbers import Real
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
-from . import _core
-from .errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
+from . import _core, checks
+from .errors import ArgumentTypeError, UnknownNameError
 
 __all__ = ["Spec", "Table", "list_arguments_of", "lists_arguments"]
 
@@ -64,38 +62,6 @@ def say_how_to_change(cls: type) -> None:
     cls.__setattr__ = refuse  # type: ignore[assignment,method-assign]
 
 
-def check_number(name: str, value: Any, rule: Mapping[str, Any]) -> float | int | bool:
-    """`value` as the type and within the limits that a field of a table has."""
-    expected = describe(rule)
-    if rule["type"] is bool:
-        if not isinstance(value, (bool, int)) and type(value).__name__ != "bool":
-            raise ArgumentTypeError(f"expected {name} as True or False; received {name}={value!r}")
-    elif isinstance(value, bool) or not isinstance(value, Real):
-        raise ArgumentTypeError(f"expected {name} as {expected}; received {name}={value!r}")
-    number = float(value)
-    low, high = rule["minimum"], rule["maximum"]
-    above = number > low if rule["open_minimum"] else number >= low
-    below = number < high if rule["open_maximum"] else number <= high
-    whole = rule["type"] is float or number == math.floor(number) if math.isfinite(number) else False
-    if not (above and below and whole):
-        raise ArgumentValueError(f"expected {name} as {expected}; received {name}={value!r}")
-    return rule["type"](number)
-
-
-def describe(rule: Mapping[str, Any]) -> str:
-    """A field's rule in words: "a finite number > 0"."""
-    if rule["type"] is bool:
-        return "True or False"
-    noun = "an integer" if rule["type"] is int else "a finite number"
-    low, high = rule["minimum"], rule["maximum"]
-    limits = []
-    if low > -1e30:
-        limits.append(f"{'>' if rule['open_minimum'] else '>='} {low:g}")
-    if high < 1e30:
-        limits.append(f"{'<' if rule['open_maximum'] else '<='} {high:.8g}")
-    return " ".join([noun, " and ".join(limits)]).strip()
-
-
 class Spec:
     """A choice from a table: its name and its numbers. Immutable; equal to another with the same ones."""
 
@@ -106,7 +72,7 @@ class Spec:
 
     def __post_init__(self) -> None:
         for rule in self.row["fields"]:
-            value = check_number(f"{type(self).__name__}.{rule['name']}", getattr(self, rule["name"]), rule)
+            value = checks.field(f"{type(self).__name__}.{rule['name']}", getattr(self, rule["name"]), rule)
             object.__setattr__(self, rule["name"], value)
 
     @property
@@ -191,7 +157,7 @@ class Table:
             lines += ["", "Parameters", "----------"]
             for rule in row["fields"]:
                 lines += [f"{rule['name']} : {rule['type'].__name__}, default {rule['type'](rule['default'])}"]
-                lines += [f"    {describe(rule).capitalize()}."]
+                lines += [f"    {checks.describe(rule).capitalize()}."]
         if row["aliases"]:
             lines += ["", f"Also known as {', '.join(map(repr, row['aliases']))}."]
         return "\n".join(lines)

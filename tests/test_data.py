@@ -319,8 +319,8 @@ def test_the_state_of_another_loader_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"batch_size": 0}, ValueError, r"expected batch_size in 1 \.\.\. \d+; received batch_size=0"),
-        ({"batch_size": 2.0}, TypeError, r"expected an integer batch_size; received batch_size=2\.0"),
+        ({"batch_size": 0}, ValueError, r"expected batch_size as an integer >= 1; received batch_size=0"),
+        ({"batch_size": 2.0}, TypeError, r"expected batch_size as an integer >= 1; received batch_size=2\.0"),
         ({"batch_size": True}, TypeError, "batch_size=True"),
         ({"seed": -1}, ValueError, "received seed=-1"),
         ({"seed": "1"}, TypeError, "received seed='1'"),

@@ -347,7 +347,7 @@ def test_frames_and_sparse_matrices_are_split_in_their_own_type(name):
     [
         ((), {}, "arrays to split"),
         ((np.zeros(3), np.zeros(4)), {}, "equal length; received 3, 4 rows"),
-        ((np.zeros(3),), {"test_size": 1.0}, r"test_size in \(0, 1\)"),
+        ((np.zeros(3),), {"test_size": 1.0}, "test_size as a finite number > 0 and < 1"),
         ((np.zeros(3),), {"test_size": 0.01}, "rows on both sides of 3"),
         ((np.linspace(0, 1, 9),), {"stratify": True}, "class labels for stratify=True"),
     ],

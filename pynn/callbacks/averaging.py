@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 
+from .. import checks
 from ..errors import ArgumentTypeError, ArgumentValueError, NotReadyError, TrainingWarning
-from .arguments import numbers, require
 from .base import Callback, Logs, State
 from .weights import own_weights, restore
 
@@ -16,9 +16,8 @@ class Average(Callback):
     """A callback that averages the parameters over the steps of a run; the compiled core does it."""
 
     def __init__(self, decay: float, start: int, every: int, validate: bool, swap: bool) -> None:
-        numbers(whole=True, start=start, every=every)
-        require(start >= 0 and every >= 1, "start >= 0 and every >= 1", start=start, every=every)
-        self.average, self.validate, self.swap = (float(decay), int(start), int(every)), validate, swap
+        start, every = checks.integer("start", start, 0), checks.integer("every", every, 1)
+        self.average, self.validate, self.swap = (float(decay), start, every), validate, swap
         self.parameters: np.ndarray | None = None
         self._own: State | None = None
 
@@ -122,9 +121,7 @@ class EMA(Average):
     def __init__(
         self, decay: float = 0.999, start: int = 0, every: int = 1, validate: bool = True, swap: bool = True
     ) -> None:
-        numbers(decay=decay)
-        require(0 < decay < 1, "decay in (0, 1)", decay=decay)
-        super().__init__(decay, start, every, validate, swap)
+        super().__init__(checks.number("decay", decay, above=0, below=1), start, every, validate, swap)
 
 
 class SWA(Average):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .arguments import numbers, require
+from .. import checks
 from .base import Logs, State
 from .monitor import Monitor
 from .weights import restore, weights
@@ -49,12 +49,10 @@ class EarlyStopping(Monitor):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        numbers(whole=True, patience=patience, start_from_epoch=start_from_epoch)
-        numbers(baseline=0.0 if baseline is None else baseline)
-        require(patience >= 0, "patience >= 0", patience=patience)
-        require(start_from_epoch >= 0, "start_from_epoch >= 0", start_from_epoch=start_from_epoch)
-        self.patience, self.baseline = patience, baseline
-        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self.patience = checks.integer("patience", patience, 0)
+        self.baseline = None if baseline is None else checks.number("baseline", baseline)
+        self.start_from_epoch = checks.integer("start_from_epoch", start_from_epoch, 0)
+        self.restore_best_weights = restore_best_weights
         self._weights: State | None = None
 
     def on_train_begin(self, logs: Logs) -> None:

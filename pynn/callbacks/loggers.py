@@ -7,7 +7,7 @@ import math
 import os
 from typing import Any, TextIO
 
-from .arguments import file_path, require_folder
+from .. import checks
 from .base import Callback, Logs, State
 
 
@@ -18,12 +18,12 @@ class Logger(Callback):
     """
 
     def __init__(self, filename: Any, append: bool = False) -> None:
-        self.filename, self.append = file_path("filename", filename), append
+        self.filename, self.append = checks.path("filename", filename), append
         self._file: TextIO | None = None
         self._size: int | None = None  # of the file when a resumed run goes on
 
     def on_train_begin(self, logs: Logs) -> None:
-        require_folder("filename", self.filename)
+        checks.folder("filename", self.filename)
         self._size = None
 
     def write(self, line: str) -> None:

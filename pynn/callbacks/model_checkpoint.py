@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .. import checks
 from ..errors import UnknownNameError
-from .arguments import file_path, numbers, require, require_folder
 from .base import Logs, State
 from .monitor import Monitor
 from .weights import as_validated
@@ -41,12 +41,11 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode)
-        whole = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq >= 1
-        require(save_freq == "epoch" or whole, "save_freq as 'epoch' or an integer >= 1", save_freq=save_freq)
-        self.filepath = file_path("filepath", filepath)
-        self.save_best_only, self.save_freq = save_best_only, save_freq
-        numbers(initial_value_threshold=0.0 if initial_value_threshold is None else initial_value_threshold)
-        self.threshold, self._batches = initial_value_threshold, 0
+        self.filepath, self.save_best_only = checks.path("filepath", filepath), save_best_only
+        self.save_freq = save_freq if save_freq == "epoch" else checks.integer("save_freq", save_freq, 1)
+        start = initial_value_threshold
+        self.threshold = None if start is None else checks.number("initial_value_threshold", start)
+        self._batches = 0
         self.best = self._sign * math.inf if self.threshold is None else self.threshold
         self._epoch = 0
 
@@ -55,7 +54,7 @@ class ModelCheckpoint(Monitor):
         return self.save_freq != "epoch" or super().uses_batches
 
     def on_train_begin(self, logs: Logs) -> None:
-        require_folder("filepath", self.filepath)
+        checks.folder("filepath", self.filepath)
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
         self._epoch = epoch

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from .. import checks
 from ..errors import ArgumentTypeError, UnknownNameError
-from .arguments import numbers, require
 from .base import Callback, Logs
 
 
@@ -28,8 +28,7 @@ class Monitor(Callback):
             raise UnknownNameError(f"expected mode as one of 'auto', 'min', 'max'; received mode={mode!r}")
         if not isinstance(monitor, str):
             raise ArgumentTypeError(f"expected monitor as a key of the history; received monitor={monitor!r}")
-        numbers(min_delta=min_delta)
-        require(min_delta >= 0, "min_delta >= 0", min_delta=min_delta)
+        min_delta = checks.number("min_delta", min_delta, 0)
         words = ("acc", "auc", "f1", "precision", "recall", "r2")
         up = mode == "max" or (mode == "auto" and any(word in monitor for word in words))
         self.monitor, self.min_delta, self.mode = monitor, min_delta, mode

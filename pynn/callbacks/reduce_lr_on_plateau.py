@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .arguments import numbers, require
+from .. import checks
 from .base import Logs, State
 from .monitor import Monitor
 from .rates import require_settable_rate
@@ -46,12 +46,10 @@ class ReduceLROnPlateau(Monitor):
         min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        numbers(factor=factor, min_lr=min_lr)
-        numbers(whole=True, patience=patience, cooldown=cooldown)
-        require(0 < factor < 1, "factor in (0, 1)", factor=factor)
-        require(patience >= 0 and cooldown >= 0 and min_lr >= 0, "patience, cooldown and min_lr >= 0",
-                patience=patience, cooldown=cooldown, min_lr=min_lr)  # fmt: skip
-        self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
+        self.factor = checks.number("factor", factor, above=0, below=1)
+        self.patience = checks.integer("patience", patience, 0)
+        self.cooldown = checks.integer("cooldown", cooldown, 0)
+        self.min_lr = checks.number("min_lr", min_lr, 0)
 
     def on_train_begin(self, logs: Logs) -> None:
         require_settable_rate(self.model, "ReduceLROnPlateau")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from .. import checks
 from .base import Callback, Logs
 
 
@@ -23,13 +24,8 @@ class TensorBoard(Callback):
         self._writer: Any = None
 
     def on_train_begin(self, logs: Logs) -> None:
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise ImportError(
-                "expected tensorboardX; install it with: pip install 'pynn-dense[tensorboard]'"
-            ) from error
-        self._writer = SummaryWriter(os.fspath(self.log_dir))
+        package = checks.package("tensorboardX", "tensorboard", "to write event files")
+        self._writer = package.SummaryWriter(os.fspath(self.log_dir))
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         for name, value in logs.items():

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays
+from .. import arrays, checks
 from ..errors import ArgumentTypeError, ArgumentValueError, NonfiniteDataError, ShapeError
 from ..specs import list_arguments_of
 from . import sampling as sampling_
@@ -120,10 +120,10 @@ class DataLoader:
         prefetch: int | None = None,
     ) -> None:
         self.X, self.y, self.sample_weight = X, y, sample_weight
-        self.batch_size = _integer("batch_size", batch_size, 1, 2**63 - 1)
-        self.shuffle = _boolean("shuffle", shuffle)
-        self.drop_last = _boolean("drop_last", drop_last)
-        self.seed = _integer("seed", seed, 0, 2**64 - 1)
+        self.batch_size = checks.integer("batch_size", batch_size, 1, 2**63 - 1)
+        self.shuffle = checks.boolean("shuffle", shuffle)
+        self.drop_last = checks.boolean("drop_last", drop_last)
+        self.seed = checks.integer("seed", seed, 0, 2**64 - 1)
         if on_bad_rows is not None and on_bad_rows not in BAD_ROWS:
             listed = ", ".join(map(repr, BAD_ROWS))
             raise ArgumentValueError(f"expected on_bad_rows as {listed} or None; received on_bad_rows={on_bad_rows!r}")
@@ -148,7 +148,7 @@ class DataLoader:
         if self.on_bad_rows == "skip" and not self.by_number:
             self.n_rows = None
         self.buffer = 0 if self.by_number else self._buffer(buffer)
-        self.prefetch = _integer("prefetch", self._depth() if prefetch is None else prefetch, 0, 64)
+        self.prefetch = checks.integer("prefetch", self._depth() if prefetch is None else prefetch, 0, 64)
         if self.drop_last and self.n_rows is not None and self.batch_size > self.n_rows:
             raise ArgumentValueError(
                 f"expected batch_size of at most {self.n_rows}, the rows of X, since drop_last=True would leave no "
@@ -271,7 +271,7 @@ class DataLoader:
         """Rows read and shuffled at a time from a stream: whole batches."""
         size = self.source.row_bytes
         wanted = (BUFFER_BYTES if self.shuffle else BLOCK_BYTES) // size if size else UNKNOWN_ROWS
-        wanted = max(wanted, 1) if buffer is None else _integer("buffer", buffer, 1, 2**40)
+        wanted = max(wanted, 1) if buffer is None else checks.integer("buffer", buffer, 1, 2**40)
         return -(-wanted // self.batch_size) * self.batch_size
 
     def _depth(self) -> int:
@@ -426,7 +426,7 @@ class DataLoader:
         epoch : int >= 0
             The order of rows follows from it and the seed alone.
         """
-        self.epoch = _integer("epoch", epoch, 0, 2**63 - 1)
+        self.epoch = checks.integer("epoch", epoch, 0, 2**63 - 1)
         self._at, self._iteration, self._first = None, None, 0
 
     @property
@@ -439,7 +439,7 @@ class DataLoader:
 
         For streams of unknown length, ArgumentTypeError.
         """
-        epoch = _integer("epoch", epoch, 0, 2**63 - 1)
+        epoch = checks.integer("epoch", epoch, 0, 2**63 - 1)
         if self.n_rows is None:
             len(self)
         if not self.by_number:
@@ -622,9 +622,9 @@ class DataLoader:
                 raise ArgumentValueError(
                     f"expected the state of a DataLoader with {name}={mine!r}; received {name}={state.get(name)!r}"
                 )
-        epoch = _integer("state['epoch']", state.get("epoch"), 0, 2**63 - 1)
+        epoch = checks.integer("state['epoch']", state.get("epoch"), 0, 2**63 - 1)
         most = 2**63 - 1 if self.n_rows is None else len(self) - 1
-        first = _integer("state['batch']", state.get("batch"), 0, most)
+        first = checks.integer("state['batch']", state.get("batch"), 0, most)
         self.source.load_state(state)
         self.set_epoch(epoch)
         self._first = first
@@ -656,17 +656,3 @@ def _as_batch(rows: Rows, copy: bool) -> Any:
     if rows.targets is None and rows.weights is None:
         return x
     return (x, own(rows.targets)) if rows.weights is None else (x, own(rows.targets), own(rows.weights))
-
-
-def _integer(name: str, value: Any, minimum: int, maximum: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ArgumentTypeError(f"expected an integer {name}; received {name}={value!r}")
-    if not minimum <= value <= maximum:
-        raise ArgumentValueError(f"expected {name} in {minimum} ... {maximum}; received {name}={value!r}")
-    return int(value)
-
-
-def _boolean(name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise ArgumentTypeError(f"expected {name} as True or False; received {name}={value!r}")
-    return bool(value)

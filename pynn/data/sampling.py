@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays
+from .. import arrays, checks
 from ..errors import ArgumentTypeError, ArgumentValueError, LabelError, ShapeError
 from ..specs import lists_arguments
 
@@ -243,8 +243,7 @@ def train_test_split(*parts: Any, test_size: float = 0.25, stratify: bool = Fals
     """
     if not parts:
         raise ArgumentTypeError("expected arrays to split; received none")
-    if isinstance(test_size, bool) or not isinstance(test_size, (int, float)) or not 0 < test_size < 1:
-        raise ArgumentValueError(f"expected test_size in (0, 1); received test_size={test_size!r}")
+    test_size = checks.number("test_size", test_size, above=0, below=1)
     sizes = [part.shape[0] if hasattr(part, "shape") else len(part) for part in parts]
     if len(set(sizes)) > 1:
         raise ShapeError(f"expected parts of equal length; received {', '.join(map(str, sizes))} rows")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import importlib
 import io
 import itertools
 import numbers
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -26,7 +26,6 @@ from ..errors import (
     MissingFileError,
     PynnError,
     ShapeError,
-    UnsupportedError,
 )
 from . import schema as schema_
 from .schema import MISSING, Cells, Column, Schema
@@ -51,13 +50,7 @@ LONGEST = 1 << 26  # bytes of a row
 @cache
 def _arrow(module: str) -> Any:
     """A module of pyarrow."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise UnsupportedError(
-            "expected pyarrow, to read CSV and Parquet files; received an installation without it: "
-            "pip install 'pynn-dense[data]'"
-        ) from None
+    return checks.package(module, "data", "to read CSV and Parquet files")
 
 
 class Table:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any, ClassVar
 
-from .. import activations, constraints, regularizers
-from ..errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
-from ..specs import Spec, Table, check_number
+from .. import activations, checks, constraints, regularizers
+from ..errors import ArgumentTypeError, ArgumentValueError
+from ..specs import Spec, Table
 
 table_rows = Table("layer").rows
 
@@ -22,7 +22,7 @@ class Layer:
     def _check(self, name: str) -> None:
         """Replace argument `name` by its number, checked against the library's rule."""
         rule = next(rule for rule in table_rows[self.kind]["fields"] if rule["name"] == name)
-        object.__setattr__(self, name, check_number(f"{type(self).__name__}.{name}", getattr(self, name), rule))
+        object.__setattr__(self, name, checks.field(f"{type(self).__name__}.{name}", getattr(self, name), rule))
 
     def _choose_limits(self) -> None:
         """Replace regularisers and constraints by their specs."""
@@ -82,9 +82,3 @@ def check_columns(name: str, values: Any) -> tuple[int, ...]:
     if len(set(found)) < len(found):
         raise ArgumentValueError(f"expected {name} as distinct numbers of columns; received {name}={values!r}")
     return found
-
-
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        listed = ", ".join(map(repr, choices))
-        raise UnknownNameError(f"expected {name} as one of {listed}; received {name.split('.')[1]}={value!r}")

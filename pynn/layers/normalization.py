@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from .. import checks
 from ..errors import ArgumentValueError
-from .base import Layer, check_choice, check_columns
+from .base import Layer, check_columns
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,8 +66,8 @@ class Normalization(Layer):
     columns: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_choice("Normalization.mode", self.mode, self.MODES)
-        check_choice("Normalization.missing", self.missing, self.MISSING)
+        checks.choice("Normalization.mode", self.mode, self.MODES)
+        checks.choice("Normalization.missing", self.missing, self.MISSING)
         if self.clip is not None:
             self._check("clip")
             if not self.clip:

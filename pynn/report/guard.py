@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from ..errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
+from .. import checks
+from ..errors import ArgumentTypeError
 from ..specs import list_arguments_of
 
 POLICIES = ("raise", "skip", "rollback", "off")
@@ -61,27 +60,15 @@ class Guard:
     clip_alpha: float = 0.97
 
     def __post_init__(self) -> None:
-        if self.policy not in POLICIES:
-            listed = ", ".join(map(repr, POLICIES))
-            raise UnknownNameError(f"expected policy as one of {listed}; received policy={self.policy!r}")
-        rules = {
-            "check_every": (int, "an integer >= 0", lambda v: v >= 0),
-            "streak": (int, "an integer >= 1", lambda v: v >= 1),
-            "max_rollbacks": (int, "an integer >= 0", lambda v: v >= 0),
-            "backoff": (float, "a number in (0, 1)", lambda v: 0 < v < 1),
-            "snapshot_every": (int, "an integer >= 1", lambda v: v >= 1),
-            "divergence": (float, "a finite number > 1, or 0", lambda v: v == 0 or 1 < v < float("inf")),
-            "window": (int, "an integer in 8 ... 256", lambda v: 8 <= v <= 256),
-            "clip_z": (float, "a finite number >= 0", lambda v: 0 <= v < float("inf")),
-            "clip_alpha": (float, "a number in (0, 1)", lambda v: 0 < v < 1),
-        }
-        for name, (kind, rule, holds) in rules.items():
-            value = getattr(self, name)
-            accepted = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
-            if isinstance(value, (bool, np.bool_)) or not isinstance(value, accepted):
-                raise ArgumentTypeError(f"expected {name} as {rule}; received {name}={value!r}")
-            if not holds(value) or (kind is int and value >= 2**62):
-                raise ArgumentValueError(f"expected {name} as {rule}; received {name}={value!r}")
+        checks.choice("policy", self.policy, POLICIES)
+        for name, least in (("check_every", 0), ("streak", 1), ("max_rollbacks", 0), ("snapshot_every", 1)):
+            checks.integer(name, getattr(self, name), least)
+        checks.integer("window", self.window, 8, 256)
+        checks.number("backoff", self.backoff, above=0, below=1)
+        checks.number("clip_alpha", self.clip_alpha, above=0, below=1)
+        checks.number("clip_z", self.clip_z, 0)
+        divergence = checks.number("divergence", self.divergence, 0)
+        checks.require(divergence == 0 or divergence > 1, "divergence as 0 or a number > 1", divergence=divergence)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``Guard(**values)`` makes it again."""

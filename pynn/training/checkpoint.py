@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _core, runtime
+from .. import _core, checks, runtime
 from ..errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -71,25 +71,14 @@ class Checkpoint:
     keep: int = 1
 
     def __post_init__(self) -> None:
-        try:
-            os.fspath(self.path)
-        except TypeError:
-            raise ArgumentTypeError(f"expected path as a string or path; received path={self.path!r}") from None
-        for name, least in (("every_steps", 1), ("keep", 1)):
-            value = getattr(self, name)
-            if value is None and name == "every_steps":
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                raise ArgumentTypeError(f"expected {name} as an integer; received {name}={value!r}")
-            if value < least:
-                raise ArgumentValueError(f"expected {name} >= {least}; received {name}={value!r}")
-        seconds = self.every_seconds
-        if seconds is None and self.every_steps is None:
+        checks.path("path", self.path)
+        checks.integer("keep", self.keep, 1)
+        if self.every_steps is not None:
+            checks.integer("every_steps", self.every_steps, 1)
+        if self.every_seconds is not None:
+            checks.number("every_seconds", self.every_seconds, 0, finite=False)
+        elif self.every_steps is None:
             object.__setattr__(self, "every_seconds", 60.0)
-        elif seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float, np.number))):
-            raise ArgumentTypeError(f"expected every_seconds as a number; received every_seconds={seconds!r}")
-        elif seconds is not None and not seconds >= 0:
-            raise ArgumentValueError(f"expected every_seconds >= 0; received every_seconds={seconds!r}")
 
 
 def checkpoint(value: Any) -> Checkpoint:

@@ -1,0 +1,166 @@
+"""Check arguments: one function for each kind of value, one form of message.
+
+Each returns the value in its plain Python type, or raises ``expected <name> as <rule>; received <name>=<value>``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from .errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    DtypeError,
+    MissingDependencyError,
+    MissingFileError,
+    UnknownNameError,
+)
+
+__all__ = [
+    "boolean", "choice", "describe", "dtype", "field", "folder", "integer", "number", "package", "path", "require",
+]  # fmt: skip
+
+_SHOWN = 1e9  # a larger limit is named only to those who exceed it
+
+
+def integer(name: str, value: Any, minimum: int, maximum: int = 2**62) -> int:
+    """Return an integer in minimum ... maximum; bools and floats are refused."""
+    right = isinstance(value, Integral) and not isinstance(value, bool)
+    if right and minimum <= value <= maximum:
+        return int(value)
+    shown = maximum if maximum < _SHOWN or (right and value > maximum) else None
+    rule = f"an integer >= {minimum}" if shown is None else f"an integer in {minimum} ... {shown}"
+    raise (ArgumentValueError if right else ArgumentTypeError)(_expected(name, rule, value))
+
+
+def number(
+    name: str,
+    value: Any,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    finite: bool = True,
+) -> float:
+    """Return a real number within closed (`minimum`, `maximum`) or open (`above`, `below`) limits; NaN is refused."""
+    right = isinstance(value, Real) and not isinstance(value, bool)
+    low = minimum if above is None else above
+    high = maximum if below is None else below
+    if right:
+        inside = (value > low if above is not None else value >= low) and (
+            value < high if below is not None else value <= high
+        )
+        if inside and (math.isfinite(value) or not finite):
+            return float(value)
+    rule = _in_words("a finite number" if finite else "a number", low, high, above is not None, below is not None)
+    raise (ArgumentValueError if right else ArgumentTypeError)(_expected(name, rule, value))
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Return True or False; 0 and 1 are refused."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise ArgumentTypeError(_expected(name, "True or False", value))
+
+
+def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """Return one of `choices`; the error lists them."""
+    listed = list(choices)
+    for known in listed:
+        if value is known or (type(value) is type(known) and value == known):
+            return known
+    raise UnknownNameError(_expected(name, f"one of {', '.join(map(repr, listed))}", value))
+
+
+def path(name: str, value: Any) -> str:
+    """Return a path as a string."""
+    try:
+        found = os.fsdecode(value)
+    except TypeError:
+        raise ArgumentTypeError(_expected(name, "a string or path", value)) from None
+    if "\0" in found:
+        raise ArgumentValueError(f"expected {name} without NUL characters; received {name}={value!r}")
+    return found
+
+
+def folder(name: str, path: str) -> None:
+    """Refuse a file in a folder that does not exist; a folder with fields to be filled in is created later."""
+    parent = os.path.dirname(path)
+    if parent and "{" not in parent and not os.path.isdir(parent):
+        raise MissingFileError(f"expected {name} in a folder that exists; received {name}={path!r}")
+
+
+def dtype(name: str, value: Any) -> np.dtype:
+    """Return float32 or float64 in native byte order."""
+    try:
+        found = np.dtype(value)
+    except TypeError:
+        found = None
+    if found is None or value is None or found.newbyteorder("=") not in (np.dtype("f4"), np.dtype("f8")):
+        raise DtypeError(_expected(name, "'float32' or 'float64'", value))
+    return found.newbyteorder("=")
+
+
+def require(holds: bool, rule: str, **received: Any) -> None:
+    """Refuse arguments that break a rule between several of them."""
+    if not holds:
+        values = ", ".join(f"{name}={value!r}" for name, value in received.items())
+        raise ArgumentValueError(f"expected {rule}; received {values}")
+
+
+def field(name: str, value: Any, rule: Mapping[str, Any]) -> float | int | bool:
+    """Return a number that obeys the rule of a table's field, in the field's type.
+
+    A whole float is an integer here, and 0 or 1 a boolean: that is how numbers come back from files.
+    """
+    if rule["type"] is bool:
+        right = isinstance(value, (bool, int, np.bool_))
+    else:
+        right = isinstance(value, Real) and not isinstance(value, bool)
+    if not right:
+        raise ArgumentTypeError(_expected(name, describe(rule), value))
+    real = float(value)
+    above = real > rule["minimum"] if rule["open_minimum"] else real >= rule["minimum"]
+    below = real < rule["maximum"] if rule["open_maximum"] else real <= rule["maximum"]
+    whole = math.isfinite(real) and (rule["type"] is float or real == math.floor(real))
+    if not (above and below and whole):
+        raise ArgumentValueError(_expected(name, describe(rule), value))
+    return rule["type"](real)
+
+
+def describe(rule: Mapping[str, Any]) -> str:
+    """Return the rule of a table's field in words: "a finite number > 0"."""
+    if rule["type"] is bool:
+        return "True or False"
+    noun = "an integer" if rule["type"] is int else "a finite number"
+    return _in_words(noun, rule["minimum"], rule["maximum"], rule["open_minimum"], rule["open_maximum"])
+
+
+def package(module: str, extra: str, purpose: str) -> Any:
+    """Import an optional package; where it is missing, the error names the extra that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingDependencyError(
+            f"expected {module.split('.')[0]} {purpose}; received an environment without it: "
+            f"pip install 'pynn-dense[{extra}]'"
+        ) from None
+
+
+def _in_words(noun: str, low: float, high: float, open_low: bool, open_high: bool) -> str:
+    limits = [f"{'>' if open_low else '>='} {low:g}"] if low > -1e30 else []
+    if high < 1e30:
+        limits.append(f"{'<' if open_high else '<='} {high:.8g}")
+    return " ".join([noun, " and ".join(limits)]).strip()
+
+
+def _expected(name: str, rule: str, value: Any) -> str:
+    return f"expected {name} as {rule}; received {name}={value!r}"
