@@ -208,7 +208,7 @@ import sys; sys.modules["pyarrow"] = None
 import pynn
 try:
     pynn.DataLoader.from_table({str(tmp_path / "t.csv")!r}, "y")
-except pynn.UnsupportedError as error:
+except pynn.MissingDependencyError as error:
     print(error)
 """
     assert "pip install 'pynn-dense[data]'" in python(code)
