@@ -1,6 +1,9 @@
 """pynn: dense neural networks on the CPU, fast, exact, and never silently wrong."""
 
 import importlib as _importlib
+import sys as _sys
+
+from .names import MovedModules as _MovedModules
 
 # Public name -> module that has it. Modules are imported when a name is first used, so that `import pynn` is quick.
 _HOME = {
@@ -43,7 +46,7 @@ def _optimizers() -> list[str]:
 def _elsewhere(name: str) -> str:
     """Where the tables have a class of this name."""
     tables = ("activations", "losses", "initializers", "schedules", "regularizers", "constraints")
-    found = [t for t in tables if not name.startswith("_") and name in dir(_importlib.import_module(f".{t}", __name__))]
+    found = [t for t in tables if name[:1].isupper() and name in dir(_importlib.import_module(f".{t}", __name__))]
     return f"; there is pynn.{found[0]}.{name}" if found else ""
 
 
@@ -56,7 +59,7 @@ def __getattr__(name: str) -> object:
         from ._core import __version__ as value
     elif name == "__all__":
         value = [*_WHERE, *_MODULES, *_optimizers()]
-    elif not name.startswith("_") and name in _optimizers():
+    elif name[:1].isupper() and name in _optimizers():  # a class; the import system asks for our modules here too
         from . import optimizers
 
         value = getattr(optimizers, name)
@@ -68,3 +71,6 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_WHERE, *_MODULES, *_optimizers(), "__version__"})
+
+
+_sys.meta_path.append(_MovedModules)  # type: ignore[arg-type]

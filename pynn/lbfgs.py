@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from . import checks
+from .names import public
 from .specs import list_arguments_of
 
 
+@public
 @dataclass(frozen=True)
 class LBFGS:
     """Limited-memory BFGS with the full gradient: ``compile(optimizer=pynn.LBFGS(max_iter=200))``, then `fit`.

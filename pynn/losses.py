@@ -89,7 +89,7 @@ class Custom(Loss):
     ...     error = logits - target
     ...     return (abs(error) ** 3).sum(axis=1), 3 * error * abs(error)
     >>> model = pynn.Sequential([pynn.Dense(1)], seed=0)
-    >>> model.compile(loss=cubic, optimizer=pynn.SGD(learning_rate=0.05))
+    >>> model.compile(loss=cubic, optimizer=pynn.SGD(learning_rate=0.2))
     >>> X = np.linspace(-1, 1, 50)[:, None]
     >>> history = model.fit(X, 0.5 * X, epochs=40)
     >>> bool(history[-1]["loss"] < 0.001)

@@ -30,6 +30,7 @@ from .errors import (
     UnknownNameError,
 )
 from .lbfgs import LBFGS, get_lbfgs
+from .names import public
 from .network import adapt
 from .network.adapt import Parts
 from .report import data_faults
@@ -130,6 +131,7 @@ def _alone(fit: Callable[Concatenate[Sequential, P], T]) -> Callable[Concatenate
     return alone
 
 
+@public
 class Sequential:
     """Layers one after another, trained with a loss and an optimizer.
 
@@ -1077,6 +1079,7 @@ class Sequential:
         return f"Sequential({layers!r}, seed={self.seed}, dtype={self.dtype.name!r})"
 
 
+@public
 def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
     """The model that `Sequential.save` wrote, compiled as it was.
 

@@ -1,5 +1,6 @@
 """Callbacks: objects whose methods `fit` calls while it runs. A method that is not overridden does nothing."""
 
+from ..names import public
 from .averaging import EMA, SWA, Average
 from .base import Callback
 from .early_stopping import EarlyStopping
@@ -14,3 +15,6 @@ __all__ = [
     "EMA", "SWA", "Average", "CSVLogger", "Callback", "EarlyStopping", "JSONLogger", "LambdaCallback",
     "LearningRateScheduler", "ModelCheckpoint", "ReduceLROnPlateau", "TensorBoard",
 ]  # fmt: skip
+
+for _name in __all__:
+    public(globals()[_name], __name__)

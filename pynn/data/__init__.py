@@ -1,5 +1,6 @@
 """Data in: loaders, the sources they read, sampling and splitting."""
 
+from ..names import public
 from .batch import Batch
 from .loader import DataLoader
 from .sampling import train_test_split
@@ -8,3 +9,6 @@ from .sources import Rows, Source
 from .tables import is_frame
 
 __all__ = ["Batch", "DataLoader", "Rows", "Schema", "Source", "is_frame", "train_test_split"]
+
+for _name in __all__:
+    public(globals()[_name], __name__)

@@ -1,5 +1,6 @@
 """Layers: frozen specs of what a model is made of; the core computes them."""
 
+from ..names import public
 from ..specs import list_arguments_of
 from .base import Layer
 from .categorical import Categorical
@@ -15,4 +16,5 @@ __all__ = [
 ]  # fmt: skip
 
 for _cls in Layer.__subclasses__():
-    list_arguments_of(_cls)
+    list_arguments_of(public(_cls, __name__))
+public(Layer, __name__)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..data import DataLoader
 from ..errors import ArgumentValueError, NotReadyError, TrainingWarning
+from ..names import public
 from ..schedules import ExponentialDecay
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _SMOOTHING = 0.9  # of the exponential mean of losses
 _DIVERGED = 4.0  # times the lowest loss ends the test
 
 
+@public
 @dataclass(frozen=True)
 class LearningRateTest:
     """What `find_learning_rate` measured.

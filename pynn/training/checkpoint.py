@@ -31,6 +31,7 @@ from ..errors import (
     PynnError,
     TrainingWarning,
 )
+from ..names import public
 
 if TYPE_CHECKING:
     from ..model import Sequential
@@ -43,6 +44,7 @@ MAPPED = 64  # rows of a file, which may lie on a slow disk
 BLOCK = 1 << 22  # bytes summed at a time
 
 
+@public
 @dataclass(frozen=True)
 class Checkpoint:
     """Where `fit` keeps its run, and how often.
@@ -128,7 +130,7 @@ def choices(callback: Any) -> dict[str, Any]:
     """A callback's type; with the library's own, the arguments that are numbers and texts: a user's may change in a
     run, and only its author knows."""
     described = {"type": type(callback).__name__}
-    if not type(callback).__module__.startswith("pynn.callbacks."):
+    if type(callback).__module__ != "pynn.callbacks":
         return described
     arguments = inspect.signature(type(callback)).parameters
     kept = {key: vars(callback)[key] for key in arguments if key in vars(callback) and key not in PLACES}
