@@ -5,10 +5,7 @@ Messages have one form: ``expected <rule>; received <name>=<value>``, with the l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .report.history import Report
+from typing import Any
 
 __all__ = [
     "ArgumentTypeError",
@@ -39,18 +36,26 @@ class PynnError(Exception):
     Attributes
     ----------
     layer, row, column : int or None
-        Where, as far as that is known: index of the layer, of the row in the caller's data, of the feature or unit.
+        Place, where it is known: index of the layer, of the row in the user's data, of the feature or unit.
     value : float or None
         The number at fault.
+    data : str or None
+        ``"validation"`` when the error is about validation data.
     report : Report or None
-        What was found, with the numbers that prove it.
+        What was found, with the numbers that prove it. The error's text is made from its first finding.
     """
 
+    data: str | None = None
     layer: int | None = None
     row: int | None = None
     column: int | None = None
     value: float | None = None
-    report: Report | None = None
+    report: Any = None  # a pynn.report.Report
+
+    def __str__(self) -> str:
+        found = self.report.findings if self.report is not None else []
+        said = found[0].told() if found else super().__str__()
+        return f"{self.data} data: {said}" if self.data else said
 
 
 class ArgumentValueError(PynnError, ValueError):
@@ -62,7 +67,7 @@ class ArgumentTypeError(PynnError, TypeError):
 
 
 class UnknownNameError(ArgumentValueError):
-    """Nothing of the kind has this name; the message lists the names that exist."""
+    """A name is unknown; the message lists the valid names."""
 
 
 class ShapeError(ArgumentValueError):
@@ -84,8 +89,8 @@ class TooLargeError(ArgumentValueError):
 class NumericalError(PynnError, ArithmeticError):
     """A value became NaN or infinite; the update was refused and the model is as it was before the step."""
 
-    operation: str = "none"  # whose result is at fault, as far as that was seen
-    progress: Any = None  # what the refused call had done before
+    operation: str = "none"  # whose result is at fault, where that is known
+    progress: Any = None  # what the refused call had done until then
 
 
 class NonfiniteDataError(NumericalError, ValueError):
@@ -117,16 +122,16 @@ class UnsupportedError(PynnError, RuntimeError):
 
 
 class ThreadError(PynnError, RuntimeError):
-    """A thread could not be started, or is not there: in a child of fork, a model that one was changing."""
+    """A thread could not be started, or a forked child uses a model that a thread of its parent was changing."""
 
 
 class CallbackError(PynnError, RuntimeError):
-    """A function of the caller's, a custom loss in C for instance, said that it failed; nothing was updated."""
+    """A user's function, such as a custom loss in C, reported a failure; nothing was updated."""
 
 
 class NotReadyError(PynnError, RuntimeError):
-    """Something has to come first: `build` or `fit` before `predict`, `compile` before `fit`."""
+    """A call is missing: `build` or `fit` before `predict`, `compile` before `fit`."""
 
 
 class TrainingWarning(UserWarning):
-    """Training went on, but something deserves a look."""
+    """Training continued, but something needs attention."""

@@ -34,6 +34,7 @@ from .names import public
 from .network import adapt
 from .network.adapt import Parts
 from .report import data_faults
+from .report.context import Context
 from .report.guard import Guard, as_guard
 from .report.history import History, StepResult
 from .specs import lists_arguments
@@ -688,7 +689,7 @@ class Sequential:
             loader.set_epoch(initial_epoch or self._epoch)
         schema = getattr(loader, "schema", None)
         names = schema and schema.names
-        with data_faults.of_table(names):
+        with Context(names=names):
             batches = self._batches(loader, guard)
         schema = schema or self.schema
         self._check_class_weight(getattr(loader, "class_weight", None))
@@ -699,7 +700,7 @@ class Sequential:
                 "received an iterator, which runs out: pass (X, y), a pynn.DataLoader or another object whose __iter__ "
                 "starts anew"
             )
-        with data_faults.of_validation():
+        with Context(data="validation"):
             weights = getattr(loader, "class_weight", None)
             validation = self._validation(validation_data, batches.inputs, weights, schema)
             if guard.policy != "off" and isinstance(validation, list):
@@ -728,7 +729,7 @@ class Sequential:
             self._passes = adapt.parts(loader if batches.data is None else batches.data[0])
         try:
             self.use_mixup(mixup)
-            with data_faults.of_table(names):
+            with Context(names=names):
                 return training.run(kept)
         finally:  # the epochs finished count, however the run ended
             self._passes, self.validated = None, None
@@ -954,9 +955,9 @@ class Sequential:
             _refuse_beside(x, y=y, sample_weight=sample_weight, class_weight=class_weight)
             parts = self._parts(x) if isinstance(x, DataLoader) else Held(self, x)
         else:
-            with data_faults.by_hand():
+            with Context(on_bad_rows=False):
                 parts = self._arrays(x, y, sample_weight, class_weight)
-        with data_faults.by_hand():
+        with Context(on_bad_rows=False):
             return evaluate(self, parts, guarded=guarded)
 
     # ---- keeping

@@ -184,7 +184,8 @@ def test_what_is_not_finite_is_blamed_to_layer_row_and_unit(part, dtype):
     found = caught.value.report.findings[0]
     assert found.evidence["operation"] == ("activation" if part == "value" else "dactivation")
     assert found.evidence["fails_in_float64"]
-    assert found.remedy.startswith(f"See what the {part.replace('value', 'function')} of your activation 'value' makes")
+    function = part.replace("value", "function")
+    assert found.remedy.startswith(f"Check what the {function} of your activation 'value' returns")
     assert (found.layer, found.rows, found.columns) == (1, [23], [1])
     assert model.trainer(1).steps == 2
     np.testing.assert_allclose(model.parameters, before, atol=1e-4)

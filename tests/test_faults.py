@@ -190,7 +190,7 @@ def test_finite_numbers_beyond_float32_are_told_from_infinite_ones(sparse):
     model.compile("softmax_cross_entropy")
     model.build(3)
     for call in (lambda: model.fit(data, y), lambda: model.evaluate(data, y), lambda: model.predict(data)):
-        with pytest.raises(pynn.NumericalError, match=r"float32, which ends at 3.4e38.*dtype='float64'") as caught:
+        with pytest.raises(pynn.NumericalError, match=r"the float32 range .*3.4e38.*dtype='float64'") as caught:
             call()
         assert (caught.value.row, caught.value.column, caught.value.value) == (41, 1, -1e39)
         assert "-1e+39" in str(caught.value)
@@ -212,7 +212,7 @@ def test_targets_and_weights_beyond_float32_are_named(name):
     given[name][17] = 1e200
     model = pynn.Sequential([pynn.Dense(1)])
     model.compile("mse")
-    with pytest.raises(pynn.NumericalError, match=f"{name} within float32.*1e\\+200.*float64") as caught:
+    with pytest.raises(pynn.NumericalError, match=f"{name} in the float32 range.*1e\\+200.*float64") as caught:
         model.fit(X, **given)
     assert caught.value.row == 17
 

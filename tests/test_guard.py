@@ -60,7 +60,7 @@ def test_skip_leaves_the_batch_out_and_names_its_row(data, capsys):
     x[321, 3] = np.nan
     model = model_of()
     model.metrics = [pynn.metrics.get("mae")]
-    with pytest.warns(pynn.TrainingWarning, match="left the batch out") as caught:
+    with pytest.warns(pynn.TrainingWarning, match="skipped the batch") as caught:
         history = model.fit(x, y, epochs=2, guard="skip", verbose=2)
     assert len(caught) == 1
     assert [(e["kind"], e["operation"], e["row"], e["column"], e["epoch"]) for e in history.ledger] == [
@@ -69,7 +69,7 @@ def test_skip_leaves_the_batch_out_and_names_its_row(data, capsys):
     (finding,) = history.report.findings
     assert (finding.code, finding.severity, finding.rows, finding.columns) == ("nonfinite_input", "warning", [321], [3])
     assert all(np.isfinite(v) for epoch in history for v in epoch.values())
-    assert capsys.readouterr().err.count("row 321, column 3: a cell of X is nan; left the batch out") == 2
+    assert capsys.readouterr().err.count("row 321, column 3: a cell of X is nan; skipped the batch") == 2
     json.dumps([history.to_dict()["ledger"], history.report.to_dict()])
 
 
@@ -151,7 +151,7 @@ def test_the_report_ranks_causes_with_numbers(data):
     assert rate.evidence["learning_rate"] == 1.0
     assert 0 < rate.evidence["limit"] < 1e-8
     assert report.findings[codes.index("unscaled_input")].columns == [3]
-    assert "Column 3 of X ranges to" in str(report)
+    assert "Column 3 of X has values up to" in str(report)
     assert "What to do:" in str(report)
     json.dumps(report.to_dict())
 
@@ -260,7 +260,7 @@ def test_a_short_run_has_statistics_of_its_end(data):
 def test_targets_out_of_scale_are_named_when_nothing_is_learned(data):
     x, y = data
     model = model_of(optimizer="adam", learning_rate=1e-3)
-    with pytest.warns(pynn.TrainingWarning, match="column 1 of y ranges to"):
+    with pytest.warns(pynn.TrainingWarning, match="column 1 of y has values up to"):
         history = model.fit(x, 1e6 * (y + 5), epochs=20)
     assert [f.code for f in history.report.findings] == ["unscaled_target"]
     model.compile("mse", "adam", target_scaling="standard")

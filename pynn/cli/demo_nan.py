@@ -13,7 +13,7 @@ from ..initializers import RandomNormal
 from ..layers.dense import Dense
 from ..model import Sequential
 from ..optimizers import SGD
-from ..report import events
+from ..report import texts
 from ..report.guard import Guard
 
 __all__ = ["run"]
@@ -52,7 +52,7 @@ def _explode(seed: int) -> None:
     history = model.fit(X, y, epochs=EPOCHS, guard=guard, verbose=0)
     print('With pynn.Guard(policy="rollback", backoff=0.1) the same run carries on. history.ledger:\n')
     for entry in history.ledger:
-        print(f"    {events.say(entry)}")
+        print(f"    {texts.event(entry)}")
     print(f"\n    {_outcome(model, Xt, yt, history)}, with learning rate {model.learning_rate:g}.\n")
 
 

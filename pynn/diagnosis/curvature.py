@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..report.advice import Advice
 from ..report.finding import Finding
 from .trials import WORK, Setup, Suspect
 
@@ -23,26 +24,19 @@ def learning_rate(setup: Setup) -> list[Suspect]:
         room = (1 + momentum) / (1 + 2 * momentum if numbers["nesterov"] else 1)
         limit = 2 * room / curvature if curvature > 0 else np.inf
         if rate > limit > 0:
-            bound = "2/curvature" if not momentum else f"{2 * room:.3g}/curvature (momentum {momentum:g})"
-            message = (
-                f"the learning rate, {rate:.3g}, exceeds {bound} = {limit:.2g}, measured on this batch: beyond it each "
-                "step overshoots by more than the last"
-            )
-            evidence = {"learning_rate": rate, "limit": float(limit), "curvature": curvature}
-            return [_slower(message, limit / 2, float(np.log10(rate / limit)), evidence)]
+            evidence = {"learning_rate": rate, "limit": float(limit), "curvature": curvature, "momentum": momentum,
+                        "room": 2 * room}  # fmt: skip
+            return [_slower("rate_against_curvature", limit / 2, float(np.log10(rate / limit)), evidence)]
     ratio = _first_update(setup)
     if not ratio > JUMP:
         return []
-    message = (
-        f"with the learning rate {rate:.3g} the first update is {ratio:.2g} times as large as the weights; 0.001 to "
-        "0.01 is usual"
-    )
-    return [_slower(message, rate * 0.005 / ratio, float(np.log10(ratio / JUMP)), {"update_ratio": ratio})]
+    evidence = {"update_ratio": ratio, "learning_rate": rate}
+    return [_slower("rate_against_weights", rate * 0.005 / ratio, float(np.log10(ratio / JUMP)), evidence)]
 
 
-def _slower(message: str, rate: float, strength: float, evidence: dict[str, Any]) -> Suspect:
-    remedy = f"Lower the learning rate to {rate:.1g}."
-    finding = Finding("learning_rate_too_high", "warning", message, remedy, evidence=evidence)
+def _slower(text: str, rate: float, strength: float, evidence: dict[str, Any]) -> Suspect:
+    evidence = evidence | {"suggested_learning_rate": float(rate)}
+    finding = Finding("learning_rate_too_high", "warning", evidence=evidence, advice=(Advice.LOWER_RATE,), text=text)
     return Suspect(finding, strength, 2, lambda setup: replace(setup, learning_rate=rate))
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core, layers, losses
-from ..report.finding import Finding, listed
-from .suspects import OUT_OF_SCALE, _inputs, _kernels, _targets
+from ..report.advice import Advice
+from ..report.finding import Finding
+from .suspects import _inputs, _kernels, _targets
 from .trials import Batch, taken_rows
 
 if TYPE_CHECKING:
@@ -46,11 +47,10 @@ def flat(model: Sequential, sample: Batch) -> list[Finding]:
         return []
     evidence = {"spread": spread, "n_rows": len(sample.x)}
     if spread > 0:
-        message = f"no column of X changes by more than {spread:.2g} over the {len(sample.x)} rows looked at"
-        return [Finding("unscaled_input", "warning", message, OUT_OF_SCALE["X"][1], evidence=evidence)]
-    message = f"X is the same in each of the {len(sample.x)} rows looked at: there is nothing to tell them apart by"
-    remedy = "Look at how X is made: a whole number that was divided with //, or a cast to integers, becomes 0."
-    return [Finding("constant_feature", "warning", message, remedy, evidence=evidence)]
+        return [Finding("unscaled_input", "warning", evidence=evidence, advice=(Advice.NORMALIZE,),
+                        text="nearly_constant")]  # fmt: skip
+    return [Finding("constant_feature", "warning", evidence=evidence, advice=(Advice.CHECK_CASTS,),
+                    text="all_rows_equal")]  # fmt: skip
 
 
 def _misses_the_mean(model: Sequential, sample: Batch, loss: float) -> bool:
@@ -103,8 +103,7 @@ class Rule:
 
     code: str
     holds: Callable[[dict[str, float]], bool]
-    message: str  # of the worst layer
-    remedy: str
+    advice: Advice
     by: str  # the statistic that says which is worst
     hidden: bool = True  # of layers below the last one only
     at_once: bool = False  # no need to wait: it is exact
@@ -116,44 +115,35 @@ class Rule:
             return None
         _, worst = max(bad)
         statistics = dict(taken)[worst]
-        others = [index for _, index in sorted(bad, key=lambda pair: pair[1]) if index != worst]
-        more = f" (likewise {listed('layer', others)})" if others else ""
         evidence: dict[str, Any] = {name: value for name, value in statistics.items() if name != "step"}
         evidence |= {"layers": sorted(index for _, index in bad)}
         return Finding(
             self.code,
             "warning",
-            self.message.format(layer=worst, **statistics) + more,
-            self.remedy,
             layer=worst,
             step=int(statistics["step"]),
             evidence=evidence,
+            advice=(self.advice,),
         )
 
 
-FRESH = (
-    "Start from the default initializer, lower the learning rate, or take another activation, leaky_relu for instance."
-)
 RULES = (
     Rule(
         "saturated_activation",
         lambda s: s["saturated"] > 0.5,
-        "{saturated:.0%} of the values of layer {layer} lie where its activation is flat: almost no gradient passes",
-        "Start from smaller weights (the default initializer), scale X, or take ReLU.",
+        Advice.SMALLER_WEIGHTS,
         by="saturated",
     ),
     Rule(
         "dead_relu",
         lambda s: s["dead"] > 0.5 and s["zeros"] > 0.5,
-        "{dead:.0%} of the units of layer {layer} gave 0 for every row looked at: no gradient passes them",
-        FRESH,
+        Advice.FRESH_UNITS,
         by="dead",
     ),
     Rule(
         "zero_gradient",
         lambda s: s["gradient_rms"] == 0 and s["gradient_last"] == 0,
-        "the gradient of layer {layer} is exactly 0: nothing in it is learned",
-        FRESH,
+        Advice.FRESH_UNITS,
         by="zeros",
         hidden=False,
         at_once=True,
@@ -161,16 +151,14 @@ RULES = (
     Rule(
         "underflow",
         lambda s: s["gradient_tiny"] + s["gradient_zeros"] > 0.5 and s["gradient_tiny"] > 0.1,
-        "{gradient_tiny:.0%} of the gradient of layer {layer} is below 1e-19: its square is lost in float32",
-        "Scale X and y, or compute in float64.",
+        Advice.SCALE_BOTH_OR_FLOAT64,
         by="gradient_tiny",
         hidden=False,
     ),
     Rule(
         "stalled_updates",
         lambda s: s["updates_lost"] > 0.5,
-        "{updates_lost:.0%} of the updates of layer {layer} are too small to change their weight: it rounds as before",
-        "Raise the learning rate, or compute in float64.",
+        Advice.RAISE_RATE_OR_FLOAT64,
         by="updates_lost",
         hidden=False,
     ),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..report.finding import Finding, listed
+from ..report.advice import Advice
+from ..report.finding import Finding
 from .curvature import learning_rate
 from .trials import (
     ROWS,
@@ -51,13 +52,7 @@ def causes(model: Sequential, batch: Batch, at_fault: list[int]) -> list[Finding
 
 
 def _with_trial(finding: Finding, cured: str) -> Finding:
-    said = {
-        "alone": f". Tried: {STEPS} steps on this batch go well without it",
-        "together": f". Tried: {STEPS} steps on this batch go well only without all of these causes",
-    }
-    if not cured:
-        return finding
-    return replace(finding, message=finding.message + said[cured], evidence=finding.evidence | {"tried": cured})
+    return finding.with_evidence(tried=cured, trial_steps=STEPS) if cured else finding
 
 
 def _sample(model: Sequential, batch: Batch, at_fault: list[int]) -> Batch:
@@ -95,16 +90,10 @@ def _scaled(x: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return x
 
 
-OUT_OF_SCALE = {  # code and remedy
-    "X": (
-        "unscaled_input",
-        "Scale X by columns, as pynn.Normalization() does as the first layer.",
-    ),
-    "y": (
-        "unscaled_target",
-        "Scale y, as compile(..., target_scaling='standard') does for losses such as mse.",
-    ),
-    "sample_weight": ("loss_scale", "Divide sample_weight by its mean."),
+OUT_OF_SCALE = {  # code and advice
+    "X": ("unscaled_input", Advice.NORMALIZE),
+    "y": ("unscaled_target", Advice.SCALE_TARGET),
+    "sample_weight": ("loss_scale", Advice.DIVIDE_WEIGHTS),
 }
 
 
@@ -117,25 +106,22 @@ def _sizes(name: str, x: np.ndarray, rows: np.ndarray, cure: Any, drop: Any) -> 
     if outlying.any():
         worst = int(np.argmax(np.where(outlying, largest, 0)))
         columns, at = np.flatnonzero(outlying), np.unique(alone[outlying])
-        message = (
-            f"row {rows[alone[worst]]} of {name} has {x[alone[worst], worst]:.3g} in column {worst}; the other rows "
-            f"looked at reach {rest[worst]:.2g} there"
-        )
-        evidence = {"largest": float(largest[worst]), "rest": float(rest[worst]), "n_rows": len(at), "array": name}
-        remedy = f"Look at this row of {name}: correct it, clip the column, or leave the row out."
-        named = [int(r) for r in rows[at][:20]]
-        finding = Finding("outlier", "warning", message, remedy, rows=named,
-                          columns=[int(c) for c in columns[:20]], evidence=evidence)  # fmt: skip
+        evidence = {
+            "largest": float(largest[worst]), "rest": float(rest[worst]), "n_rows": len(at), "array": name,
+            "row": int(rows[alone[worst]]), "column": worst, "value": float(x[alone[worst], worst]),
+        }  # fmt: skip
+        first = [worst, *(int(c) for c in columns if c != worst)][:20]
+        finding = Finding("outlier", "warning", rows=[int(r) for r in rows[at][:20]], columns=sorted(first),
+                          evidence=evidence, advice=(Advice.LOOK_AT_ROW,))  # fmt: skip
         found.append(Suspect(finding, float(np.log10(largest[worst] / UNSCALED)), 0, drop(at)))
     columns = np.flatnonzero((largest > UNSCALED) & ~outlying)
     if len(columns):
         worst = int(columns[np.argmax(largest[columns])])
-        others = f", and {len(columns) - 1} more beyond {UNSCALED:g}" if len(columns) > 1 else ""
-        message = f"column {worst} of {name} ranges to {largest[worst]:.3g}{others}"
-        evidence = {"largest": float(largest[worst]), "n_columns": len(columns), "array": name}
+        evidence = {"largest": float(largest[worst]), "n_columns": len(columns), "array": name, "limit": UNSCALED}
         order = columns[np.argsort(-largest[columns], kind="stable")][:20]
-        code, remedy = OUT_OF_SCALE[name]
-        finding = Finding(code, "warning", message, remedy, columns=[int(c) for c in order], evidence=evidence)
+        code, advice = OUT_OF_SCALE[name]
+        finding = Finding(code, "warning", columns=[int(c) for c in order], evidence=evidence, advice=(advice,),
+                          text="out_of_scale")  # fmt: skip
         found.append(Suspect(finding, float(np.log10(largest[worst] / UNSCALED)) + 1, 0, cure(columns)))
     return found
 
@@ -190,13 +176,8 @@ def _kernels(model: Sequential) -> list[Suspect]:
     ratio, layer, size, default = max(wide)
     name = by_default(core)[layer]["kernel_initializer"][0]
     layers = sorted(other for _, other, _, _ in wide)
-    more = f" (likewise {listed('layer', [i for i in layers if i != layer])})" if len(layers) > 1 else ""
-    message = (
-        f"the kernel of layer {layer} started with weights of size {size:.3g} (root mean square); the default, {name}, "
-        f"would be {default:.2g}{more}"
-    )
-    remedy = "Start from the default initializer: leave kernel_initializer out."
-    evidence = {"std": size, "default": default, "ratio": ratio, "layers": layers}
-    finding = Finding("poor_init", "warning", message, remedy, layer=layer, evidence=evidence)
+    evidence = {"std": size, "default": default, "ratio": ratio, "layers": layers, "initializer": name}
+    finding = Finding("poor_init", "warning", layer=layer, evidence=evidence, advice=(Advice.DEFAULT_INITIALIZER,),
+                      text="wide_kernel")  # fmt: skip
     drawn = parameters.astype(np.float64)
     return [Suspect(finding, float(np.log10(ratio)) * 1.5, 1, lambda s: replace(s, parameters=drawn))]

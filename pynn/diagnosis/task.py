@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import metrics
+from ..report.advice import Advice
 from ..report.finding import Finding
 from .trials import Batch
 
@@ -25,9 +26,7 @@ def _batch_of_one(model: Sequential, batch_size: int | None) -> Finding | None:
     normalized = [layer.index for layer in model.layers if layer.spec.kind == "batch_normalization"]
     if not normalized or batch_size != 1:
         return None
-    message = f"layer {normalized[0]} normalizes by batches of one row, which it takes to 0: no gradient passes it"
-    remedy = "Take larger batches, or LayerNormalization."
-    return Finding("batch_too_small", "warning", message, remedy, layer=normalized[0])
+    return Finding("batch_too_small", "warning", layer=normalized[0], advice=(Advice.LARGER_BATCHES,))
 
 
 def _no_logits(model: Sequential) -> Finding | None:
@@ -35,22 +34,16 @@ def _no_logits(model: Sequential) -> Finding | None:
     activation = getattr(last.spec, "activation", None)
     if link == "linear" or activation is None or activation.name == "linear":
         return None
-    message = (
-        f"the last layer applies {activation.name!r}, and the loss {model.loss.name!r}, which takes logits, its own "
-        f"{link} to that"
-    )
-    remedy = "Leave the last layer's activation out."
-    return Finding("loss_mismatch", "warning", message, remedy, layer=last.index)
+    evidence = {"activation": activation.name, "loss": model.loss.name, "link": link}
+    return Finding("loss_mismatch", "warning", layer=last.index, evidence=evidence, advice=(Advice.DROP_ACTIVATION,),
+                   text="second_activation")  # fmt: skip
 
 
 def _single_unit(model: Sequential) -> Finding | None:
     if model.loss.row["link"] != "softmax" or model.outputs > 1:
         return None
-    message = (
-        f"the last layer has 1 unit under the loss {model.loss.name!r}: the softmax of one number is 1 whatever it is"
-    )
-    remedy = "Take sigmoid_cross_entropy, which tells two classes apart with one unit, or a unit for each class."
-    return Finding("single_unit_softmax", "warning", message, remedy, layer=len(model.layers) - 1)
+    return Finding("single_unit_softmax", "warning", layer=len(model.layers) - 1, evidence={"loss": model.loss.name},
+                   advice=(Advice.SIGMOID_LOSS_OR_UNITS,))  # fmt: skip
 
 
 def _misleading(model: Sequential, sample: Batch) -> Finding | None:
@@ -63,11 +56,8 @@ def _misleading(model: Sequential, sample: Batch) -> Finding | None:
     if not len(none):
         return None
     row = int(sample.rows[none[0]])
-    message = (
-        f"the metric {counts[0]!r} takes y for 0 or 1, or rows of them, and row {row} has {y[none[0], column[0]]:.6g}"
-    )
-    remedy = "Take 'r2', 'mae' or 'mse' for numbers; for classes, labels under softmax_cross_entropy."
-    return Finding("misleading_metric", "warning", message, remedy, rows=[row])
+    evidence = {"metric": counts[0], "row": row, "value": float(y[none[0], column[0]])}
+    return Finding("misleading_metric", "warning", rows=[row], evidence=evidence, advice=(Advice.NUMBER_METRICS,))
 
 
 def _improbable(model: Sequential, sample: Batch) -> Finding | None:
@@ -78,10 +68,7 @@ def _improbable(model: Sequential, sample: Batch) -> Finding | None:
     off = np.flatnonzero(np.abs(sums - 1) > 1e-3)
     if not len(off):
         return None
-    message = (
-        f"{len(off)} of the {len(sums)} rows of y looked at do not sum to 1, row {sample.rows[off[0]]} to "
-        f"{sums[off[0]]:.3g}: {model.loss.name!r} takes them for probabilities of classes of which one is right"
-    )
-    remedy = "Take sigmoid_cross_entropy where several classes may be right, or divide each row of y by its sum."
     rows = [int(row) for row in sample.rows[off][:20]]
-    return Finding("loss_mismatch", "warning", message, remedy, rows=rows, evidence={"n_rows": len(off)})
+    evidence = {"n_rows": len(off), "n_checked": len(sums), "sum": float(sums[off[0]]), "loss": model.loss.name}
+    return Finding("loss_mismatch", "warning", rows=rows, evidence=evidence, advice=(Advice.SIGMOID_LOSS_OR_DIVIDE,),
+                   text="improbable_targets")  # fmt: skip

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
+
+from . import texts
+from .advice import Advice
+from .texts import listed
 
 
 @dataclass(frozen=True)
@@ -16,46 +20,91 @@ class Finding:
     code : str
         What it is, for programs: ``"unscaled_input"``, ``"exploding_activation"``, ...
     severity : "fault", "warning" or "info"
-    message, remedy : str
-        What was seen, and the change that helps.
     layer, step : int or None
-        Index of the layer; steps applied before it was seen.
+        Index of the layer; number of steps applied before the finding.
     rows, columns : list of int
-        Up to 20 rows of the data as they were given, and columns of X or y or, with a layer, units of the layer.
+        Up to 20 rows of the user's data, and columns of X or y or, with a layer, units of that layer.
     evidence : dict
-        Numbers, for programs; ``n_rows`` and ``n_columns`` count all of them.
+        Numbers, for programs; ``n_rows`` and ``n_columns`` count all rows and columns, ``data`` is ``"training"`` or
+        ``"validation"``, ``column_names`` names `columns` where the data are a table.
+    advice : tuple of str
+        What helps, for programs: ``"normalize"``, ``"lower_rate"``, ... `remedy` says it in words.
+    text : str
+        Which text of `pynn.report.texts` tells it; empty for the text of the code.
+    message, remedy : str
+        What was seen, and the change that helps, in words. They are made from the other attributes.
     """
 
     code: str
     severity: str
-    message: str
-    remedy: str = ""
     layer: int | None = None
     step: int | None = None
     rows: list[int] = field(default_factory=list)
     columns: list[int] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
+    advice: tuple[Advice, ...] = ()
+    text: str = ""
+    words: tuple[str, str] | None = None  # message and remedy of a finding that version 0.1.0 wrote
+
+    @property
+    def message(self) -> str:
+        return self.words[0] if self.words else texts.message(self)
+
+    @property
+    def remedy(self) -> str:
+        return self.words[1] if self.words else texts.remedy(self)
+
+    @property
+    def data(self) -> str:
+        """``"training"`` or ``"validation"``."""
+        return str(self.evidence.get("data", "training"))
 
     @property
     def where(self) -> str:
-        """``step 4, layer 0, row 77, units 1, 2``: what is known of the place."""
+        """The place, as far as it is known: ``step 4, layer 0, row 77, units 1, 2``."""
         column = "column" if self.layer is None else "unit"
+        names = self.evidence.get("column_names")
         parts = [f"{name} {at}" for name, at in (("step", self.step), ("layer", self.layer)) if at is not None]
         parts += [listed("row", self.rows, self.evidence.get("n_rows", 0))] if self.rows else []
-        parts += [listed(column, self.columns, self.evidence.get("n_columns", 0))] if self.columns else []
+        at = [repr(name) for name in names] if names else self.columns
+        parts += [listed(column, at, self.evidence.get("n_columns", 0))] if self.columns else []
         return ", ".join(parts)
+
+    def told(self, placed: bool | None = None) -> str:
+        """Return message and remedy in one line, after the place unless the message names it."""
+        placed = texts.is_placed(self) if placed is None else placed
+        where = f"{self.where}: " if self.where and not placed else ""
+        return f"{where}{self.message}. {self.remedy}".rstrip()
+
+    def with_evidence(self, **evidence: Any) -> Finding:
+        """Return a copy with more evidence."""
+        return replace(self, evidence=self.evidence | evidence)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; message and remedy among them."""
+        return asdict(self) | {"advice": [str(one) for one in self.advice], "message": self.message,
+                               "remedy": self.remedy}  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Finding:
+        """Return the finding that `to_dict` described, or that version 0.1.0 kept."""
+        known = {one.name: values[one.name] for one in fields(cls) if one.name in values}
+        if "advice" not in values:
+            known["words"] = values["message"], values.get("remedy", "")
+        known["advice"] = tuple(Advice(one) for one in values.get("advice", ()))
+        known["words"] = tuple(known["words"]) if known.get("words") else None
+        return cls(**known)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "message" in state:  # pickled by version 0.1.0
+            state = dict(state)
+            state["words"] = state.pop("message"), state.pop("remedy")
+        self.__dict__.update(state)
 
     def __str__(self) -> str:
         head = f"{self.severity}: {self.code}" + (f" ({self.where})" if self.where else "")
         remedy = f"What to do: {self.remedy}" if self.remedy else ""
         return "\n".join([head, *(_indented(text) for text in (self.message, remedy) if text)])
-
-
-def listed(name: str, numbers: list[int], count: int = 0, most: int = 5) -> str:
-    """``row 3``, or ``rows 3, 8, 9 and 17 more``; `count` of them in all."""
-    more = max(count, len(numbers)) - len(numbers[:most])
-    tail = f" and {more} more" if more > 0 else ""
-    return f"{name}{'s' if len(numbers) > 1 or more > 0 else ''} {', '.join(map(str, numbers[:most]))}{tail}"
 
 
 def _indented(text: str, width: int = 100) -> str:
@@ -65,19 +114,21 @@ def _indented(text: str, width: int = 100) -> str:
 
 @dataclass
 class Report:
-    """Findings of a run: the fault, if there was one, then its likely causes or what else was seen, the most telling
-    first. Prints as text: what, where, why, what to do."""
+    """Findings of a run, most important first: the fault, if there was one, then its likely causes and the rest.
+
+    Prints as text: what, where, why, what to do.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     looked: bool = True  # False: the guard was off
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Return plain values for JSON."""
+        return {"findings": [finding.to_dict() for finding in self.findings], "looked": self.looked}
 
     def __str__(self) -> str:
-        nothing = "nothing found" if self.looked else "the guard was off: nothing was looked at"
+        nothing = "nothing found" if self.looked else "the guard was off: nothing was checked"
         faults = [str(finding) for finding in self.findings if finding.severity == "fault"]
         others = [finding for finding in self.findings if finding.severity != "fault"]
-        title = ["Likely causes, the most telling first:"] if faults and others else []
+        title = ["Likely causes, most likely first:"] if faults and others else []
         return "\n".join(faults + title + list(map(str, others))) or nothing

@@ -79,8 +79,8 @@ class History:
         return iter(self.epochs)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Return plain values for JSON."""
+        return asdict(self) | {"report": self.report.to_dict()}
 
     def plot(self, metric: str = "loss", ax: Axes | None = None) -> Axes:
         """Draw a metric over the epochs; needs the extra ``plot``. See `pynn.plots.learning_curve`."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.bad import FILLS
 from ..diagnosis.explain import explain
 from ..errors import ArgumentTypeError, ArgumentValueError, NumericalError
 from ..report.finding import Finding
@@ -98,14 +97,10 @@ class Loaded(Batches):
         bad = self.loader.bad_rows
         if not bad.get("rows"):
             return []
-        done = "left out" if bad["action"] == "skip" else f"filled in with the {FILLS[bad['action']]} of their columns"
-        what = "had missing cells" if bad["action"] != "skip" else "with missing or infinite cells or targets were"
-        message = f"{counted(bad['rows'], 'row')} {what} {done}"
-        if bad["cells"]:
-            message += f", {counted(bad['cells'], 'cell')} of X in {counted(len(bad['columns']), 'column')}"
         columns = sorted(bad["columns"], key=lambda column: -bad["columns"][column])[:20]
-        evidence = {"n_rows": bad["rows"], "n_cells": bad["cells"], "action": bad["action"]}
-        return [Finding("nonfinite_input", "info", message, columns=columns, evidence=evidence)]
+        evidence = {"n_rows": bad["rows"], "n_cells": bad["cells"], "n_columns": len(bad["columns"]), "array": "X",
+                    "action": bad["action"]}  # fmt: skip
+        return [Finding("nonfinite_input", "info", columns=columns, evidence=evidence, text="passed_over")]
 
     def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
         loader = self.loader
@@ -150,11 +145,6 @@ class Loaded(Batches):
             first += passed
             self.loader.seen(epoch, before + -(-first // batch_size))
             yield done
-
-
-def counted(n: int, noun: str) -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 class Streamed(Batches):

@@ -11,8 +11,8 @@ from ..callbacks.averaging import Average
 from ..diagnosis import suspects, trials
 from ..diagnosis.explain import explain
 from ..errors import ArgumentTypeError, ArgumentValueError, NumericalError
+from ..report.advice import Advice
 from ..report.finding import Finding, Report
-from ..report.wording import STEADY
 from .batches import Loaded
 from .evaluate import evaluate
 from .run import Training
@@ -98,11 +98,9 @@ class FullBatch(Training):
                 model.parameters[...] = self.point
                 return error
         model.parameters[...] = self.point
-        message = (
-            f"from a gradient of up to {np.abs(gradient).max():.3g} the first line search comes to no finite point"
-        )
-        finding = Finding("exploding_gradient", "fault", message, STEADY)
-        error = NumericalError(f"{message}. {STEADY}")
+        finding = Finding("exploding_gradient", "fault", evidence={"largest_gradient": float(np.abs(gradient).max())},
+                          advice=(Advice.SCALE_OR_SMALLER,), text="line_search_failed")  # fmt: skip
+        error = NumericalError()
         at_hand = trials.batch(self.data, None, 0, min(ROWS, x.shape[0]))
         error.report = Report([finding, *suspects.causes(model, at_hand, [])])
         return error
@@ -146,5 +144,5 @@ class FullBatch(Training):
     def findings(self) -> list[Finding]:
         if not self.odd:
             return []
-        message = f"{self.odd} points of the line search had a loss or gradient that is not finite; it stepped back"
-        return [Finding("nonfinite_gradient", "info", message, evidence={"n_points": float(self.odd)})]
+        return [Finding("nonfinite_gradient", "info", evidence={"n_points": float(self.odd)},
+                        text="line_search_stepped_back")]  # fmt: skip

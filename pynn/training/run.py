@@ -11,7 +11,6 @@ import time
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .. import runtime
@@ -20,8 +19,9 @@ from ..callbacks.base import Callback
 from ..diagnosis import rules, suspects, task, trials
 from ..diagnosis.rules import observed
 from ..errors import NumericalError, ShapeError, TrainingWarning
-from ..report import data_faults, wording
 from ..report import events as events_
+from ..report import texts, wording
+from ..report.context import Context
 from ..report.finding import Finding, Report
 from ..report.guard import Guard
 from ..report.history import History
@@ -88,7 +88,7 @@ class Training:
                 self.keep()
         except NumericalError as error:
             self.keep_ledger(self.epochs.start + len(self.history))
-            self.history.report = error.report or Report()
+            self.keep_report(error)
             raise
         except BaseException:  # a callback's own, for instance
             self.history.report = Report(events_.findings(self.history.ledger))
@@ -112,7 +112,7 @@ class Training:
             more = (
                 f" history.ledger has all {len(self.history.ledger)} entries." if len(self.history.ledger) > 1 else ""
             )
-            warnings.warn(f"{faults[0].message}. {faults[0].remedy}{more}", TrainingWarning, stacklevel=4)
+            warnings.warn(f"{faults[0].told(placed=True)}{more}", TrainingWarning, stacklevel=4)
         if self.saver:
             self.saver.finish()
         return self.history
@@ -123,6 +123,13 @@ class Training:
         while self.epoch < self.epochs.stop and not self.model.stop_training:
             logs = self.run_epoch(self.epoch)
         return logs
+
+    def keep_report(self, error: NumericalError) -> None:
+        """Keep the report of a fault, with the number of rollbacks that could not prevent it."""
+        report = self.history.report = error.report or Report()
+        if self.guard.policy == "rollback" and error.progress is not None and report.findings:
+            tried = sum(entry["kind"] == "rolled_back" for entry in self.history.ledger)
+            report.findings[0] = report.findings[0].with_evidence(rollbacks=tried)
 
     def findings(self) -> list[Finding]:
         """What else the run has to say."""
@@ -156,7 +163,7 @@ class Training:
             "history": {"epochs": history.epochs, "ledger": history.ledger, "lost": history.ledger_lost},
             "data": self.batches.state(not (self.within and self.begun)),
             "measure": self.measure.state() if self.within else None,
-            "causes": [asdict(finding) for finding in self.causes],
+            "causes": [finding.to_dict() for finding in self.causes],
             "callbacks": [checkpoint.state_of(callback) for callback in self.callbacks],
         }  # fmt: skip
 
@@ -171,7 +178,7 @@ class Training:
         history = self.history
         history.epochs, history.ledger = state["history"]["epochs"], state["history"]["ledger"]
         history.ledger_lost = state["history"]["lost"]
-        self.causes = [Finding(**finding) for finding in state["causes"]]
+        self.causes = [Finding.from_dict(finding) for finding in state["causes"]]
         self.batches.restore(state["data"])
         if self.within:
             self.measure.restore(state["measure"])
@@ -214,7 +221,7 @@ class Training:
                 event["row"] = int(numbers[event["row"]])
             del event["first"], event["rows"]
             self.history.ledger.append({"epoch": epoch} | event)
-            self.progress.note(events_.say(event))
+            self.progress.note(texts.event(event))
         if lost:
             self.progress.note(f"and {lost} more before these")
             self.history.ledger_lost += lost
@@ -232,7 +239,7 @@ class Training:
         self.interrupts.safe = False
         if self.validation is not None:
             self.call("on_test_begin", {})
-            with data_faults.of_validation():
+            with Context(data="validation"):
                 found = evaluate(model, self.validation, guarded=self.guard.policy != "off")
             self.call("on_test_end", found)
             logs |= {f"val_{name}": value for name, value in found.items()}

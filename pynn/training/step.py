@@ -9,7 +9,7 @@ import numpy as np
 
 from ..diagnosis.rules import observed
 from ..errors import NumericalError, TrainingWarning
-from ..report import data_faults
+from ..report.context import Context
 from ..report.events import findings as findings_of
 from ..report.history import StepResult
 from .batches import one_step
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, rows: Any) -> StepResult:
     """One step on checked arrays; a refused one is a result, with a warning."""
-    trainer = model.trainer(x.shape[0])
+    trainer, call = model.trainer(x.shape[0]), Context(on_bad_rows=False)
     try:
-        with data_faults.by_hand():
+        with call:
             applied, _, loss, norm, _, _ = one_step(model, x, y, weights, None, rows)
     except NumericalError as error:
         findings = error.report.findings if error.report else []
@@ -34,9 +34,9 @@ def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | 
     for event in events:
         if rows is not None and event["row"] is not None:
             event["row"] = int(rows[event["row"]])
-    found = data_faults.advised_by_hand(findings_of(events))
+    found = [call.completed(finding) for finding in findings_of(events)]
     if not applied:
-        warnings.warn(f"a step was refused: {found[0].message}. {found[0].remedy}", TrainingWarning, stacklevel=3)
+        warnings.warn(f"a step was refused: {found[0].told(placed=True)}", TrainingWarning, stacklevel=3)
         return StepResult(float("nan"), float("nan"), False, found)
     if trainer.statistics(0)["step"] == trainer.steps:
         found += observed(model)

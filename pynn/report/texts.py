@@ -1,0 +1,286 @@
+"""The sentences of findings, made from their fields.
+
+One row a text: a template that the finding's evidence and layer fill in, or a function of the finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .advice import ADVICE
+from .wording import BEFORE, OF_THE_DATA, operation
+
+if TYPE_CHECKING:
+    from .finding import Finding
+
+TRIED = {  # of a suspect whose cure was tried
+    "alone": "Tried: {trial_steps} steps on this batch go well without it",
+    "together": "Tried: {trial_steps} steps on this batch go well only without all of these causes",
+}
+FILLS = {"impute": "mean", "median": "median"}
+
+
+def message(finding: Finding) -> str:
+    """Return what was seen, in words, without a full stop."""
+    say = TEXTS[finding.text or finding.code]
+    said = (say.format_map(_values(finding)) if isinstance(say, str) else say(finding)) + _likewise(finding)
+    tried = TRIED.get(finding.evidence.get("tried", ""))
+    return said if tried is None else f"{said}. {tried.format_map(_values(finding))}"
+
+
+def remedy(finding: Finding) -> str:
+    """Return what to do, in words."""
+    return " ".join(ADVICE[advice].format_map(_values(finding)) for advice in finding.advice)
+
+
+def is_placed(finding: Finding) -> bool:
+    """Whether the message itself names rows and columns."""
+    return finding.text in PLACED
+
+
+def _likewise(finding: Finding) -> str:
+    others = [layer for layer in finding.evidence.get("layers", ()) if layer != finding.layer]
+    return f" (likewise {listed('layer', others)})" if others else ""
+
+
+def _values(finding: Finding) -> dict[str, Any]:
+    names = finding.evidence.get("column_names")
+    columns = [repr(name) for name in names] if names else finding.columns
+    these = listed("column", columns, finding.evidence.get("n_columns", 0))
+    return {"trial_steps": 0, "layer": finding.layer, "these_columns": these} | finding.evidence
+
+
+def listed(name: str, numbers: Sequence[Any], count: int = 0, most: int = 5) -> str:
+    """``row 3``, or ``rows 3, 8, 9 and 17 more``; `count` of them in all."""
+    more = max(count, len(numbers)) - len(numbers[:most])
+    tail = f" and {more} more" if more > 0 else ""
+    return f"{name}{'s' if len(numbers) > 1 or more > 0 else ''} {', '.join(map(str, numbers[:most]))}{tail}"
+
+
+def counted(n: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+# ---- data
+
+
+def _bad_cell(finding: Finding) -> str:
+    evidence = finding.evidence
+    name, value, n_cells = evidence["array"], evidence["value"], evidence["n_cells"]
+    at: list[Any] = [finding.rows[0], *evidence["cell"]]
+    names = evidence.get("column_names")
+    if names and evidence["cell"]:
+        at[1] = names[finding.columns.index(at[1])]
+    rule = "in the float32 range (up to 3.4e38)" if np.isfinite(value) else "of finite numbers"
+    said = f"expected {name} {rule}; received {name}[{', '.join(map(repr, at))}]={value}"
+    if n_cells == 1:
+        return said
+    rows = listed("row", finding.rows, evidence["n_rows"])
+    return f"{said}, in all {n_cells} such cells in {rows}" + _empty(finding)
+
+
+def _empty(finding: Finding) -> str:
+    empty = finding.evidence.get("empty_columns")
+    if not empty:
+        return ""
+    names = dict(zip(finding.columns, finding.evidence.get("column_names", ()), strict=False))
+    shown = [repr(names[column]) if column in names else column for column in empty]
+    return f". {listed('column', shown).capitalize()} {'contains' if len(empty) == 1 else 'contain'} no numbers"
+
+
+def _bad_label(finding: Finding) -> str:
+    evidence = finding.evidence
+    said = (
+        f"expected labels in 0 ... {evidence['classes'] - 1}, as the last layer has units={evidence['classes']}; "
+        f"received y[{finding.rows[0]}]={evidence['value']:g}"
+    )
+    return said + (f", in all {evidence['n_rows']} such labels" if evidence["n_rows"] > 1 else "")
+
+
+def _passed_over(finding: Finding) -> str:
+    evidence = finding.evidence
+    rows, cells = evidence["n_rows"], evidence["n_cells"]
+    if evidence["action"] == "skip":
+        said = f"{counted(rows, 'row')} with missing or infinite cells or targets {_were(rows)} left out"
+    else:
+        said = (
+            f"{counted(rows, 'row')} had missing cells filled in with the {FILLS[evidence['action']]}s of their columns"
+        )
+    columns = counted(evidence["n_columns"], "column")
+    return said + (f", {counted(cells, 'cell')} of X in {columns}" if cells else "")
+
+
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"
+
+
+def _column(finding: Finding, at: int = 0) -> str:
+    """A column as its user knows it: ``column 3``, ``column 'age'``."""
+    names = finding.evidence.get("column_names")
+    return f"column {names[at]!r}" if names else f"column {finding.columns[at]}"
+
+
+def _outlier(finding: Finding) -> str:
+    evidence = finding.evidence
+    column = _column(finding, finding.columns.index(evidence["column"]))
+    return (
+        f"row {evidence['row']} of {evidence['array']} has {evidence['value']:.3g} in {column}; "
+        f"the other rows checked reach at most {evidence['rest']:.2g} there"
+    )
+
+
+def _out_of_scale(finding: Finding) -> str:
+    evidence = finding.evidence
+    others = evidence["n_columns"] - 1
+    more = f", and {others} more exceed {evidence['limit']:g}" if others else ""
+    if evidence["array"] == "sample_weight":
+        return f"sample_weight has values up to {evidence['largest']:.3g}"
+    return f"{_column(finding)} of {evidence['array']} has values up to {evidence['largest']:.3g}{more}"
+
+
+# ---- operations, and what the guard did
+
+
+def _operation(finding: Finding) -> str:
+    evidence, value = finding.evidence, finding.evidence["value"]
+    spoken = operation(evidence["operation"], value if evidence.get("predicted") else None)
+    said = spoken.message.format(layer=finding.layer, value=f"{value:.3g}")
+    if evidence["operation"] == "loss" and evidence.get("function_kind"):
+        said = f"the loss, or its gradient, is {value:.3g}"
+    sizes = zip(spoken.factors, (evidence.get("largest_left", 0), evidence.get("largest_right", 0)), strict=False)
+    known = [f"{name} goes up to {size:.2g}" for name, size in sizes if size > 0]
+    said += f": {' and '.join(known)}" if known else ""
+    return said + _in_float64(evidence) + _ending(evidence)
+
+
+def _in_float64(evidence: dict[str, Any]) -> str:
+    if evidence["operation"] in (*OF_THE_DATA, *BEFORE) or evidence.get("dtype") != "float32":
+        return ""
+    if evidence["fails_in_float64"]:
+        return ". In float64 the same step fails too"
+    return ". In float64 the same step is finite; float32 ends at 3.4e38"
+
+
+def _ending(evidence: dict[str, Any]) -> str:
+    """Why the guard went on no longer."""
+    if "batches_in_a_row" in evidence:
+        return f"; {evidence['batches_in_a_row']} batches in a row"
+    return f"; after {counted(evidence['rollbacks'], 'rollback')}" if "rollbacks" in evidence else ""
+
+
+def _diverged(finding: Finding) -> str:
+    seen, value = finding.evidence, finding.evidence["value"]
+    known = f"it was {seen['first']:.3g} in the first step and would be {seen['nothing']:.3g} with all outputs 0"
+    usual = max(seen["first"], seen["nothing"])
+    if value > 10 * usual or value > max(usual, seen["worst"] / 2):
+        said = f"the loss has diverged, to {value:.3g}: {known}"
+    else:
+        said = f"the loss rose to {seen['worst']:.3g} and settled at {value:.3g}: {known}"
+    return f"{said}. Every number is still finite, but training does not recover from this{_ending(seen)}"
+
+
+DONE = {
+    "refused": "refused the step and ended the run",
+    "skipped": "skipped the batch",
+    "rolled_back": "went back to step {restored}, the learning rate is now {new_learning_rate:.3g}",
+    "clipped": "clipped the gradient",
+    "diverged": "it has diverged",
+}
+
+
+def event(entry: dict[str, Any]) -> str:
+    """An entry of the ledger in a line: ``step 3, layer 1, row 17, unit 0: X·W is inf; skipped the batch``."""
+    names = {"step": "step", "layer": "layer", "row": "row", "column": "column" if entry["layer"] is None else "unit"}
+    where = ", ".join(f"{name} {entry[key]}" for key, name in names.items() if entry[key] is not None)
+    seen = f"{operation(entry['operation']).name} is {entry['value']:.3g}"
+    return f"{where}: {seen}; {DONE[entry['kind']].format(**entry)}"
+
+
+def _event(finding: Finding) -> str:
+    evidence = finding.evidence
+    times = f" ({evidence['times']} times in all)" if evidence["times"] > 1 else ""
+    return event({"layer": finding.layer, "step": finding.step} | evidence) + times
+
+
+# ---- weights, rates, layers, the task
+
+
+def _wide_kernel(finding: Finding) -> str:
+    evidence = finding.evidence
+    return (
+        f"the kernel of layer {finding.layer} started with weights of root mean square {evidence['std']:.3g}; the "
+        f"default initializer, {evidence['initializer']}, gives {evidence['default']:.2g}"
+    )
+
+
+def _rate_against_curvature(finding: Finding) -> str:
+    evidence = finding.evidence
+    momentum, room = evidence["momentum"], evidence["room"]
+    bound = "2/curvature" if not momentum else f"{room:.3g}/curvature (momentum {momentum:g})"
+    return (
+        f"the learning rate, {evidence['learning_rate']:.3g}, exceeds {bound} = {evidence['limit']:.2g}, measured on "
+        "this batch: above that bound each step overshoots by more than the last"
+    )
+
+
+def _improbable(finding: Finding) -> str:
+    evidence = finding.evidence
+    return (
+        f"{evidence['n_rows']} of the {evidence['n_checked']} rows of y checked do not sum to 1 (row {finding.rows[0]} "
+        f"sums to {evidence['sum']:.3g}), but {evidence['loss']!r} takes them as probabilities of classes of which "
+        "one is right"
+    )
+
+
+TEXTS: dict[str, str | Callable[[Finding], str]] = {
+    "bad_cell": _bad_cell,
+    "bad_label": _bad_label,
+    "passed_over": _passed_over,
+    "outlier": _outlier,
+    "out_of_scale": _out_of_scale,
+    "nearly_constant": "no column of X varies by more than {spread:.2g} over the {n_rows} rows checked",
+    "all_rows_equal": "X is the same in all {n_rows} rows checked: nothing distinguishes them",
+    "operation": _operation,
+    "diverged": _diverged,
+    "event": _event,
+    "line_search_failed": (
+        "from a gradient of up to {largest_gradient:.3g} the first line search reaches no finite point"
+    ),
+    "line_search_stepped_back": (
+        "{n_points:.0f} points of the line search had a loss or gradient that is not finite; the search stepped back"
+    ),
+    "wide_kernel": _wide_kernel,
+    "rate_against_curvature": _rate_against_curvature,
+    "rate_against_weights": (
+        "with the learning rate {learning_rate:.3g} the first update is {update_ratio:.2g} times as large as the "
+        "weights; 0.001 to 0.01 is usual"
+    ),
+    "saturated_activation": (
+        "{saturated:.0%} of the values of layer {layer} lie where its activation is flat: almost no gradient passes"
+    ),
+    "dead_relu": "{dead:.0%} of the units of layer {layer} gave 0 for every row checked: no gradient passes them",
+    "zero_gradient": "the gradient of layer {layer} is exactly 0: the layer learns nothing",
+    "underflow": "{gradient_tiny:.0%} of the gradient of layer {layer} is below 1e-19: its square is 0 in float32",
+    "stalled_updates": (
+        "{updates_lost:.0%} of the updates of layer {layer} are too small to change their weight, which rounds to the "
+        "same number"
+    ),
+    "batch_too_small": (
+        "layer {layer} normalizes each batch by itself, which turns a batch of one row into 0: no gradient passes it"
+    ),
+    "second_activation": (
+        "the last layer applies {activation!r}, and the loss {loss!r} takes logits and applies {link} to them"
+    ),
+    "improbable_targets": _improbable,
+    "single_unit_softmax": (
+        "the last layer has 1 unit and the loss is {loss!r}: the softmax of a single number is always 1"
+    ),
+    "misleading_metric": (
+        "the metric {metric!r} expects 0 or 1 in y, or rows of them; row {row} has {value:.6g}"
+    ),
+}  # fmt: skip
+PLACED = {"bad_cell", "bad_label"}
