@@ -113,12 +113,18 @@ def _as_numeric(x: Any, name: str) -> np.ndarray:
     try:
         array = np.asarray(x)
     except (ValueError, TypeError, RuntimeError) as error:
-        if "inhomogeneous" in str(error):
+        if _is_ragged(x):
             raise ShapeError(f"expected {name} with rows of one length; received rows of several") from None
         raise ArgumentTypeError(
             f"expected {name} as an array of numbers; received {type(x).__name__} ({error})"
         ) from None
     return _native(array, name, "")
+
+
+def _is_ragged(x: Any) -> bool:
+    """Whether a list has rows of several lengths."""
+    rows = x if isinstance(x, (list, tuple)) else ()
+    return len({len(row) if hasattr(row, "__len__") else None for row in rows}) > 1
 
 
 def _native(array: np.ndarray, name: str, where: str) -> np.ndarray:
