@@ -9,7 +9,7 @@ count, and what rollbacks take off multiplies the schedule. ``schedule(step)`` i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -87,8 +87,8 @@ class PiecewiseConstantDecay(Schedule):
     name: ClassVar[str] = "piecewise_constant_decay"
     row: ClassVar[Mapping[str, Any]] = table.rows["piecewise_constant_decay"]
 
-    boundaries: tuple[int, ...] = ()
-    values: tuple[float, ...] = (0.01,)
+    boundaries: Sequence[int] = ()
+    values: Sequence[float] = (0.01,)
 
     def __post_init__(self) -> None:
         for argument, rule in (("boundaries", _STEPS), ("values", _RATE)):

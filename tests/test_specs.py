@@ -1,10 +1,8 @@
 """Specs: made from the tables, frozen, checked when they are made, and back again from plain dicts."""
 
-import ast
 import dataclasses
 import json
 import pickle
-from pathlib import Path
 
 import pytest
 
@@ -57,24 +55,6 @@ def test_numbers_are_kept_within_their_limits(module, name):
         if rule["open_minimum"]:
             with pytest.raises(pynn.ArgumentValueError, match=argument):
                 cls(**{argument: rule["minimum"]})
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_type_checkers_see_what_there_is(module):
-    """Every class in the stub is one of the table's, with the same arguments and defaults."""
-    stub = ast.parse(Path(module.__file__).with_suffix(".pyi").read_text())
-    classes = {
-        node.name: node
-        for node in stub.body
-        if isinstance(node, ast.ClassDef) and node.name not in ("Optimizer", "Loss", "Custom")
-    }
-    assert set(classes) <= set(module.table.class_names)
-    for name, node in classes.items():
-        arguments = {
-            line.target.id: ast.literal_eval(line.value) for line in node.body if isinstance(line, ast.AnnAssign)
-        }
-        assert getattr(module, name)(**arguments) == getattr(module, name)()
-        assert list(arguments) == [rule["name"] for rule in getattr(module, name).row["fields"]]
 
 
 def test_specs_are_frozen():
