@@ -15,77 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static double identity(double x) { return x; }
-static double one(double x) { return x != x ? x : 1; }
-static double relu(double x) { return x <= 0 ? 0 : x; }
-static double step(double x) { return x > 0; }
-static double relu6(double x) { return x <= 0 ? 0 : x > 6 ? 6 : x; }
-static double relu6_slope(double x) { return x > 0 && x < 6; }
-static double leaky(double x) { return x > 0 ? x : (double)0.01f * x; }
-static double leaky_slope(double x) { return x > 0 ? 1 : (double)0.01f; }
-static double elu(double x) { return x > 0 ? x : expm1(x); }
-static double elu_slope(double x) { return x > 0 ? 1 : exp(x); }
-static double selu(double x) { return 1.0507009873554804934 * (x > 0 ? x : 1.6732632423543772848 * expm1(x)); }
-static double selu_slope(double x) { return 1.0507009873554804934 * (x > 0 ? 1 : 1.6732632423543772848 * exp(x)); }
-static double logistic(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
-static double logistic_slope(double x) { return logistic(x) * logistic(-x); }
-static double tanh_slope(double x) { return 4 * logistic_slope(2 * x); }
-static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
-static double log_sigmoid(double x) { return -softplus(-x); }
-static double log_sigmoid_slope(double x) { return logistic(-x); }
-static double softsign(double x) { return isinf(x) ? copysign(1, x) : x / (1 + fabs(x)); }
-static double softsign_slope(double x) { return 1 / (1 + fabs(x)) / (1 + fabs(x)); }
-static double hard_sigmoid(double x) { return x < -3 ? 0 : x > 3 ? 1 : (x + 3) / 6; }
-static double hard_sigmoid_slope(double x) { /* 0 where x + 3 rounds to 6 */
-  return x != x ? 0 : (float)(x + 3) > 0 && (float)(x + 3) < 6 ? 1. / 6 : 0;
-}
-static double limited(double x) { return x > 1e4 ? 1e4 : x < -1e4 ? -1e4 : x; } /* of gates: no infinity * 0 */
-static double gate(double x, double value) { return (x < 0 ? limited(x) : x) * value; }
-static double silu(double x) { return gate(x, logistic(x)); }
-static double silu_slope(double x) { return logistic(x) * (1 + limited(x) * logistic(-x)); }
-static double normal(double x) { return 0.5 * erfc(-x * 0.70710678118654752440); }
-static double gelu(double x) { return gate(x, normal(x)); }
-static double gelu_slope(double x) {
-  x = limited(x);
-  return normal(x) + x * 0.39894228040143267794 * exp(-0.5 * x * x);
-}
-static double inner(double x) { return 1.5957691216057307118 * (x + 0.044715 * x * x * x); }
-static double gelu_tanh(double x) { return gate(x, logistic(inner(x))); }
-static double gelu_tanh_slope(double x) {
-  double c = limited(x), g = inner(c);
-  return logistic(g) * (1 + c * logistic(-g) * 1.5957691216057307118 * (1 + 3 * 0.044715 * c * c));
-}
-static double mish(double x) { return gate(x, tanh(softplus(x))); }
-static double mish_slope(double x) {
-  double c = limited(x), s = softplus(c), sech = 1 / cosh(s);
-  return tanh(s) + c * sech * sech * logistic(c);
-}
-
-enum { MONOTONE = 1, ODD = 2, HAS_MINIMUM = 4 };
-static const struct function {
-  const char *name;
-  double (*value)(double), (*slope)(double);
-  double value_limit, slope_limit; /* in units in the last place */
-  int flags;
-} functions[] = {
-    {"linear", identity, one, 0, 0, MONOTONE | ODD},
-    {"relu", relu, step, 0, 0, MONOTONE},
-    {"relu6", relu6, relu6_slope, 0, 0, MONOTONE},
-    {"leaky_relu", leaky, leaky_slope, 0, 0, MONOTONE},
-    {"elu", elu, elu_slope, 1, 1, MONOTONE},
-    {"selu", selu, selu_slope, 2, 2, MONOTONE},
-    {"gelu", gelu, gelu_slope, 2.5, 9, HAS_MINIMUM},
-    {"gelu_tanh", gelu_tanh, gelu_tanh_slope, 1.5, 4.5, HAS_MINIMUM},
-    {"silu", silu, silu_slope, 2, 4, HAS_MINIMUM},
-    {"mish", mish, mish_slope, 2.5, 10, HAS_MINIMUM},
-    {"softplus", softplus, logistic, 1, 2, MONOTONE},
-    {"log_sigmoid", log_sigmoid, log_sigmoid_slope, 1, 2, MONOTONE},
-    {"softsign", softsign, softsign_slope, 1, 4, MONOTONE | ODD},
-    {"sigmoid", logistic, logistic_slope, 1, 2, MONOTONE},
-    {"hard_sigmoid", hard_sigmoid, hard_sigmoid_slope, 1, 1, MONOTONE},
-    {"tanh", tanh, tanh_slope, 1, 2, MONOTONE | ODD},
-    {"exponential", exp, exp, 1, 1, MONOTONE},
-};
+typedef double wide;
+#define LEAK ((double)0.01f)
+#define NARROW(x) ((float)(x))
+#include "references.h"
 
 /* The library's scalars that no activation shows over their whole domain, as compiled into this program. */
 static const struct scalar {
@@ -144,7 +77,7 @@ static float from_bits(uint32_t bits) {
 /* The input after `bits`: the next one, or in a sample one about `stride` further but none of an edge left out. */
 static uint64_t following(uint64_t bits, uint64_t stride) {
   enum { EDGE = 3, EXPONENT = 1 << 23 };
-  const uint64_t edge = (bits + EDGE) / EXPONENT * EXPONENT; /* the edge at hand or the last one */
+  const uint64_t edge = (bits + EDGE) / EXPONENT * EXPONENT; /* the edge here or the last one */
   if (stride == 1 || bits + 1 < edge + EDGE) return bits + 1;
   static uint64_t state = 1;
   state ^= state << 13, state ^= state >> 7, state ^= state << 17;
@@ -153,7 +86,7 @@ static uint64_t following(uint64_t bits, uint64_t stride) {
 }
 
 /* One activation over inputs of one sign, in the order of their size. */
-static void sweep(const struct function *f, pynn_context *const *contexts, int n_contexts, uint32_t sign,
+static void sweep(const struct reference *f, pynn_context *const *contexts, int n_contexts, uint32_t sign,
                   uint64_t stride, struct result (*results)[2]) {
   const uint64_t end = 0x80000000u;
   float last[TARGETS] = {0};
@@ -204,13 +137,10 @@ int main(int argc, char **argv) {
   }
   for (int32_t i = 0; i < pynn_table_size(PYNN_ACTIVATION); i++) {
     const pynn_row *row = pynn_table_row(PYNN_ACTIVATION, i);
-    const struct function *f = NULL;
     struct result results[TARGETS][2] = {{{0}}};
-    for (size_t k = 0; k < sizeof functions / sizeof *functions; k++)
-      if (!strcmp(functions[k].name, row->name)) f = &functions[k];
     if (row->flags & PYNN_ROW_ROWWISE || !wanted(argc, argv, row->name)) continue;
+    const struct reference *f = reference_of(row->name);
     if (!f) {
-      printf("%s has no reference\n", row->name);
       failed = 1;
       continue;
     }

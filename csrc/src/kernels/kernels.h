@@ -11,10 +11,9 @@ struct activation {
   pynn_row row;
   /* y = f(z) over n numbers (one row when PYNN_ROW_ROWWISE); y may be z. */
   void (*forward)(size_t n, const void *z, void *y, const double *p);
-  /* delta <- delta * f'(z) (rowwise: delta <- J^T delta). z is valid only when `needs_input`, else NULL. */
+  /* delta <- delta * f'(z) (rowwise: delta <- J^T delta). */
   void (*backward)(size_t n, const void *z, const void *y, void *delta, const double *p);
-  int needs_input; /* the derivative takes z; otherwise y is enough */
-  double flat;     /* |z| beyond which the function hardly moves: statistics call it saturated; 0: never */
+  double flat; /* |z| beyond which the function hardly moves: statistics call it saturated; 0: never */
 };
 
 /* The loss of one row of n logits. The target is n numbers (n/2 with PYNN_ROW_PAIRS), or a

@@ -15,7 +15,7 @@ from ...errors import UnsupportedError
 
 SOURCES = ("real.h", "numerics.h", "activations.template.c")
 # what the header defines itself: see FMA in c.py
-_OWN = {"fma_", "FMA_BUILTIN", "R", "INLINED", "INDEPENDENT", "UNROLLED", "POLYNOMIAL", "sqrt_"}
+_OWN = {"fma_", "FMA_BUILTIN", "R", "INLINED", "INDEPENDENT", "UNROLLED", "POLYNOMIAL"}
 _KNOWN = {"PYNN_REAL_BITS == 32": True}
 
 _ITEM_START = re.compile(r"^(static|struct|typedef|enum|INLINED)\b|^\s*#\s*define\b")
