@@ -1,6 +1,5 @@
 /* Single kernels, called directly: for tests and tools. */
-#include "compute/context.h"
-#include "compute/parallel.h"
+#include "compute/scope.h"
 #include "names/tables.h"
 
 static int bad(const pynn_context *context, pynn_dtype dtype, int64_t rows, int64_t columns) {
@@ -13,12 +12,12 @@ pynn_status pynn_activation_forward(const pynn_context *context, pynn_dtype dtyp
   if (bad(context, dtype, rows, columns) || !spec || !z || !spec_valid(spec, PYNN_ACTIVATION))
     return PYNN_ERROR_INVALID_ARGUMENT;
   const struct kernels *kernels = context->kernels[dtype];
-  const struct guard guard = compute_begin(context, 0);
+  const struct compute_scope scope = compute_begin(context, 0);
   for (int64_t i = 0; i < rows; i++) {
     void *row = (char *)z + (size_t)(i * columns) * kernels->size;
     kernels->activations[spec->row].forward((size_t)columns, row, row, spec->values);
   }
-  compute_end(context, guard);
+  compute_end(context, scope);
   return PYNN_OK;
 }
 
@@ -27,13 +26,13 @@ pynn_status pynn_activation_backward(const pynn_context *context, pynn_dtype dty
   if (bad(context, dtype, rows, columns) || !spec || !z || !y || !delta || !spec_valid(spec, PYNN_ACTIVATION))
     return PYNN_ERROR_INVALID_ARGUMENT;
   const struct kernels *kernels = context->kernels[dtype];
-  const struct guard guard = compute_begin(context, 0);
+  const struct compute_scope scope = compute_begin(context, 0);
   for (int64_t i = 0; i < rows; i++) {
     size_t from = (size_t)(i * columns) * kernels->size;
     kernels->activations[spec->row].backward((size_t)columns, (const char *)z + from, (const char *)y + from,
                                              (char *)delta + from, spec->values);
   }
-  compute_end(context, guard);
+  compute_end(context, scope);
   return PYNN_OK;
 }
 
@@ -42,9 +41,9 @@ pynn_status pynn_gemm(const pynn_context *context, pynn_dtype dtype, int64_t m, 
   if (bad(context, dtype, m, n) || k < 0 || !a || !b || !c || a_row < 0 || a_column < 0 || ldb < n || ldc < n ||
       (beta != 0 && beta != 1))
     return PYNN_ERROR_INVALID_ARGUMENT;
-  const struct guard guard = compute_begin(context, 0);
+  const struct compute_scope scope = compute_begin(context, 0);
   context->kernels[dtype]->gemm((size_t)m, (size_t)n, (size_t)k, a, (size_t)a_row, (size_t)a_column, b, (size_t)ldb,
                                 beta != 0, c, (size_t)ldc);
-  compute_end(context, guard);
+  compute_end(context, scope);
   return PYNN_OK;
 }

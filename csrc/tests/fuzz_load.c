@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "file/file.h"
+#include "file/model_file.h"
 #include "pynn.h"
 
 enum { MOST = 1 << 16, SEEDS = 32, INPUTS = 3, OUTPUTS = 2, ROWS = 4 };

@@ -11,8 +11,8 @@
 #include "check.h"
 #include "file/checkpoint.h"
 #include "faults.h"
-#include "file/file.h"
-#include "train/trainer.h"
+#include "file/model_file.h"
+#include "train/guard.h"
 
 enum { ROWS = 240, INPUTS = 5, CLASSES = 3, BATCH = 16 };
 
@@ -213,9 +213,11 @@ static void test_nothing_is_forgotten(void) {
       SPARED(spec),
       SPARED(clip_norm), /* settings: must be the same */
       SPARED(scheduled),
-      SPARED(schedule), /* settings */
+      SPARED(reduction), /* of the processes that run now */
+      SPARED(schedule),  /* settings */
       SPARED(dropout_key),
       SPARED(scheduled),
+      SPARED(reduction), /* of the processes that run now */
       SPARED(schedule),
       SPARED(weight_decay),
       SPARED(mixup),

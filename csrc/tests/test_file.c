@@ -8,7 +8,7 @@
 
 #include "check.h"
 #include "faults.h"
-#include "file/file.h"
+#include "file/model_file.h"
 #include "base/json.h"
 
 static char folder[] = "test_file_XXXXXX";

@@ -334,3 +334,27 @@ void json_put_number(struct json_writer *writer, double value) {
   }
   json_put(writer, text);
 }
+
+void json_put_numbers(struct json_writer *writer, const double *values, int64_t n) {
+  json_put(writer, "[");
+  for (int64_t i = 0; i < n; i++) {
+    if (i > 0) json_put(writer, ",");
+    json_put_number(writer, values[i]);
+  }
+  json_put(writer, "]");
+}
+
+void json_put_unsigneds(struct json_writer *writer, const uint64_t *values, int64_t n) {
+  json_put(writer, "[");
+  for (int64_t i = 0; i < n; i++) {
+    if (i > 0) json_put(writer, ",");
+    json_put_unsigned(writer, values[i]);
+  }
+  json_put(writer, "]");
+}
+
+void json_put_key(struct json_writer *writer, const char *key) {
+  json_put(writer, ",");
+  json_put_string(writer, key);
+  json_put(writer, ":");
+}

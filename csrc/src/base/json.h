@@ -64,5 +64,10 @@ void json_put_string(struct json_writer *writer, const char *string);
 void json_put_unsigned(struct json_writer *writer, uint64_t value);
 /* A finite number in the fewest digits that read back as the same double. */
 void json_put_number(struct json_writer *writer, double value);
+/* Arrays of n numbers. */
+void json_put_numbers(struct json_writer *writer, const double *values, int64_t n);
+void json_put_unsigneds(struct json_writer *writer, const uint64_t *values, int64_t n);
+/* A comma and "key": */
+void json_put_key(struct json_writer *writer, const char *key);
 
 #endif

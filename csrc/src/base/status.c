@@ -1,5 +1,5 @@
-/* Statuses as text, versions, and how a failure is told. */
-#include "compute/context.h"
+/* Texts of statuses, the version, and the report of a failure. */
+#include "base/status.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -2,36 +2,7 @@
 #include "compute/context.h"
 #include "compute/parallel.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-static void *allocate(void *user, size_t size) {
-  (void)user;
-  return aligned_alloc(64, (size + 63) / 64 * 64);
-}
-
-static void release(void *user, void *memory, size_t size) {
-  (void)user;
-  (void)size;
-  free(memory);
-}
-
-/* Bytes of count x size, at least 1; 0 when that overflows. */
-static size_t bytes_of(size_t count, size_t size) {
-  if (count == 0 || size == 0) return 1;
-  return count > SIZE_MAX / 2 / size ? 0 : count * size;
-}
-
-void *context_allocate(const pynn_context *context, size_t count, size_t size) {
-  size_t bytes = bytes_of(count, size);
-  if (!bytes) return NULL;
-  void *memory = context->allocator.allocate(context->allocator.user, bytes);
-  return memory ? memset(memory, 0, bytes) : NULL;
-}
-
-void context_release(const pynn_context *context, void *memory, size_t count, size_t size) {
-  if (memory) context->allocator.release(context->allocator.user, memory, bytes_of(count, size));
-}
 
 /* Targets from best to plainest, with whether this processor has them. */
 #if defined(PYNN_HAVE_X86_TARGETS)
@@ -80,13 +51,13 @@ pynn_status pynn_context_new(pynn_context **out, const pynn_context_options *opt
   if (!target) return PYNN_ERROR_UNSUPPORTED;
 
   pynn_context base = {.allocator = options->allocator};
-  if (!base.allocator.allocate) base.allocator = (pynn_allocator){allocate, release, NULL};
+  if (!base.allocator.allocate) base.allocator = memory_default;
   pynn_context *context = context_allocate(&base, 1, sizeof *context);
   if (!context) return PYNN_ERROR_OUT_OF_MEMORY;
   *context = base;
   memcpy(context->kernels, target->kernels, sizeof context->kernels);
   if (options->blas) context->blas = *options->blas;
-  context->pool = pool_new(context, options->threads);
+  context->pool = pool_new(&context->allocator, options->threads);
   if (!context->pool) {
     pynn_context_free(context);
     return PYNN_ERROR_OUT_OF_MEMORY;
@@ -97,7 +68,7 @@ pynn_status pynn_context_new(pynn_context **out, const pynn_context_options *opt
 
 void pynn_context_free(pynn_context *context) {
   if (!context) return;
-  pool_free(context, context->pool);
+  pool_free(&context->allocator, context->pool);
   context_release(context, context, 1, sizeof *context);
 }
 

@@ -2,6 +2,8 @@
 #ifndef PYNN_CONTEXT_H
 #define PYNN_CONTEXT_H
 
+#include "base/memory.h"
+#include "base/status.h"
 #include "kernels/kernels.h"
 #include "pynn.h"
 
@@ -14,15 +16,12 @@ struct pynn_context {
   struct pool *pool;
 };
 
-/* Zeroed memory aligned to 64 bytes for count x size bytes; NULL when it overflows or there is none. */
-void *context_allocate(const pynn_context *context, size_t count, size_t size);
-void context_release(const pynn_context *context, void *memory, size_t count, size_t size);
-
-/* Fills *error (which may be NULL) and returns `status`. `format` as printf; layer, row and column are set to -1. */
-pynn_status fail(pynn_error *error, pynn_status status, const char *format, ...)
-#if defined(__GNUC__)
-    __attribute__((format(printf, 3, 4)))
-#endif
-    ;
+/* memory_allocate and memory_release with the context's allocator. */
+static inline void *context_allocate(const pynn_context *context, size_t count, size_t size) {
+  return memory_allocate(&context->allocator, count, size);
+}
+static inline void context_release(const pynn_context *context, void *memory, size_t count, size_t size) {
+  memory_release(&context->allocator, memory, count, size);
+}
 
 #endif

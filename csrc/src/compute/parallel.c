@@ -136,16 +136,16 @@ static int32_t how_many(int32_t threads) {
   return threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
 }
 
-struct pool *pool_new(const pynn_context *context, int32_t threads) {
-  struct pool *pool = context_allocate(context, 1, sizeof *pool);
+struct pool *pool_new(const pynn_allocator *allocator, int32_t threads) {
+  struct pool *pool = memory_allocate(allocator, 1, sizeof *pool);
   if (pool) pool->threads = how_many(threads);
   return pool;
 }
 
-void pool_free(const pynn_context *context, struct pool *pool) {
+void pool_free(const pynn_allocator *allocator, struct pool *pool) {
   if (!pool) return;
   stop(pool);
-  context_release(context, pool, 1, sizeof *pool);
+  memory_release(allocator, pool, 1, sizeof *pool);
 }
 
 void pool_resize(struct pool *pool, int32_t threads) {

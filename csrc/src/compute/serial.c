@@ -5,12 +5,12 @@ struct pool {
   struct blas_turn blas_turn;
 };
 
-struct pool *pool_new(const pynn_context *context, int32_t threads) {
+struct pool *pool_new(const pynn_allocator *allocator, int32_t threads) {
   (void)threads;
-  return context_allocate(context, 1, sizeof(struct pool));
+  return memory_allocate(allocator, 1, sizeof(struct pool));
 }
 
-void pool_free(const pynn_context *context, struct pool *pool) { context_release(context, pool, 1, sizeof *pool); }
+void pool_free(const pynn_allocator *allocator, struct pool *pool) { memory_release(allocator, pool, 1, sizeof *pool); }
 
 void pool_resize(struct pool *pool, int32_t threads) { (void)pool, (void)threads; }
 

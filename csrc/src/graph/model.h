@@ -1,6 +1,6 @@
-/* A model inside: layers with their shapes and the offsets of their tensors in the one parameter vector. */
-#ifndef PYNN_MODEL_H
-#define PYNN_MODEL_H
+/* A model inside: layers with their shapes, and the offsets of their tensors in the one parameter vector. */
+#ifndef PYNN_GRAPH_MODEL_H
+#define PYNN_GRAPH_MODEL_H
 
 #include "compute/context.h"
 
@@ -35,6 +35,8 @@ struct layer {
   struct custom_activation custom;
 };
 
+enum { STARTS_ZERO = -1, STARTS_ONE = -2 }; /* in place of an initializer */
+
 struct tensor {
   pynn_tensor view;
   int initializer;             /* number in layer_specs, or STARTS_... */
@@ -48,8 +50,6 @@ struct custom_loss {
   char name[PYNN_CUSTOM_NAME]; /* "": none */
   struct loss row;             /* what the model's `loss` points to then; without row_loss */
 };
-enum { STARTS_ZERO = -1, STARTS_ONE = -2 };
-
 struct pynn_model {
   const pynn_context *context;
   const struct kernels *kernels;
@@ -81,49 +81,5 @@ struct pynn_model {
   char *metadata; /* key\0value\0 ... of the loaded file */
   size_t metadata_size;
 };
-
-/* The loss of one model for another of the same layers, in any dtype. */
-pynn_status model_copy_loss(pynn_model *to, const pynn_model *from);
-/* A custom loss that is known by name and link alone. */
-pynn_status model_name_custom_loss(pynn_model *model, const char *name, const char *link);
-
-/* Layer `index` computes its custom activation, or its own unless the loss does, from now on. */
-void model_choose_activation(pynn_model *model, int32_t index);
-/* A custom activation that is known by name alone. */
-pynn_status model_name_custom_activation(pynn_model *model, int32_t index, const char *name, pynn_error *error);
-
-/* Where laying out has come to: sums so far, and the model's room for tensors when it has some. */
-struct layout {
-  pynn_model *model;
-  int32_t index; /* of the layer at hand; -1: the targets */
-  int64_t n_parameters, n_state;
-  int64_t widths[MAX_LAYERS]; /* inputs of the layers so far */
-  int32_t n_tensors;
-};
-
-/* A model of the same layers and loss in `dtype`, its numbers zero; and its parameters and state from another. */
-pynn_status model_like(pynn_model **out, const pynn_model *model, pynn_dtype dtype, pynn_error *error);
-void model_copy(pynn_model *to, const pynn_model *from);
-
-/* Whether everything that data have to decide was decided. NOT_READY. */
-pynn_status model_ready(const pynn_model *model, int with_targets, pynn_error *error);
-/* Whether a number that is not finite may stand in a column of the inputs; and a row, of input_dtype, in x. */
-int model_accepts(const pynn_model *model, int64_t column, double value);
-/* The first layer whose state no training leaves behind, with the unit and the number; -1: none. */
-int32_t model_odd_state(const pynn_model *model, int64_t *unit, double *value);
-int model_accepts_row(const pynn_model *model, const void *x);
-
-/* Sizes of a model of these layers, without taking memory. They stand `stride` bytes apart: in a row, or each at the
- * beginning of a struct layer. */
-pynn_status model_measure(pynn_model *out, const pynn_context *context, const pynn_model_options *options,
-                          const pynn_layer *layers, size_t stride, int32_t n_layers, pynn_error *error);
-
-/* As model_new_empty, around layers of which only `spec` is set: on success they are the model's. */
-pynn_status model_new_around(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
-                             struct layer *layers, int32_t n_layers, pynn_error *error);
-
-/* pynn_model_new without filling the parameters (they are zero). */
-pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
-                            const pynn_layer *layers, int32_t n_layers, pynn_error *error);
 
 #endif

@@ -1,4 +1,4 @@
-/* Tiles: how a job over a matrix is cut, by shapes alone, so that no number of threads changes a bit. */
+/* Tiles: how a job over a matrix is cut, by shapes alone, so that the number of threads changes no bit. */
 #ifndef PYNN_TILES_H
 #define PYNN_TILES_H
 
@@ -7,15 +7,25 @@
 #include <math.h>
 
 enum {
-  ROW_TILE = 128, /* rows of a forward tile; PYNN_PREDICT_ROWS */
-  STRIPS = 16,    /* most strips that a side is cut into: enough for threads to share evenly */
-  LOSS_ROWS = 32, /* rows of a tile of whatever goes row by row */
-  COLUMN_TILE = 64
+  ROW_TILE = 128,   /* rows of a forward tile; PYNN_PREDICT_ROWS */
+  STRIPS = 16,      /* most strips that a side is cut into: enough for threads to share evenly */
+  LOSS_ROWS = 32,   /* rows of a tile of operations that go row by row */
+  COLUMN_TILE = 64, /* columns of a tile of operations that go column by column */
+  PART = 256        /* numbers that pass through a buffer on the stack at a time */
 };
 #define TILE_WORK 4e5 /* floating-point operations that make a tile worth handing out */
 
+/* The address of element `index`, and its value. */
 static inline char *at(const struct kernels *kernels, const void *base, int64_t index) {
   return (char *)(uintptr_t)base + (size_t)index * kernels->size;
+}
+static inline double number(const struct kernels *kernels, const void *base, int64_t index) {
+  double value;
+  kernels->to_double(1, at(kernels, base, index), &value);
+  return value;
+}
+static inline void fill(const struct kernels *kernels, void *base, int64_t n, double value) {
+  for (int64_t i = 0; i < n; i++) kernels->from_double(1, &value, at(kernels, base, i));
 }
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -14,7 +14,7 @@ static void forward_tile(void *argument, int64_t index) {
 }
 
 static void forward(struct job *job) {
-  /* Z is X where it lies. Only a first layer can have rows apart; then nothing needs its delta. */
+  /* Z is X itself. Only a first layer can have rows that are not contiguous; nothing needs dL/dX there. */
   job->w->z[job->index] = job->ldx == job->layer->units ? (void *)(uintptr_t)job->x : NULL;
   if (has_custom(job->layer)) {
     job->w->sums[job->index].activation_max = job_custom_values(job);
@@ -27,7 +27,7 @@ static void forward(struct job *job) {
 
 static void backward(struct job *job) {
   if (!job->differentiated) job_differentiate(job);
-  job->below = job->delta;
+  job->dX = job->dY;
 }
 
 const struct layer_kind layer_activation = {

@@ -1,5 +1,5 @@
-/* Add: Y = X + the input of the layer `layers` below, which ends a residual block y = x + f(x) of so many layers.
- * Backward keeps the delta: the pass adds it to the delta that comes out of the block's first layer. */
+/* Add: Y = X + the input of the layer `layers` below. Ends a residual block y = x + f(x) of that many layers.
+ * Backward keeps dL/dY: the pass adds it to dL/dX of the block's first layer. */
 #include "graph/layer.h"
 
 #include <string.h>
@@ -43,8 +43,8 @@ static void forward(struct job *job) {
 }
 
 static void backward(struct job *job) {
-  memcpy(job->w->z[job->index], job->delta, (size_t)(job->rows * job->layer->units) * job_kernels(job)->size);
-  job->below = job->delta;
+  memcpy(job->w->z[job->index], job->dY, (size_t)(job->rows * job->layer->units) * job_kernels(job)->size);
+  job->dX = job->dY;
 }
 
 const struct layer_kind layer_add = {

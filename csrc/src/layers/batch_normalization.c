@@ -5,7 +5,7 @@
  *   in prediction  x^ = (X - moving_mean) / sqrt(moving_variance + epsilon)
  *   Y = gamma x^ + beta
  *
- * A batch of one row has x^ = 0; it says nothing about the variance, whose moving value it leaves alone. */
+ * A batch of one row has x^ = 0 and no variance: the moving variance stays as it is. */
 #include "graph/layer.h"
 
 #include <float.h>
@@ -103,16 +103,16 @@ static void backward_tile(void *argument, int64_t index) {
   const void *gamma = layer_tensor(job, GAMMA);
   void *dgamma = job_gradient_of(job, GAMMA, t.column), *dbeta = job_gradient_of(job, BETA, t.column);
   kernels->batch_norm_gradient((size_t)t.rows, (size_t)t.columns, at(kernels, job->x, t.column), (size_t)job->ldx,
-                               at(kernels, job->delta, t.column), (size_t)job->layer->units, means(job) + t.column,
+                               at(kernels, job->dY, t.column), (size_t)job->layer->units, means(job) + t.column,
                                inverses(job) + t.column, gamma ? at(kernels, gamma, t.column) : NULL, dgamma, dbeta,
-                               job->below != NULL);
+                               job->dX != NULL);
   job_gradient_pair(job, index, dgamma, dbeta, (size_t)t.columns);
 }
 
 static void backward(struct job *job) {
   job_columns(job, 12, backward_tile);
   job_gradients(job, job->tiling.across);
-  if (job->below) job_delta_in_place(job);
+  if (job->dX) job_dX_in_place(job);
 }
 
 const struct layer_kind layer_batch_normalization = {

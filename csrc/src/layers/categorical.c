@@ -1,8 +1,8 @@
-/* Categorical: columns of codes 0, 1, ... become numbers to learn from; the other columns come first, as they are.
+/* Categorical: encodes columns of codes 0, 1, ...; the other columns come first, unchanged.
  *
- * A code column of `size` codes has size + 1 slots: 0 for what is unknown (beyond the size, negative, no integer, NaN),
- * 1 + code for the others. With dimension 0 a slot is a column of its own that is 1 (one-hot); else it is a row of the
- * table `embeddings`, learned, of so many numbers. The tables of all code columns lie one below the other. */
+ * A code column of `size` codes has size + 1 slots: 0 for unknown codes (beyond the size, negative, no integer, NaN)
+ * and 1 + code for the others. With dimension 0 each slot is a column that holds 1 or 0 (one-hot). Otherwise each slot
+ * is a row of `dimension` learned numbers in `embeddings`; the tables of all code columns are stacked. */
 #include "graph/layer.h"
 
 #include <string.h>
@@ -53,7 +53,7 @@ static int64_t slot(const struct job *job, int64_t row, int64_t i) {
   return known ? 1 + (int64_t)code : 0;
 }
 
-/* Calls for each run of columns that pass: `n` of them from column `from` of the input go to column `to`. */
+/* The next run of columns that are copied: `n` of them from column `from` of the input go to column `to`. */
 struct run {
   int64_t from, to, n, next; /* next: code column */
 };
@@ -97,7 +97,7 @@ static void forward(struct job *job) {
   job_valued(job);
 }
 
-/* The table of one code column: rows of delta go to their slots, in order. */
+/* The gradient of one code column's table: adds rows of dY to their slots, in order. */
 static void table_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct layer *layer = job->layer;
@@ -110,20 +110,20 @@ static void table_tile(void *argument, int64_t index) {
   memset(gradient, 0, n * kernels->size);
   for (int64_t i = 0; i < job->rows; i++) {
     void *to = at(kernels, gradient, slot(job, i, index) * wide);
-    kernels->add((size_t)wide, to, at(kernels, job->delta, i * layer->units + from), to);
+    kernels->add((size_t)wide, to, at(kernels, job->dY, i * layer->units + from), to);
   }
   job_gradient(job, index, gradient, n);
 }
 
-static void delta_tile(void *argument, int64_t index) {
+static void dX_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct layer *layer = job->layer;
   const struct kernels *kernels = job_kernels(job);
   const struct tile t = tile_at(&job->tiling, index);
-  memset(at(kernels, job->below, t.row * layer->inputs), 0, (size_t)(t.rows * layer->inputs) * kernels->size);
+  memset(at(kernels, job->dX, t.row * layer->inputs), 0, (size_t)(t.rows * layer->inputs) * kernels->size);
   for (int64_t i = t.row; i < t.row + t.rows; i++)
     for (struct run r = {0}; next_run(layer, &r);)
-      memcpy(at(kernels, job->below, i * layer->inputs + r.from), at(kernels, job->delta, i * layer->units + r.to),
+      memcpy(at(kernels, job->dX, i * layer->inputs + r.from), at(kernels, job->dY, i * layer->units + r.to),
              (size_t)r.n * kernels->size);
 }
 
@@ -133,7 +133,7 @@ static void backward(struct job *job) {
     parallel_for(job->w->model->context, layer->n_columns, 4.0 * (double)(job->rows * layer->units), table_tile, job);
     job_gradients(job, layer->n_columns);
   }
-  if (job->below) job_rows(job, 4, delta_tile);
+  if (job->dX) job_rows(job, 4, dX_tile);
 }
 
 const struct layer_kind layer_categorical = {

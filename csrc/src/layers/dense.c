@@ -1,14 +1,14 @@
 /* Dense: Y = f(X W + b).
  *
  *   forward    Z = X W + b,  Y = f(Z)                  X: rows x inputs, W: inputs x units
- *   backward   dZ = delta * f'(Z),  dW = X^T dZ,  db = sum_i dZ_i,  dX = dZ W^T
+ *   backward   dZ = dY * f'(Z),  dW = X^T dZ,  db = sum_i dZ_i,  dX = dZ W^T
  *
- * What follows a product - bias, activation, derivative, largest values, sums of squares - is done to a tile right
- * after it, while it is in the cache. */
-#include "train/blame.h"
+ * Bias, activation, derivative, largest values and sums of squares are computed tile by tile right after the product,
+ * while the tile is in the cache. */
 #include "compute/blas.h"
 #include "graph/custom.h"
 #include "graph/layer.h"
+#include "graph/replay.h"
 
 #include <string.h>
 
@@ -46,8 +46,7 @@ static struct tiling gradient_tiling(const struct kernels *kernels, int blas, in
                    units);
 }
 
-static struct tiling delta_tiling(const struct kernels *kernels, int blas, int64_t rows, int64_t units,
-                                  int64_t inputs) {
+static struct tiling dX_tiling(const struct kernels *kernels, int blas, int64_t rows, int64_t units, int64_t inputs) {
   if (blas) return tiling_of(rows, inputs, BLAS_ROWS, BLAS_COLUMNS);
   return tiling_of(rows, inputs, rows,
                    strip(inputs, 2.0 * (double)rows * (double)units, 8 * (int64_t)kernels->gemm_rows));
@@ -70,7 +69,7 @@ static double work_of(const struct job *job) {
 
 /* ---- forward */
 
-/* What follows the product, over a tile of Z. */
+/* Bias, activation and statistics over a tile of Z. */
 static void finish_tile(const struct job *job, int64_t index, const struct tile *t) {
   const struct layer *layer = job->layer;
   const struct kernels *kernels = job_kernels(job);
@@ -100,7 +99,7 @@ static void forward_tile(void *argument, int64_t index) {
   finish_tile(job, index, &t);
 }
 
-/* The same of sparse rows: the cells of each in turn. */
+/* The same for sparse rows: the cells of each in turn. */
 static void sparse_forward_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct layer *layer = job->layer;
@@ -154,8 +153,8 @@ static void sparse_strip(const struct job *job, const struct tile *t, void *out)
   for (int64_t i = 0; i < job->rows; i++) {
     struct cells cells = sparse_between(job->sparse, i, t->row, t->row + t->rows);
     while (sparse_take(kernels, job->sparse, &cells, t->row, &taken), taken.n)
-      kernels->sparse_outer((size_t)units, taken.n, taken.values, taken.columns, at(kernels, job->delta, i * units),
-                            out, (size_t)units);
+      kernels->sparse_outer((size_t)units, taken.n, taken.values, taken.columns, at(kernels, job->dY, i * units), out,
+                            (size_t)units);
   }
 }
 
@@ -167,7 +166,7 @@ static void gradient_tile(void *argument, int64_t index) {
   const struct kernels *kernels = model->kernels;
   if (index == job->tiling.down) {
     void *bias = at(kernels, job->gradient, layer->tensor[BIAS]);
-    kernels->column_sums((size_t)job->rows, (size_t)layer->units, job->delta, (size_t)layer->units, bias);
+    kernels->column_sums((size_t)job->rows, (size_t)layer->units, job->dY, (size_t)layer->units, bias);
     job_penalised_gradient(job, index, SPEC_BIAS_REGULARIZER, bias, (size_t)layer->units);
     return;
   }
@@ -176,10 +175,10 @@ static void gradient_tile(void *argument, int64_t index) {
   void *out = at(kernels, job->gradient, layer->tensor[KERNEL] + t.row * layer->units);
   if (job->sparse) sparse_strip(job, &t, out);
   else if (job->blas)
-    blas_gemm(model->context, model->dtype, 1, 0, t.rows, layer->units, job->rows, x, job->ldx, job->delta,
-              layer->units, out, layer->units);
+    blas_gemm(model->context, model->dtype, 1, 0, t.rows, layer->units, job->rows, x, job->ldx, job->dY, layer->units,
+              out, layer->units);
   else
-    kernels->gemm((size_t)t.rows, (size_t)layer->units, (size_t)job->rows, x, 1, (size_t)job->ldx, job->delta,
+    kernels->gemm((size_t)t.rows, (size_t)layer->units, (size_t)job->rows, x, 1, (size_t)job->ldx, job->dY,
                   (size_t)layer->units, 0, out, (size_t)layer->units);
   job_penalised_gradient(job, index, SPEC_KERNEL_REGULARIZER, out, (size_t)(t.rows * layer->units));
 }
@@ -195,32 +194,32 @@ static void gradient(struct job *job) {
 }
 
 /* A tile of dX, differentiated through the layer below. */
-static void delta_tile(void *argument, int64_t index) {
+static void dX_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct layer *layer = job->layer;
   const pynn_model *model = job->w->model;
   const struct kernels *kernels = model->kernels;
   const struct tile t = tile_at(&job->tiling, index);
   const void *kernel = at(kernels, layer_tensor(job, KERNEL), t.column * layer->units);
-  void *out = at(kernels, job->below, t.row * layer->inputs + t.column);
+  void *out = at(kernels, job->dX, t.row * layer->inputs + t.column);
   if (job->blas)
     blas_gemm(model->context, model->dtype, 0, 1, t.rows, t.columns, layer->units,
-              at(kernels, job->delta, t.row * layer->units), layer->units, kernel, layer->units, out, layer->inputs);
+              at(kernels, job->dY, t.row * layer->units), layer->units, kernel, layer->units, out, layer->inputs);
   else
     kernels->gemm_panels((size_t)t.rows, (size_t)t.columns, (size_t)layer->units, job->w->panels, kernel,
                          (size_t)layer->units, out, (size_t)layer->inputs);
-  if (job->fuses) job->w->tile_max[index] = layer[-1].kind->differentiate(job->w, job->index - 1, &t, job->below);
+  if (job->fuses) job->w->tile_max[index] = layer[-1].kind->differentiate(job->w, job->index - 1, &t, job->dX);
 }
 
-static void delta(struct job *job) {
+static void input_gradient(struct job *job) {
   const struct layer *layer = job->layer;
   const pynn_context *context = job->w->model->context;
   const struct kernels *kernels = job_kernels(job);
   job->blas = blas_takes(context, job->rows, layer->inputs, layer->units);
-  job->tiling = delta_tiling(kernels, job->blas, job->rows, layer->units, layer->inputs);
+  job->tiling = dX_tiling(kernels, job->blas, job->rows, layer->units, layer->inputs);
   if (!job->blas)
-    kernels->pack_panels((size_t)job->rows, (size_t)layer->units, job->delta, (size_t)layer->units, job->w->panels);
-  parallel_for(context, tiles_in(&job->tiling), work_of(job), delta_tile, job);
+    kernels->pack_panels((size_t)job->rows, (size_t)layer->units, job->dY, (size_t)layer->units, job->w->panels);
+  parallel_for(context, tiles_in(&job->tiling), work_of(job), dX_tile, job);
   if (!job->fuses) return;
   job->w->sums[job->index - 1].delta_max = job_largest(job, tiles_in(&job->tiling));
   job->below_differentiated = 1;
@@ -229,7 +228,7 @@ static void delta(struct job *job) {
 static void backward(struct job *job) {
   if (!job->differentiated) job_differentiate(job);
   gradient(job);
-  if (job->below) delta(job);
+  if (job->dX) input_gradient(job);
 }
 
 /* ---- blame */
@@ -263,27 +262,27 @@ static int replay_backward(struct replay *r, struct job *job) {
   const void *kernel = layer_tensor(job, KERNEL);
   void *dw = at(kernels, r->gradient, layer->tensor[KERNEL]);
   if (has_custom(layer)) job_differentiate(job);
-  else differentiate(r->w, job->index, &(struct tile){0, r->rows, 0, layer->units}, job->delta);
-  if (replay_fault(r, PYNN_OPERATION_DACTIVATION, job->index, job->delta, r->rows, layer->units, 1))
+  else differentiate(r->w, job->index, &(struct tile){0, r->rows, 0, layer->units}, job->dY);
+  if (replay_fault(r, PYNN_OPERATION_DACTIVATION, job->index, job->dY, r->rows, layer->units, 1))
     return replay_operands(r, r->w->z[job->index], n, NULL, 0);
-  kernels->gemm(inputs, units, rows, job->x, 1, inputs, job->delta, units, 0, dw, units);
+  kernels->gemm(inputs, units, rows, job->x, 1, inputs, job->dY, units, 0, dw, units);
   if (replay_fault(r, PYNN_OPERATION_DW, job->index, dw, layer->inputs, layer->units, 0)) {
     replay_row_of_gradient(r, job);
-    return replay_operands(r, job->x, r->rows * layer->inputs, job->delta, n);
+    return replay_operands(r, job->x, r->rows * layer->inputs, job->dY, n);
   }
   job_penalty(job, SPEC_KERNEL_REGULARIZER, dw, inputs * units);
   if (layer->tensor[BIAS] >= 0) {
     void *db = at(kernels, r->gradient, layer->tensor[BIAS]);
-    kernels->column_sums(rows, units, job->delta, units, db);
+    kernels->column_sums(rows, units, job->dY, units, db);
     if (replay_fault(r, PYNN_OPERATION_DB, job->index, db, 1, layer->units, 0))
-      return replay_operands(r, job->delta, n, NULL, 0);
+      return replay_operands(r, job->dY, n, NULL, 0);
     job_penalty(job, SPEC_BIAS_REGULARIZER, db, units);
   }
-  if (!job->below) return 0;
-  kernels->pack_panels(rows, units, job->delta, units, r->w->panels);
-  kernels->gemm_panels(rows, inputs, units, r->w->panels, kernel, units, job->below, inputs);
-  if (replay_fault(r, PYNN_OPERATION_DX, job->index, job->below, r->rows, layer->inputs, 1))
-    return replay_operands(r, job->delta, n, kernel, layer->inputs * layer->units);
+  if (!job->dX) return 0;
+  kernels->pack_panels(rows, units, job->dY, units, r->w->panels);
+  kernels->gemm_panels(rows, inputs, units, r->w->panels, kernel, units, job->dX, inputs);
+  if (replay_fault(r, PYNN_OPERATION_DX, job->index, job->dX, r->rows, layer->inputs, 1))
+    return replay_operands(r, job->dY, n, kernel, layer->inputs * layer->units);
   return 0;
 }
 

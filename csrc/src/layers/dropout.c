@@ -1,5 +1,5 @@
-/* Dropout: in training each number is 0 with probability `rate`, else divided by 1 - rate. The draws depend on the
- * layer, the step and the position alone: backward repeats them. */
+/* Dropout: in training each number becomes 0 with probability `rate` and is else divided by 1 - rate. The draws depend
+ * on layer, step and position alone: backward repeats them. */
 #include "graph/layer.h"
 
 enum { RATE }; /* numbers */
@@ -30,8 +30,8 @@ static void drop(struct job *job, const void *in, int64_t ld, void *out) {
 static void forward(struct job *job) { drop(job, job->x, job->ldx, job_values(job)); }
 
 static void backward(struct job *job) {
-  drop(job, job->delta, job->layer->units, job->delta);
-  job->below = job->delta;
+  drop(job, job->dY, job->layer->units, job->dY);
+  job->dX = job->dY;
 }
 
 const struct layer_kind layer_dropout = {

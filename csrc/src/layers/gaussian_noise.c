@@ -1,12 +1,11 @@
-/* Gaussian noise: in training a normal number of deviation `stddev` is added to each; the draws depend on the layer,
- * the step and the position alone. */
-#include "graph/layer.h"
+/* Gaussian noise: in training adds a normal number of deviation `stddev` to each number. The draws depend on layer,
+ * step and position alone. */
 #include "base/normal.h"
+#include "graph/layer.h"
 
 enum { STDDEV }; /* numbers */
-enum { PART = 256 };
 
-/* Normal numbers 2 pair and 2 pair + 1: attempts are numbered, the first that fits counts. */
+/* Normal numbers 2 pair and 2 pair + 1: attempts are numbered, and the first one that fits is taken. */
 static void draw(uint64_t key, uint64_t step, uint64_t pair, double *out) {
   uint64_t attempt = 0;
   while (!normal_pair(philox(key, step, pair | attempt << 48), out)) attempt++;
@@ -34,7 +33,7 @@ static void forward(struct job *job) {
   job_valued(job);
 }
 
-static void backward(struct job *job) { job->below = job->delta; }
+static void backward(struct job *job) { job->dX = job->dY; }
 
 const struct layer_kind layer_gaussian_noise = {
     .row = {.name = "gaussian_noise", .aliases = "", .n_fields = 1, .fields = {[STDDEV] = {"stddev", 0.1, 0, 1e30, 0}}},

@@ -42,18 +42,17 @@ static void gradient_tile(void *argument, int64_t index) {
   const struct tile t = tile_at(&job->tiling, index);
   void *dgamma = job_gradient_of(job, GAMMA, t.column), *dbeta = job_gradient_of(job, BETA, t.column);
   kernels->layer_norm_gradient((size_t)t.rows, (size_t)t.columns, at(kernels, job->x, t.column), (size_t)job->ldx,
-                               at(kernels, job->delta, t.column), (size_t)job->layer->units, moments(job), dgamma,
-                               dbeta);
+                               at(kernels, job->dY, t.column), (size_t)job->layer->units, moments(job), dgamma, dbeta);
   job_gradient_pair(job, index, dgamma, dbeta, (size_t)t.columns);
 }
 
-static void delta_tile(void *argument, int64_t index) {
+static void dX_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct kernels *kernels = job_kernels(job);
   const struct tile t = tile_at(&job->tiling, index);
   for (int64_t i = t.row; i < t.row + t.rows; i++)
-    kernels->layer_norm_delta((size_t)t.columns, at(kernels, job->x, i * job->ldx),
-                              at(kernels, job->delta, i * t.columns), layer_tensor(job, GAMMA), moments(job) + 2 * i);
+    kernels->layer_norm_delta((size_t)t.columns, at(kernels, job->x, i * job->ldx), at(kernels, job->dY, i * t.columns),
+                              layer_tensor(job, GAMMA), moments(job) + 2 * i);
 }
 
 static void backward(struct job *job) {
@@ -61,9 +60,9 @@ static void backward(struct job *job) {
     job_columns(job, 8, gradient_tile);
     job_gradients(job, job->tiling.across);
   }
-  if (!job->below) return;
-  job_rows(job, 12, delta_tile);
-  job_delta_in_place(job);
+  if (!job->dX) return;
+  job_rows(job, 12, dX_tile);
+  job_dX_in_place(job);
 }
 
 const struct layer_kind layer_layer_normalization = {

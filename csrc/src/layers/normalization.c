@@ -1,23 +1,22 @@
-/* Normalization: Y = (X - shift) scale in double, rounded once, with numbers that adaptation took from data. As the
- * first layer it reads X in double whatever the model's dtype: 1e9 + 1 is not 1e9.
+/* Normalization: Y = (X - shift) scale in double, rounded once, with a shift and a scale from data (model/adapt.c). As
+ * the first layer it reads X in double in models of any dtype: 1e9 + 1 is not 1e9.
  *
  *   standard  shift = mean,    scale = 1 / standard deviation (of all rows, not n - 1)
  *   minmax    shift = minimum, scale = 1 / (maximum - minimum)
  *   robust    shift = median,  scale = 1 / (third - first quartile), or 1 / deviation where the quartiles agree
  *
- * A column that never changed has scale 0 and gives 0. A column without any number has shift 0, scale 0. Columns that
- * are not the layer's pass as they are: their scale is NaN. */
+ * A constant column has scale 0 and gives 0. A column without any number has shift 0, scale 0. Columns that are not the
+ * layer's are copied: their scale is NaN. */
 #include "graph/layer.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-enum { SHIFT, SCALE, FILL, ROWS }; /* tensors, all of them state; ROWS: that it was adapted to, 0: not adapted */
+enum { SHIFT, SCALE, FILL, ROWS }; /* tensors, all of them state; ROWS: of the data it was adapted to; 0: not adapted */
 enum { MODE, MISSING, CLIP };      /* numbers */
 enum { STANDARD, MINMAX, ROBUST };
 enum { MISSING_ERROR, MISSING_MEAN, MISSING_MEDIAN };
-enum { PART = 256 };
 
 static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
   pynn_status status = layer_check_columns(layer, layout, error);
@@ -70,7 +69,7 @@ static void forward_tile(void *argument, int64_t index) {
       largest = larger(largest, m);
     }
   job_value_tile(job, index, &t);
-  job->w->tile_max[index] = largest; /* columns that pass may hold codes, and NaN for an unknown one */
+  job->w->tile_max[index] = largest; /* copied columns may hold codes, and NaN for an unknown one */
 }
 
 static void forward(struct job *job) {
@@ -78,32 +77,32 @@ static void forward(struct job *job) {
   job_valued(job);
 }
 
-/* delta <- delta scale, and 0 where the layer gave a constant: for a missing number and beyond the clip. */
+/* dY <- dY scale, and 0 where Y is a constant: for a missing number and beyond the clip. */
 static void backward_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct kernels *kernels = job_kernels(job);
   const double *shift = layer_state(job, SHIFT), *scale = layer_state(job, SCALE);
   const double clip = job->layer->spec.kind.values[CLIP];
   const struct tile t = tile_at(&job->tiling, index);
-  double room[PART], delta[PART];
+  double room[PART], dY[PART];
   for (int64_t i = t.row; i < t.row + t.rows; i++)
     for (int64_t from = 0; from < t.columns; from += PART) {
       const int64_t n = least(PART, t.columns - from);
-      void *to = at(kernels, job->delta, i * t.columns + from);
+      void *to = at(kernels, job->dY, i * t.columns + from);
       const double *x = row_part(job, i, from, n, room);
-      kernels->to_double((size_t)n, to, delta);
+      kernels->to_double((size_t)n, to, dY);
       for (int64_t j = 0; j < n; j++) {
         const double s = scale[from + j], z = (x[j] - shift[from + j]) * s;
-        if (s == s) delta[j] = x[j] != x[j] || (clip > 0 && !(fabs(z) <= clip)) ? 0 : delta[j] * s;
+        if (s == s) dY[j] = x[j] != x[j] || (clip > 0 && !(fabs(z) <= clip)) ? 0 : dY[j] * s;
       }
-      kernels->from_double((size_t)n, delta, to);
+      kernels->from_double((size_t)n, dY, to);
     }
 }
 
 static void backward(struct job *job) {
-  if (!job->below) return;
+  if (!job->dX) return;
   job_rows(job, 8, backward_tile);
-  job_delta_in_place(job);
+  job_dX_in_place(job);
 }
 
 /* ---- adaptation */
@@ -143,16 +142,6 @@ static pynn_status fail_cell(pynn_error *error, int32_t layer, int64_t row, int6
   return PYNN_ERROR_NUMERIC;
 }
 
-static pynn_status check_column(const struct layer *layer, int32_t index, int64_t column, const pynn_column *c,
-                                pynn_error *error) {
-  const double *p = layer->spec.kind.values;
-  if (c->missing && p[MISSING] == MISSING_ERROR) return fail_cell(error, index, c->first_missing, column, (double)NAN);
-  if (c->infinite && !(p[CLIP] > 0)) return fail_cell(error, index, c->first_infinite, column, (double)INFINITY);
-  if ((p[MODE] == ROBUST || p[MISSING] == MISSING_MEDIAN) && c->count && c->quartiles[1] != c->quartiles[1])
-    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a summary with quartiles; received one with held=0");
-  return PYNN_OK;
-}
-
 static int is_own(const struct layer *layer, int64_t column) {
   if (!layer->n_columns) return 1;
   for (int64_t i = 0; i < layer->n_columns; i++)
@@ -160,34 +149,27 @@ static int is_own(const struct layer *layer, int64_t column) {
   return 0;
 }
 
-pynn_status pynn_normalization_adapt(pynn_model *model, int32_t index, const pynn_summary *summary, int64_t first,
-                                     pynn_error *error) {
-  if (!model || !summary || index < 0 || index >= model->n_layers ||
-      model->layers[index].kind != &layer_normalization || first < 0 ||
-      pynn_summary_columns(summary) > model->layers[index].units - first)
-    return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
-                "expected a model, the index of a normalization and a summary of its columns; received layer=%d",
-                (int)index);
-  const struct layer *layer = &model->layers[index];
-  const int64_t n = pynn_summary_columns(summary);
-  pynn_column column = {0};
-  for (int64_t j = 0; j < n; j++) {
-    pynn_status status = pynn_summary_column(summary, j, &column);
-    if (!status && is_own(layer, first + j)) status = check_column(layer, index, first + j, &column, error);
-    if (status) return status;
-  }
-  if (!column.rows)
-    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a summary of at least one row; received none");
-  for (int64_t j = 0; j < n; j++) {
-    struct setting s = {0, (double)NAN, 0};
-    pynn_summary_column(summary, j, &column);
-    if (is_own(layer, first + j)) s = setting_of(layer->spec.kind.values, &column);
-    model->state[layer->tensor[SHIFT] + first + j] = s.shift;
-    model->state[layer->tensor[SCALE] + first + j] = s.scale;
-    model->state[layer->tensor[FILL] + first + j] = s.fill;
-  }
-  if (first + n == layer->units) model->state[layer->tensor[ROWS]] = (double)column.rows;
+static pynn_status adapt_check(const struct layer *layer, int32_t index, int64_t column, const pynn_column *c,
+                               pynn_error *error) {
+  const double *p = layer->spec.kind.values;
+  if (!is_own(layer, column)) return PYNN_OK;
+  if (c->missing && p[MISSING] == MISSING_ERROR) return fail_cell(error, index, c->first_missing, column, (double)NAN);
+  if (c->infinite && !(p[CLIP] > 0)) return fail_cell(error, index, c->first_infinite, column, (double)INFINITY);
+  if ((p[MODE] == ROBUST || p[MISSING] == MISSING_MEDIAN) && c->count && c->quartiles[1] != c->quartiles[1])
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a summary with quartiles; received one with held=0");
   return PYNN_OK;
+}
+
+static void adapt(pynn_model *model, const struct layer *layer, int64_t column, const pynn_column *c) {
+  struct setting s = {0, (double)NAN, 0};
+  if (is_own(layer, column)) s = setting_of(layer->spec.kind.values, c);
+  model->state[layer->tensor[SHIFT] + column] = s.shift;
+  model->state[layer->tensor[SCALE] + column] = s.scale;
+  model->state[layer->tensor[FILL] + column] = s.fill;
+}
+
+static void adapted(pynn_model *model, const struct layer *layer, int64_t rows) {
+  model->state[layer->tensor[ROWS]] = (double)rows;
 }
 
 const struct layer_kind layer_normalization = {
@@ -201,6 +183,9 @@ const struct layer_kind layer_normalization = {
     .shape = shape,
     .ready = ready,
     .accepts = accepts,
+    .adapt_check = adapt_check,
+    .adapt = adapt,
+    .adapted = adapted,
     .forward = forward,
     .backward = backward,
 };

@@ -10,7 +10,10 @@
  * 2^h, which n / (held 2^h) times makes n / held for each of log2(n / held) buffers: a rank is wrong by at most
  * n log2(n / held) / held. Nothing is random. */
 #include "compute/array.h"
-#include "graph/layer.h"
+#include "compute/parallel.h"
+#include "compute/scope.h"
+#include "graph/model.h"
+#include "kernels/tiles.h"
 
 #include <float.h>
 #include <math.h>
@@ -285,9 +288,9 @@ pynn_status pynn_summary_add(pynn_summary *s, const pynn_array *x, pynn_error *e
     if (!reserve(s, &s->buffers[j * LEVELS], x->rows))
       return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for quartiles; received none");
   struct adding adding = {.s = s, .x = x};
-  const struct guard guard = compute_begin(s->context, 0);
+  const struct compute_scope scope = compute_begin(s->context, 0);
   for (int64_t i = 0; i < divide_up(s->columns, COLUMN_TILE); i++) add_strip(&adding, i);
-  compute_end(s->context, guard);
+  compute_end(s->context, scope);
   s->rows += x->rows;
   return PYNN_OK;
 }

@@ -1,4 +1,6 @@
 /* Workspaces: the memory of passes over up to `capacity` rows, taken once. */
+#include "model/workspace.h"
+
 #include "graph/layer.h"
 
 #include <string.h>
@@ -19,7 +21,7 @@ static int64_t most_tiles(const pynn_model *model, int64_t capacity) {
   return tiles + 1;
 }
 
-/* Whether a later layer adds what layer `index` gives: then it has to stay. */
+/* Whether a later layer adds the values of layer `index`: then they must be kept. */
 static int is_added(const pynn_model *model, int32_t index) {
   for (int32_t i = index + 1; i < model->n_layers; i++) {
     if (model->layers[i].begins) return 1;
@@ -28,7 +30,7 @@ static int is_added(const pynn_model *model, int32_t index) {
   return 0;
 }
 
-/* Without a backward pass layers write to two buffers in turn, but for those that a later one adds. */
+/* Reals for the values of a layer. Without a backward pass layers share two buffers, but for values added later. */
 static size_t own_values(const pynn_model *model, int32_t index, size_t rows, int keeps) {
   return keeps || is_added(model, index) ? rows * (size_t)model->layers[index].units : 0;
 }
@@ -37,80 +39,100 @@ static void share_values(pynn_workspace *w) {
   int turn = 0;
   for (int32_t i = 0; i < w->model->n_layers; i++) {
     if (w->model->layers[i].kind->flags & LAYER_ONLY_TRAINS) continue;
-    if (!is_added(w->model, i)) w->y[i] = w->delta[turn = !turn];
+    if (!is_added(w->model, i)) w->y[i] = w->dY[turn = !turn];
     w->z[i] = w->y[i];
   }
 }
 
-pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t capacity, int keeps) {
+/* Reals from one vector in the block of values to the next: vectors begin on cache lines. */
+static size_t spaced(const struct kernels *kernels, size_t count) {
+  const size_t align = 64 / kernels->size;
+  return (count + align - 1) / align * align;
+}
+
+/* Places a vector of `count` reals at `offset` of the block, which need not exist yet; returns where the next begins.
+ */
+static size_t place(const pynn_workspace *w, void **pointer, size_t offset, size_t count) {
+  if (w->input) *pointer = at(w->model->kernels, w->input, (int64_t)offset);
+  return offset + spaced(w->model->kernels, count);
+}
+
+/* Places all vectors in the block of values; returns its size in reals. */
+static size_t place_values(pynn_workspace *w) {
+  const pynn_model *model = w->model;
+  const size_t rows = (size_t)w->capacity, wide = rows * (size_t)w->widest;
+  const size_t input_size = model->input_kernels->size / model->kernels->size; /* 2 for doubles before floats */
+  void *begin = w->input;
+  size_t offset = place(w, &begin, 0, rows * (size_t)model->inputs * input_size);
+  offset = place(w, &w->targets, offset, rows * (size_t)model->outputs);
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    void *none = NULL, **z = w->z ? &w->z[i] : &none, **y = w->y ? &w->y[i] : &none;
+    if (w->keeps) offset = place(w, z, offset, rows * (size_t)needs_of(&model->layers[i], w->capacity).values);
+    offset = place(w, y, offset, own_values(model, i, rows, w->keeps));
+  }
+  if (w->keeps) offset = place(w, &w->panels, offset, (rows + model->kernels->gemm_columns) * (size_t)w->widest);
+  offset = place(w, &w->dY[0], offset, wide);
+  return place(w, &w->dY[1], offset, wide);
+}
+
+/* The sizes of a workspace; TOO_LARGE when its values exceed 2^46 bytes. */
+static pynn_status measure(pynn_workspace *w) {
+  const pynn_model *model = w->model;
+  double total = 0; /* in double, which does not overflow */
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    const struct needs needs = needs_of(&model->layers[i], w->capacity);
+    w->widest = most(w->widest, model->layers[i].units);
+    w->n_doubles += (size_t)needs.doubles;
+    total += (double)model->layers[i].units + (double)needs.values;
+  }
+  total = (total + 4.0 * (double)w->widest + 64) * ((double)w->capacity + 64) * (double)model->kernels->size;
+  if (w->capacity < 1 || total > 0x1p46) return PYNN_ERROR_TOO_LARGE;
+  w->values = place_values(w);
+  w->tiles = most_tiles(model, w->capacity);
+  return PYNN_OK;
+}
+
+static pynn_status allocate_all(pynn_workspace *w) {
+  const pynn_model *model = w->model;
   const pynn_context *context = model->context;
-  const struct kernels *kernels = model->kernels;
-  const size_t n_layers = (size_t)model->n_layers, align = 64 / kernels->size;
+  const size_t rows = (size_t)w->capacity, n_layers = (size_t)model->n_layers, tiles = (size_t)w->tiles;
+  const int proposes = w->keeps && model->updates_state;
+  return allocate(&w->input, context, w->values, model->kernels->size) ||
+                 allocate(&w->labels, context, rows, sizeof *w->labels) ||
+                 allocate(&w->weights, context, rows, sizeof *w->weights) ||
+                 allocate(&w->losses, context, rows, sizeof *w->losses) ||
+                 allocate(&w->z, context, n_layers, sizeof *w->z) || allocate(&w->y, context, n_layers, sizeof *w->y) ||
+                 allocate(&w->inputs, context, n_layers + 1, sizeof *w->inputs) ||
+                 allocate(&w->doubles, context, n_layers, sizeof *w->doubles) ||
+                 allocate(&w->doubles_block, context, w->n_doubles, sizeof *w->doubles_block) ||
+                 (proposes && allocate(&w->proposed, context, (size_t)model->n_state, sizeof *w->proposed)) ||
+                 allocate(&w->sums, context, n_layers, sizeof *w->sums) ||
+                 allocate(&w->tile_max, context, tiles, sizeof *w->tile_max) ||
+                 allocate(&w->tile_sum, context, tiles, sizeof *w->tile_sum) ||
+                 allocate(&w->tile_penalty, context, tiles, sizeof *w->tile_penalty)
+             ? PYNN_ERROR_OUT_OF_MEMORY
+             : PYNN_OK;
+}
+
+pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t capacity, int keeps) {
   pynn_workspace shape = {.model = model, .capacity = capacity, .widest = model->inputs, .keeps = keeps};
-  double total = 0; /* in double: a sum that overflows is refused below */
-  for (int32_t i = 0; i < model->n_layers; i++) {
-    if (model->layers[i].units > shape.widest) shape.widest = model->layers[i].units;
-    total += (double)model->layers[i].units + (double)needs_of(&model->layers[i], capacity).values;
-  }
-  total = (total + 4.0 * (double)shape.widest + 64) * ((double)capacity + 64) * (double)kernels->size;
-  if (capacity < 1 || total > 0x1p46) return PYNN_ERROR_TOO_LARGE;
-
-  /* One block for all values, cut into vectors that begin on cache lines. */
-  size_t rows = (size_t)capacity, wide = rows * (size_t)shape.widest, offset = 0;
-#define CUT(count) (offset += ((size_t)(count) + align - 1) / align * align)
-  const size_t input_size = model->input_kernels->size / kernels->size; /* in reals: 2 for doubles before floats */
-  CUT(rows * (size_t)model->inputs * input_size);
-  CUT(rows * (size_t)model->outputs);
-  for (int32_t i = 0; i < model->n_layers; i++) {
-    if (keeps) CUT(rows * (size_t)needs_of(&model->layers[i], capacity).values);
-    CUT(own_values(model, i, rows, keeps));
-    shape.n_doubles += (size_t)needs_of(&model->layers[i], capacity).doubles;
-  }
-  if (keeps) {
-    CUT((rows + kernels->gemm_columns) * (size_t)shape.widest);
-  }
-  CUT(wide), CUT(wide);
-  shape.values = offset;
-  shape.tiles = most_tiles(model, capacity);
-
-  pynn_workspace *w = context_allocate(context, 1, sizeof *w);
+  pynn_status status = measure(&shape);
+  if (status) return status;
+  pynn_workspace *w = context_allocate(model->context, 1, sizeof *w);
   if (!w) return PYNN_ERROR_OUT_OF_MEMORY;
   *w = shape;
-  if (allocate(&w->input, context, w->values, kernels->size) ||
-      allocate(&w->labels, context, rows, sizeof *w->labels) ||
-      allocate(&w->weights, context, rows, sizeof *w->weights) ||
-      allocate(&w->losses, context, rows, sizeof *w->losses) || allocate(&w->z, context, n_layers, sizeof *w->z) ||
-      allocate(&w->y, context, n_layers, sizeof *w->y) ||
-      allocate(&w->inputs, context, n_layers + 1, sizeof *w->inputs) ||
-      allocate(&w->doubles, context, n_layers, sizeof *w->doubles) ||
-      allocate(&w->doubles_block, context, w->n_doubles, sizeof *w->doubles_block) ||
-      (keeps && model->updates_state && allocate(&w->proposed, context, (size_t)model->n_state, sizeof *w->proposed)) ||
-      allocate(&w->sums, context, n_layers, sizeof *w->sums) ||
-      allocate(&w->tile_max, context, (size_t)w->tiles, sizeof *w->tile_max) ||
-      allocate(&w->tile_sum, context, (size_t)w->tiles, sizeof *w->tile_sum) ||
-      allocate(&w->tile_penalty, context, (size_t)w->tiles, sizeof *w->tile_penalty)) {
+  status = allocate_all(w);
+  if (status) {
     pynn_workspace_free(w);
-    return PYNN_ERROR_OUT_OF_MEMORY;
+    return status;
   }
-  offset = 0;
-#define TAKE(pointer, count) (pointer) = at(kernels, w->input, (int64_t)offset), CUT(count)
-  TAKE(w->input, rows * (size_t)model->inputs * input_size);
-  TAKE(w->targets, rows * (size_t)model->outputs);
+  place_values(w);
   double *doubles = w->doubles_block;
   for (int32_t i = 0; i < model->n_layers; i++) {
-    if (keeps) TAKE(w->z[i], rows * (size_t)needs_of(&model->layers[i], capacity).values);
-    TAKE(w->y[i], own_values(model, i, rows, keeps));
     w->doubles[i] = doubles;
     doubles += needs_of(&model->layers[i], capacity).doubles;
   }
-  if (keeps) {
-    TAKE(w->panels, (rows + kernels->gemm_columns) * (size_t)shape.widest);
-  }
-  TAKE(w->delta[0], wide);
-  TAKE(w->delta[1], wide);
   if (!keeps) share_values(w);
-#undef TAKE
-#undef CUT
   *out = w;
   return PYNN_OK;
 }

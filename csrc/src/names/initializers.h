@@ -1,4 +1,4 @@
-/* Initializers: what fills a new kernel or bias. */
+/* The table of initializers, which fill new kernels and biases. */
 #ifndef PYNN_INITIALIZERS_H
 #define PYNN_INITIALIZERS_H
 

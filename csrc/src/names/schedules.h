@@ -1,4 +1,4 @@
-/* Schedules: the learning rate as a function of the steps applied so far. */
+/* The table of schedules: learning rates as functions of the number of applied steps. */
 #ifndef PYNN_SCHEDULES_H
 #define PYNN_SCHEDULES_H
 
@@ -12,8 +12,5 @@ struct schedule {
 
 extern const struct schedule pynn_schedules[];
 extern const int32_t pynn_n_schedules;
-
-/* Whether every number of a schedule is one that it accepts. */
-pynn_status schedule_check(const pynn_schedule *schedule, pynn_error *error);
 
 #endif

@@ -1,9 +1,10 @@
 /* Names: the tables as the public sees them, and specs chosen from them. */
-#include "compute/context.h"
-#include "names/initializers.h"
-#include "graph/layer.h"
-#include "names/schedules.h"
 #include "names/tables.h"
+
+#include "kernels/kernels.h"
+#include "layers/kinds.h"
+#include "names/initializers.h"
+#include "names/schedules.h"
 
 #include <math.h>
 #include <string.h>

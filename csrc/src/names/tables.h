@@ -2,7 +2,7 @@
 #ifndef PYNN_TABLES_H
 #define PYNN_TABLES_H
 
-#include "graph/model.h"
+#include "pynn.h"
 
 int spec_valid(const pynn_spec *spec, pynn_table table);
 

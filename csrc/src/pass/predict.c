@@ -1,7 +1,12 @@
 /* Predictions and evaluation: tiles of rows through a workspace, however many rows there are. */
 #include "compute/array.h"
-#include "train/health.h"
+#include "compute/scope.h"
 #include "graph/layer.h"
+#include "model/workspace.h"
+#include "pass/custom_loss.h"
+#include "pass/finite.h"
+#include "pass/loss.h"
+#include "pass/targets.h"
 
 #include <math.h>
 
@@ -43,10 +48,10 @@ static pynn_status locate(const struct call *call, int64_t first, int64_t rows) 
     batch.x = w->input;
     if (call->targets) status = pass_targets(w, call->targets, call->weights, order, 0, &batch, call->error);
     const void *logits = pass_forward(w, &batch, 0, 0, 0);
-    pass_predictions(w, batch.rows, logits, call->raw, w->delta[0]);
+    pass_predictions(w, batch.rows, logits, call->raw, w->dY[0]);
     if (!status) status = pass_failed(w, call->error);
     if (!status)
-      status = health_check_forward(w, &batch, call->targets != NULL, logits, w->delta[0], order, 0, call->error);
+      status = finite_check_forward(w, &batch, call->targets != NULL, logits, w->dY[0], order, 0, call->error);
   }
   pynn_workspace_free(w);
   return status;
@@ -54,7 +59,7 @@ static pynn_status locate(const struct call *call, int64_t first, int64_t rows) 
 
 static pynn_status run(const struct call *call, pynn_workspace *w, double *loss) {
   const pynn_model *model = call->model;
-  const struct guard guard = compute_begin(model->context, 0);
+  const struct compute_scope scope = compute_begin(model->context, 0);
   pynn_status status = PYNN_OK, fault = PYNN_OK;
   for (int64_t first = 0; first < call->x->rows && !status; first += w->capacity) {
     const int64_t rows = call->x->rows - first < w->capacity ? call->x->rows - first : w->capacity;
@@ -80,9 +85,9 @@ static pynn_status run(const struct call *call, pynn_workspace *w, double *loss)
       pass_predictions(w, rows, logits, call->raw, out);
       seen = out;
     }
-    if (!fault && !(isfinite(sum) && health_forward_finite(w, rows, seen))) fault = locate(call, first, rows);
+    if (!fault && !(isfinite(sum) && finite_forward(w, rows, seen))) fault = locate(call, first, rows);
   }
-  compute_end(model->context, guard);
+  compute_end(model->context, scope);
   return status ? status : fault;
 }
 

@@ -1,5 +1,7 @@
 /* Averages of the parameters: exponentially weighted or plain, in double, over the steps that a run has applied. */
-#include "train/trainer.h"
+#include "train/average.h"
+
+#include "train/state.h"
 
 #include <string.h>
 
@@ -10,7 +12,7 @@ void pynn_average_init(pynn_average *average) {
 static void end_average(pynn_trainer *t) {
   context_release(t->model->context, t->average.values, (size_t)t->model->n_parameters, sizeof(double));
   t->average = (struct averaging){.values = NULL};
-  guard_memory(t, &t->watch.options); /* releases, and takes nothing */
+  trainer_memory(t, &t->watch.options); /* releases, and takes nothing */
 }
 
 pynn_status pynn_trainer_set_average(pynn_trainer *t, const pynn_average *average, pynn_error *error) {
@@ -29,7 +31,7 @@ pynn_status pynn_trainer_set_average(pynn_trainer *t, const pynn_average *averag
                 average->decay, (long long)average->start, (long long)average->every);
   const int begun = t->average.values != NULL;
   if (!begun) t->average.values = context_allocate(context, n, sizeof(double));
-  if (!t->average.values || guard_memory(t, &t->watch.options)) {
+  if (!t->average.values || trainer_memory(t, &t->watch.options)) {
     if (!begun) end_average(t); /* and what good states were given for it */
     return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for an average of %zu parameters; received none", n);
   }

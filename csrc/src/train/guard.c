@@ -7,7 +7,7 @@
  * up and came to rest as one that knows nothing, its units dead, has diverged too. */
 #include "train/guard.h"
 
-#include "train/trainer.h"
+#include "pass/loss.h"
 
 #include <float.h>
 #include <math.h>
@@ -316,7 +316,7 @@ static int roll_back(pynn_trainer *t, int diverged) {
   copy_state(t, &v->snapshots[v->newest], 1);
   t->steps = v->snapshots[v->newest].steps;
   if (t->scheduled) t->rate_factor = left;
-  t->learning_rate = t->scheduled ? pynn_trainer_learning_rate(t) : left;
+  t->learning_rate = t->scheduled ? trainer_rate(t) : left;
   trainer_measure(t);
   v->rollbacks++;
   v->futile++;
@@ -327,11 +327,6 @@ static int roll_back(pynn_trainer *t, int diverged) {
 }
 
 /* ---- policy */
-
-static int is_of_the_data(pynn_operation operation) {
-  return operation == PYNN_OPERATION_INPUT || operation == PYNN_OPERATION_TARGET ||
-         operation == PYNN_OPERATION_SAMPLE_WEIGHT;
-}
 
 static pynn_status end_call(const char *format, long long count, pynn_error *error) {
   if (error) {

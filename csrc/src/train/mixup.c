@@ -1,11 +1,11 @@
 /* Mixup (Zhang et al., ICLR 2018): row i becomes share x_i + (1 - share) x_j with j = (i + shift) mod rows, its target
- * and weight likewise, share ~ Beta(alpha, alpha). Both are drawn anew for each step, as pure functions of (key, step).
+ * and weight likewise, share ~ Beta(alpha, alpha). Share and shift of a step are pure functions of (key, step).
  */
 #include "train/mixup.h"
 
-#include "graph/layer.h"
 #include "base/rng.h"
-#include "train/trainer.h"
+#include "graph/layer.h"
+#include "train/state.h"
 
 #include <float.h>
 #include <math.h>
@@ -115,7 +115,7 @@ void mixup_batch(pynn_workspace *w, struct batch *batch, double alpha, uint64_t 
   struct mixing m = {.kernels = inputs, .rows = batch->rows, .shift = shift, .share = share};
   m.from = batch->x, m.ld = batch->ldx, m.columns = model->inputs, m.to = w->input;
   if (batch->x == w->input) {
-    m.from = memcpy(w->delta[0], w->input, (size_t)(batch->rows * model->inputs) * inputs->size);
+    m.from = memcpy(w->dY[0], w->input, (size_t)(batch->rows * model->inputs) * inputs->size);
     m.ld = model->inputs;
   }
   mix(model->context, m);
@@ -127,7 +127,7 @@ void mixup_batch(pynn_workspace *w, struct batch *batch, double alpha, uint64_t 
       memset((char *)w->targets + (size_t)(i * model->targets) * kernels->size, 0,
              (size_t)model->targets * kernels->size);
   m.kernels = kernels;
-  m.from = memcpy(w->delta[1], w->targets, (size_t)(batch->rows * model->targets) * kernels->size);
+  m.from = memcpy(w->dY[1], w->targets, (size_t)(batch->rows * model->targets) * kernels->size);
   m.ld = m.columns = model->targets, m.to = w->targets;
   mix(model->context, m);
   if (batch->has_weights) mix_weights(w->weights, batch->rows, shift, share);

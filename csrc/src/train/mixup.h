@@ -4,7 +4,8 @@
 
 #include "pass/pass.h"
 
-/* Draws and mixes the batch of step `step` in the workspace; labels become rows of probabilities. Uses the deltas. */
+/* Draws and mixes the batch of step `step` in the workspace; labels become rows of probabilities. Overwrites both dY.
+ */
 void mixup_batch(pynn_workspace *w, struct batch *batch, double alpha, uint64_t key, uint64_t step);
 
 #endif

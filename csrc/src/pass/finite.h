@@ -1,6 +1,6 @@
-/* Whether a pass stayed finite, and where it first did not; statistics of a step. */
-#ifndef PYNN_HEALTH_H
-#define PYNN_HEALTH_H
+/* Whether a pass stayed finite, and where it first did not. */
+#ifndef PYNN_FINITE_H
+#define PYNN_FINITE_H
 
 #include "pass/pass.h"
 
@@ -13,21 +13,23 @@ struct fault {
   int diverged;
 };
 
+/* Whether a fault lies in the data: no other parameters would mend it. */
+static inline int is_of_the_data(pynn_operation operation) {
+  return operation == PYNN_OPERATION_INPUT || operation == PYNN_OPERATION_TARGET ||
+         operation == PYNN_OPERATION_SAMPLE_WEIGHT;
+}
+
 /* Judges a pass by the largest values its tiles saw: a few comparisons when all is well. Otherwise NUMERIC, with the
  * first layer, row (in the caller's data, through `order`) and column at fault in `fault` and `error`. */
-pynn_status health_check(const pynn_workspace *workspace, const struct batch *batch, double loss, const void *gradient,
+pynn_status finite_check(const pynn_workspace *workspace, const struct batch *batch, double loss, const void *gradient,
                          const int64_t *order, int64_t first, struct fault *fault, pynn_error *error);
 
 /* The same for a pass without a backward one: whether its values and `out` (rows x outputs: predictions or logits) are
  * finite, by a few comparisons, ... */
-int health_forward_finite(const pynn_workspace *workspace, int64_t rows, const void *out);
+int finite_forward(const pynn_workspace *workspace, int64_t rows, const void *out);
 /* ... and the search, in a workspace that keeps every layer's values. */
-pynn_status health_check_forward(const pynn_workspace *workspace, const struct batch *batch, int has_targets,
+pynn_status finite_check_forward(const pynn_workspace *workspace, const struct batch *batch, int has_targets,
                                  const void *logits, const void *predictions, const int64_t *order, int64_t first,
                                  pynn_error *error);
-
-struct pynn_trainer;
-/* Fills the trainer's statistics from the pass and the update just done; `before` is what the parameters were. */
-void health_statistics(struct pynn_trainer *trainer);
 
 #endif

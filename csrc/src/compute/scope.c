@@ -1,8 +1,10 @@
-/* What stands around every entry that computes: the caller's floating-point state and the BLAS's own threads. */
+/* The floating-point state and the BLAS's own threads during a call. */
+#include "compute/scope.h"
+
 #include "base/floating_point.h"
 #include "compute/parallel.h"
 
-/* Counts callers in and out of BLAS; its own threads are off while there is one. */
+/* Counts the callers of the BLAS in and out; its own threads are off while there is one. */
 static void blas_count(const pynn_context *context, int change) {
   const pynn_blas *blas = &context->blas;
   if (!blas->set_threads || !blas->get_threads) return;
@@ -20,12 +22,12 @@ static void blas_count(const pynn_context *context, int change) {
   process_lock_release(&turn->lock);
 }
 
-struct guard compute_begin(const pynn_context *context, int blas) {
+struct compute_scope compute_begin(const pynn_context *context, int blas) {
   if (blas) blas_count(context, 1);
-  return (struct guard){floating_point_set(), blas};
+  return (struct compute_scope){floating_point_set(), blas};
 }
 
-void compute_end(const pynn_context *context, struct guard guard) {
-  floating_point_restore(guard.floating_point);
-  if (guard.blas) blas_count(context, -1);
+void compute_end(const pynn_context *context, struct compute_scope scope) {
+  floating_point_restore(scope.floating_point);
+  if (scope.blas) blas_count(context, -1);
 }

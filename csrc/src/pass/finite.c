@@ -1,9 +1,9 @@
-/* Health of a pass: the verdict from largest values, and the search for the first cell at fault. */
-#include "train/health.h"
+/* Whether a pass stayed finite, judged by largest values, and the search for the first cell at fault. */
+#include "pass/finite.h"
 
 #include "compute/array.h"
 #include "graph/layer.h"
-#include "train/trainer.h"
+#include "pass/loss.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,14 +18,9 @@ static int find(const struct kernels *kernels, const void *x, int64_t rows, int6
   for (int64_t i = 0; i < rows; i++) {
     const char *row = (const char *)x + (size_t)(i * ldx) * kernels->size;
     for (int64_t j = 0; j < columns; j++) {
-      const char *number = row + (size_t)j * kernels->size;
-      if (kernels->largest(1, number) <= kernels->maximum) continue;
-      float single;
-      *fault = (struct fault){.layer = -1, .row = i, .column = j};
-      if (kernels->size == sizeof single) {
-        memcpy(&single, number, sizeof single);
-        fault->value = (double)single;
-      } else memcpy(&fault->value, number, sizeof fault->value);
+      const char *cell = row + (size_t)j * kernels->size;
+      if (kernels->largest(1, cell) <= kernels->maximum) continue;
+      *fault = (struct fault){.layer = -1, .row = i, .column = j, .value = number(kernels, cell, 0)};
       return 1;
     }
   }
@@ -69,10 +64,6 @@ struct search {
   pynn_error *error;
 };
 
-static const char *real_at(const struct search *s, const void *x, int64_t index) {
-  return (const char *)x + (size_t)index * s->w->model->kernels->size;
-}
-
 /* The number at fault as the caller gave it: finite where it is the dtype that has no room for it. */
 static void as_given(const struct search *s, const pynn_array *given) {
   if (given && s->fault->column < given->columns) /* labels that were mixed are one column no longer */
@@ -97,8 +88,8 @@ static pynn_status search_targets(const struct search *s) {
     if (!(weight <= model->kernels->maximum))
       return found(PYNN_OPERATION_SAMPLE_WEIGHT, "a sample weight", -1, s->fault, s->error);
     if (s->batch->has_labels || weight == 0) continue; /* a row of weight 0 is not there: its target may be anything */
-    if (!find(model->kernels, real_at(s, s->w->targets, i * model->targets), 1, model->targets, model->targets,
-              s->fault))
+    if (!find(model->kernels, at(s->w->model->kernels, s->w->targets, i * model->targets), 1, model->targets,
+              model->targets, s->fault))
       continue;
     s->fault->row = row;
     as_given(s, s->batch->given_targets);
@@ -112,8 +103,8 @@ static pynn_status search_tensor(const struct search *s, int32_t i, const void *
                                  const char *what) {
   const pynn_tensor *tensor = &s->w->model->tensors[i].view;
   char whole[48];
-  if (!find(s->w->model->kernels, real_at(s, vector, tensor->offset), tensor->rows, tensor->columns, tensor->columns,
-            s->fault))
+  if (!find(s->w->model->kernels, at(s->w->model->kernels, vector, tensor->offset), tensor->rows, tensor->columns,
+            tensor->columns, s->fault))
     return PYNN_OK;
   s->fault->row = -1; /* of the tensor, not of the data */
   snprintf(whole, sizeof whole, "%s the %s", what, tensor->name);
@@ -174,8 +165,9 @@ static pynn_status search_row_losses(const struct search *s, const void *logits)
   for (int64_t i = 0; i < s->batch->rows; i++) {
     const double weight = s->batch->has_weights ? w->weights[i] : 1;
     if (weight == 0) continue;
-    const void *target = s->batch->has_labels ? NULL : real_at(s, w->targets, i * model->targets);
-    *s->fault = no_cell(weight * pass_row_loss(w, real_at(s, logits, i * n), target, w->labels[i], 0, NULL));
+    const void *target = s->batch->has_labels ? NULL : at(s->w->model->kernels, w->targets, i * model->targets);
+    *s->fault =
+        no_cell(weight * pass_row_loss(w, at(s->w->model->kernels, logits, i * n), target, w->labels[i], 0, NULL));
     if (isfinite(s->fault->value)) continue;
     s->fault->row = s->order ? s->order[s->first + i] : s->first + i;
     return found(PYNN_OPERATION_LOSS, "the loss", -1, s->fault, s->error);
@@ -252,7 +244,7 @@ static int state_sound(const pynn_model *model) {
   return model_odd_state(model, &unit, &value) < 0;
 }
 
-pynn_status health_check(const pynn_workspace *w, const struct batch *batch, double loss, const void *gradient,
+pynn_status finite_check(const pynn_workspace *w, const struct batch *batch, double loss, const void *gradient,
                          const int64_t *order, int64_t first, struct fault *fault, pynn_error *error) {
   const struct search s = {w, batch, order, first, fault, error};
   return isfinite(loss) && sums_finite(w) && state_sound(w->model) ? PYNN_OK : search_step(&s, loss, gradient);
@@ -260,14 +252,14 @@ pynn_status health_check(const pynn_workspace *w, const struct batch *batch, dou
 
 /* ---- passes without a backward one */
 
-int health_forward_finite(const pynn_workspace *w, int64_t rows, const void *out) {
+int finite_forward(const pynn_workspace *w, int64_t rows, const void *out) {
   const struct kernels *kernels = w->model->kernels;
   int well = finite_(w, kernels->largest((size_t)(rows * w->model->outputs), out));
   for (int32_t i = 0; i < w->model->n_layers; i++) well &= finite_(w, w->sums[i].activation_max);
   return well;
 }
 
-pynn_status health_check_forward(const pynn_workspace *w, const struct batch *batch, int has_targets,
+pynn_status finite_check_forward(const pynn_workspace *w, const struct batch *batch, int has_targets,
                                  const void *logits, const void *predictions, const int64_t *order, int64_t first,
                                  pynn_error *error) {
   struct fault fault;
@@ -283,63 +275,4 @@ pynn_status health_check_forward(const pynn_workspace *w, const struct batch *ba
     status = search_rows(&s, PYNN_OPERATION_ACTIVATION, "a prediction", w->model->n_layers - 1, predictions, outputs,
                          outputs);
   return status;
-}
-
-/* ---- statistics */
-
-struct comparison {
-  const pynn_trainer *t;
-  int64_t from, n; /* a layer's parameters */
-};
-
-static void compare_chunk(void *argument, int64_t index) {
-  const struct comparison *c = argument;
-  const pynn_trainer *t = c->t;
-  const struct kernels *kernels = t->model->kernels;
-  const int64_t left = c->n - index * CHUNK;
-  const size_t from = (size_t)(c->from + index * CHUNK) * kernels->size;
-  kernels->compare((size_t)(left < CHUNK ? left : CHUNK), (const char *)t->before + from,
-                   (const char *)t->model->parameters + from, (const char *)t->gradient + from,
-                   &t->chunk_changed[index]);
-}
-
-static struct changed changes(const pynn_trainer *t, int64_t from, int64_t n) {
-  struct comparison c = {t, from, n};
-  struct changed all = {0};
-  parallel_for(t->model->context, (n + CHUNK - 1) / CHUNK, 10.0 * (double)n, compare_chunk, &c);
-  for (int64_t i = 0; i < (n + CHUNK - 1) / CHUNK; i++) {
-    all.norm = hypot(all.norm, t->chunk_changed[i].norm);
-    all.weight_norm = hypot(all.weight_norm, t->chunk_changed[i].weight_norm);
-    all.lost += t->chunk_changed[i].lost;
-  }
-  return all;
-}
-
-void health_statistics(pynn_trainer *t) {
-  const pynn_model *model = t->model;
-  for (int32_t i = 0; i < model->n_layers; i++) {
-    const struct layer *layer = &model->layers[i];
-    const struct layer_observed *observed = &t->w->observed[i];
-    const struct observed *y = &observed->activation, *g = &observed->gradient;
-    pynn_statistics *s = &t->statistics[i];
-    *s = (pynn_statistics){.step = t->steps};
-    if (!y->n) continue; /* dropout has nothing of its own */
-    const double n = (double)y->n, n_gradient = g->n ? (double)g->n : 1;
-    const struct changed change = changes(t, layer->parameters, layer->n_parameters);
-    int64_t dead = 0;
-    for (int64_t j = 0; j < layer->units; j++) dead += !observed->alive[j];
-    s->largest = y->largest;
-    s->mean = y->mean;
-    s->std = y->spread / sqrt(n);
-    s->zeros = (double)y->zeros / n;
-    s->saturated = (double)y->saturated / n;
-    s->tiny = (double)y->tiny / n;
-    s->dead = (double)dead / (double)layer->units;
-    s->gradient_rms = hypot(g->mean, g->spread / sqrt(n_gradient));
-    s->gradient_zeros = (double)g->zeros / n_gradient;
-    s->gradient_tiny = (double)g->tiny / n_gradient;
-    s->weight_norm = change.weight_norm;
-    s->update_ratio = change.weight_norm > 0 ? change.norm / change.weight_norm : 0;
-    s->updates_lost = (double)change.lost / n_gradient;
-  }
 }
