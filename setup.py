@@ -29,8 +29,8 @@ COMMON += ["-fvisibility=hidden", "-fno-asynchronous-unwind-tables"]
 # A program that links the archive drops the sections that it does not call. What no step goes through is made small.
 LIBRARY = ["-ffunction-sections", "-fdata-sections"]
 COLD = ["adapt", "arena", "blame", "checkpoint", "checksum", "custom_set", "disk", "initializers", "json", "layout"]
-COLD += ["loss_link", "measure", "memory", "model", "model_file", "rates", "replay", "safetensors", "schedules", "schema"]
-COLD += ["status", "summary"]
+COLD += ["loss_link", "measure", "memory", "model", "model_file", "rates", "replay", "safetensors", "schedules"]
+COLD += ["schema", "status", "summary"]
 # What makes GCC's -O3 fast here, vector code and inlining, without the copies of loops that make it large: the same
 # times for four fifths of the bytes (docs/architecture.md). Other compilers know no such flags and take -O3.
 LEAN = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-finline-functions"]
