@@ -1,58 +1,18 @@
-/* Products of matrices: one micro-kernel that keeps MR x NR sums in registers while it walks along k.
+/* Products of matrices.
  *
  *   C[i][j] = fma(A[i][k-1], B[k-1][j], ... fma(A[i][0], B[0][j], 0))
  *
- * Every element is one chain in the order of k, so bits depend neither on tiles nor on the rows and columns around. A
- * is read through two strides, which makes X W and X^T dZ the same code; only B is packed, a panel of NR columns at a
- * time. For batches of up to some hundred rows this beats a BLAS, which packs both operands (docs/architecture.md has
- * numbers).
- */
-typedef real vector __attribute__((vector_size(VECTOR_BYTES)));
-
+ * Every element is one chain in the order of k: a block of k goes on from C. So bits depend neither on tiles, packing
+ * and the rows and columns around, nor on the width of vectors. What is packed, and when, was chosen by measurement:
+ * docs/architecture.md has the numbers. */
 enum {
-  LANES = VECTOR_BYTES / sizeof(real),
-  MR = VECTOR_BYTES == 64 ? 12 : 6, /* MR * 2 sums, 2 of B and 1 of A fill the registers */
-  NR = 2 * LANES,
-  KB = 256 /* steps of k in a packed panel: NR * KB reals stay in the first-level cache */
+  BLOCK_K = 384,      /* steps of k in a packed panel of B, which stays in the second-level cache */
+  BLOCK_M = 528,      /* rows that one panel of B is packed for: BLOCK_M x BLOCK_K of A stay there as well */
+  FEW_NUMBERS = 8192, /* B is read as it lies when it has no more, */
+  FEW_ROWS = 2 * MR,  /* or when so few rows read it */
+  PACK_COLUMNS = 512  /* A^T is packed when so many columns of C read it */
 };
-
-static inline vector vector_load(const real *p) {
-  vector v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-static inline void vector_store(real *p, vector v) { memcpy(p, &v, sizeof v); }
-static inline vector vector_fill(real x) { return x - (vector){0}; }
-
-static inline vector vector_fma(vector a, vector b, vector c) {
-#if VECTOR_BYTES == 64 && PYNN_REAL_BITS == 32
-  return (vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif VECTOR_BYTES == 64
-  return (vector)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
-#elif VECTOR_BYTES == 32 && PYNN_REAL_BITS == 32
-  return (vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#elif VECTOR_BYTES == 32
-  return (vector)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
-#elif defined(__aarch64__) && PYNN_REAL_BITS == 32
-  return (vector)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
-#elif defined(__aarch64__)
-  return (vector)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
-#else
-  return a * b + c;
-#endif
-}
-
-/* n < NR numbers, in pieces of powers of two: too few for a call of memcpy, and masked stores are slow on some
- * processors. One copy of the code is enough. */
-static __attribute__((noinline)) void copy_few(size_t n, const real *from, real *to) {
-  _Static_assert(NR <= 32, "pieces up to 16");
-#pragma GCC unroll 5
-  for (size_t piece = 16; piece; piece /= 2)
-    if (n & piece) {
-      memcpy(to, from, piece * sizeof(real));
-      from += piece, to += piece;
-    }
-}
+_Static_assert(BLOCK_M % MR == 0, "blocks of rows are whole until the last");
 
 /* to[j][i] = from[i][j], SQUARE numbers in both directions. */
 enum { SQUARE = VECTOR_BYTES >= 32 ? 32 / sizeof(real) : 4 };
@@ -98,60 +58,6 @@ static void transpose(size_t rows, size_t columns, const real *from, size_t ld_f
     for (size_t j = 0; j < columns; j++) to[j * ld_to] = from[j];
 }
 
-/* C (rows x NR) = or += A (rows x k) B (k x NR), and B goes to `packed` on the way unless that is NULL; `rows` is a
- * constant wherever this is inlined. */
-static inline __attribute__((always_inline)) void micro(int rows, size_t k, const real *restrict a, size_t a_row,
-                                                        size_t a_column, const real *restrict b, size_t ldb,
-                                                        real *restrict packed, int accumulate, real *restrict c,
-                                                        size_t ldc) {
-  vector sum[MR][2];
-#pragma GCC unroll 12
-  for (int i = 0; i < rows; i++)
-    for (int j = 0; j < 2; j++) sum[i][j] = accumulate ? vector_load(c + (size_t)i * ldc + j * LANES) : (vector){0};
-  for (size_t step = 0; step < k; step++, a += a_column, b += ldb) {
-    vector b0 = vector_load(b), b1 = vector_load(b + LANES);
-    if (packed) {
-      vector_store(packed + step * NR, b0);
-      vector_store(packed + step * NR + LANES, b1);
-    }
-#pragma GCC unroll 12
-    for (int i = 0; i < rows; i++) {
-      vector x = vector_fill(a[(size_t)i * a_row]);
-      sum[i][0] = vector_fma(x, b0, sum[i][0]);
-      sum[i][1] = vector_fma(x, b1, sum[i][1]);
-    }
-  }
-#pragma GCC unroll 12
-  for (int i = 0; i < rows; i++)
-    for (int j = 0; j < 2; j++) vector_store(c + (size_t)i * ldc + j * LANES, sum[i][j]);
-}
-
-typedef void micro_rows(size_t k, const real *a, size_t a_row, size_t a_column, const real *b, size_t ldb,
-                        int accumulate, real *c, size_t ldc);
-#define MICRO(rows)                                                                                           \
-  static void micro_##rows(size_t k, const real *a, size_t a_row, size_t a_column, const real *b, size_t ldb, \
-                           int accumulate, real *c, size_t ldc) {                                             \
-    micro(rows, k, a, a_row, a_column, b, ldb, NULL, accumulate, c, ldc);                                     \
-  }
-/* clang-format off */
-MICRO(1) MICRO(2) MICRO(3) MICRO(4) MICRO(5) MICRO(6)
-#if VECTOR_BYTES == 64
-MICRO(7) MICRO(8) MICRO(9) MICRO(10) MICRO(11) MICRO(12)
-#endif
-static micro_rows *const micro_table[MR + 1] = {
-    NULL,    micro_1, micro_2, micro_3,  micro_4,  micro_5,  micro_6,
-#if VECTOR_BYTES == 64
-    micro_7, micro_8, micro_9, micro_10, micro_11, micro_12,
-#endif
-};
-/* clang-format on */
-#undef MICRO
-
-static void micro_pack(size_t k, const real *a, size_t a_row, size_t a_column, const real *b, size_t ldb, real *packed,
-                       int accumulate, real *c, size_t ldc) {
-  micro(MR, k, a, a_row, a_column, b, ldb, packed, accumulate, c, ldc);
-}
-
 /* How many of `left` rows the next block takes. Fewer than LATENCY_ROWS leave the adders waiting for their own
  * results, so the last two blocks share what is left. */
 enum { LATENCY_ROWS = 4 };
@@ -160,81 +66,147 @@ static size_t height(size_t left) {
   return left < MR + LATENCY_ROWS ? left - LATENCY_ROWS : MR;
 }
 
-/* A column panel of C (m x width, width <= NR) from a panel of B whose rows hold NR readable reals. */
-static void panel_times(size_t m, size_t width, size_t k, const real *a, size_t a_row, size_t a_column, const real *b,
-                        size_t ldb, int accumulate, real *c, size_t ldc) {
-  real edge[MR * NR];
-  for (size_t i = 0, rows; i < m; i += rows) {
-    rows = height(m - i);
-    if (width == NR) {
-      micro_table[rows](k, a + i * a_row, a_row, a_column, b, ldb, accumulate, c + i * ldc, ldc);
-      continue;
+/* How many vectors the next panel of `left` columns takes: no panel of one vector beside wider ones. */
+static int width(size_t left) {
+  const size_t vectors = (left + LANES - 1) / LANES;
+  if (vectors <= 2 || WIDE == 2) return vectors > 1 ? 2 : 1;
+  return vectors == 4 ? 2 : WIDE;
+}
+
+/* A, by strides, or packed (column == 0): the block of rows that begins at i stands at i * k, step by step. */
+struct left {
+  const real *from;
+  size_t row, column, k;
+};
+
+static inline const real *left_block(const struct left *a, size_t i, size_t rows, size_t step, size_t *row,
+                                     size_t *column) {
+  *row = a->column ? a->row : 1;
+  *column = a->column ? a->column : rows;
+  return a->column ? a->from + i * a->row + step * a->column : a->from + i * a->k + step * rows;
+}
+
+/* Packs A^T (m x k, rows of A are lda apart), a few steps at a time so that lines are written whole. */
+static void pack_left(size_t m, size_t k, const real *a, size_t lda, real *to) {
+  enum { STEPS = 8 };
+  for (size_t s = 0; s < k; s += STEPS, a += STEPS * lda) {
+    const size_t steps = k - s < STEPS ? k - s : STEPS;
+    for (size_t i = 0, rows; i < m; i += rows) {
+      rows = height(m - i);
+      real *block = to + i * k + s * rows;
+      if (rows == MR)
+        for (size_t t = 0; t < steps; t++) memcpy(block + t * MR, a + t * lda + i, MR * sizeof(real));
+      else
+        for (size_t t = 0; t < steps; t++) copy_few(rows, a + t * lda + i, block + t * rows);
     }
-    for (size_t r = 0; accumulate && r < rows; r++) copy_few(width, c + (i + r) * ldc, edge + r * NR);
-    micro_table[rows](k, a + i * a_row, a_row, a_column, b, ldb, accumulate, edge, NR);
-    for (size_t r = 0; r < rows; r++) copy_few(width, edge + r * NR, c + (i + r) * ldc);
   }
 }
 
-/* A panel of fewer than NR columns, the others zero. */
-static void pack_edge(size_t k, size_t width, const real *b, size_t ldb, real *packed) {
-  memset(packed, 0, k * NR * sizeof(real));
-  for (size_t s = 0; s < k; s++) copy_few(width, b + s * ldb, packed + s * NR);
+/* A panel of B (steps x columns) or B^T (columns x steps), missing columns zero. */
+static void pack_right(size_t columns, size_t steps, const real *b, size_t ldb, int transposed, real *panel,
+                       size_t ld) {
+  if (columns < ld) memset(panel, 0, steps * ld * sizeof(real));
+  if (transposed) transpose(columns, steps, b, ldb, panel, ld);
+  else
+    for (size_t s = 0; s < steps; s++) copy_few(columns, b + s * ldb, panel + s * ld);
 }
 
-static void gemm(size_t m, size_t n, size_t k, const void *a_, size_t a_row, size_t a_column, const void *b_,
-                 size_t ldb, int accumulate, void *c_, size_t ldc) {
-  const real *a = a_, *b = b_;
-  real *c = c_;
-  _Alignas(64) real packed[NR * KB];
+/* A block of steps of a product: C (m x n) += A B, or = when not `accumulate`. */
+static void block_times(size_t m, size_t n, size_t step, size_t steps, const struct left *a, const real *b, size_t ldb,
+                        int transposed, int accumulate, real *c, size_t ldc) {
+  _Alignas(64) real packed[NR * BLOCK_K];
+  for (size_t j = 0, columns; j < n; j += columns) {
+    const int wide = width(n - j);
+    const size_t whole = (size_t)wide * LANES;
+    columns = n - j < whole ? n - j : whole;
+    const some last = some_of(columns - (size_t)(wide - 1) * LANES);
+    const real *panel = transposed ? b + j * ldb + step : b + step * ldb + j;
+    size_t ld = ldb, i = 0, a_row, a_column;
+    if (transposed || (!MASKS && columns < whole)) {
+      pack_right(columns, steps, panel, ldb, transposed, packed, whole);
+      panel = packed, ld = whole;
+    } else if (m > FEW_ROWS && a->k * ldb > FEW_NUMBERS) { /* the first rows pack B while they read it */
+      const real *from = left_block(a, 0, MR, step, &a_row, &a_column);
+      micros_pack[wide - 1](last, steps, from, a_row, a_column, panel, ldb, packed, accumulate, c + j, ldc);
+      panel = packed, ld = whole, i = MR;
+    }
+    for (size_t rows; i < m; i += rows) {
+      rows = height(m - i);
+      const real *from = left_block(a, i, rows, step, &a_row, &a_column);
+      micros[wide - 1][rows - 1](last, steps, from, a_row, a_column, panel, ld, accumulate, c + i * ldc + j, ldc);
+    }
+  }
+}
+
+/* C = or += A B, or A B^T; A is packed into `room` first unless that is NULL. */
+static void multiply(size_t m, size_t n, size_t k, const real *a, size_t a_row, size_t a_column, real *room,
+                    const real *b, size_t ldb, int transposed, int accumulate, real *c, size_t ldc) {
+  const size_t blocks = (k + BLOCK_K - 1) / BLOCK_K, block = blocks ? (k + blocks - 1) / blocks : 0;
   if (!accumulate && k == 0)
     for (size_t i = 0; i < m; i++) memset(c + i * ldc, 0, n * sizeof(real));
-  for (size_t j = 0; j < n; j += NR) {
-    size_t width = n - j < NR ? n - j : NR;
-    if (width == NR && (m <= MR || k * ldb <= 8192)) { /* B is read once: packing would not pay */
-      panel_times(m, NR, k, a, a_row, a_column, b + j, ldb, accumulate, c + j, ldc);
-      continue;
+  for (size_t i = 0; i < m; i += BLOCK_M, a += BLOCK_M * a_row, c += BLOCK_M * ldc) {
+    const size_t rows = m - i < BLOCK_M ? m - i : BLOCK_M;
+    struct left left = {a, a_row, a_column, k};
+    if (room) {
+      pack_left(rows, k, a, a_column, room);
+      left = (struct left){room, 0, 0, k};
     }
-    for (size_t from = 0; from < k; from += KB) {
-      /* the first MR rows of m > MR pack a whole panel while they read it */
-      const size_t steps = k - from < KB ? k - from : KB, done = width == NR ? MR : 0;
-      const real *source = b + from * ldb + j, *left = a + from * a_column;
-      if (done) micro_pack(steps, left, a_row, a_column, source, ldb, packed, accumulate || from, c + j, ldc);
-      else pack_edge(steps, width, source, ldb, packed);
-      panel_times(m - done, width, steps, left + done * a_row, a_row, a_column, packed, NR, accumulate || from,
-                  c + done * ldc + j, ldc);
+    for (size_t step = 0, steps; step < k; step += steps) {
+      steps = k - step < block ? k - step : block;
+      block_times(rows, n, step, steps, &left, b, ldb, transposed, accumulate || step, c, ldc);
     }
   }
 }
 
-/* Panel p holds rows p*NR ... of A transposed: k x NR, missing rows zero. */
+static void gemm(size_t m, size_t n, size_t k, const void *a, size_t a_row, size_t a_column, const void *b, size_t ldb,
+                 int accumulate, void *c, size_t ldc) {
+  multiply(m, n, k, a, a_row, a_column, NULL, b, ldb, 0, accumulate, c, ldc);
+}
+
+static void gemm_transposed(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *b, size_t ldb,
+                            void *room, void *c, size_t ldc) {
+  multiply(m, n, k, a, 1, lda, n >= PACK_COLUMNS ? room : NULL, b, ldb, 0, 0, c, ldc);
+}
+
+/* A B^T in one of two ways. B packed transposed costs about 8 of m parts; C^T = B A^T, which leaves the weights B as
+ * they lie and transposes C, costs about 8 of k parts and what is missing in the last vector of rows. */
+static int by_panels(size_t m, size_t k) {
+  const double missing = (double)((m + LANES - 1) / LANES * LANES - m) / (double)m;
+  return k <= 4096 && missing + 8.0 / (double)k < 8.0 / (double)m;
+}
+
+/* Panels hold rows of A, transposed: k x wide vectors each, missing rows zero. */
 static void pack_panels(size_t m, size_t k, const void *a_, size_t lda, void *panels_) {
   const real *a = a_;
   real *panel = panels_;
-  for (size_t i = 0; i < m; i += NR, panel += NR * k) {
-    size_t rows = m - i < NR ? m - i : NR;
-    if (rows < NR) memset(panel, 0, NR * k * sizeof(real));
-    transpose(rows, k, a + i * lda, lda, panel, NR);
+  if (!by_panels(m, k)) return;
+  for (size_t i = 0, rows, ld; i < m; i += rows, panel += ld * k) {
+    ld = (size_t)width(m - i) * LANES;
+    rows = m - i < ld ? m - i : ld;
+    pack_right(rows, k, a + i * lda, lda, 1, panel, ld);
   }
 }
 
-/* C = A B^T is computed as C^T = B A^T, a strip of columns of C at a time, because transposing the small delta costs
- * less than transposing the weights. */
-static void gemm_panels(size_t m, size_t n, size_t k, const void *panels_, const void *b_, size_t ldb, void *c_,
-                        size_t ldc) {
-  enum { STRIP = 24 }; /* a multiple of MR and of SQUARE */
+static void gemm_panels(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *panels_, const void *b_,
+                        size_t ldb, void *c_, size_t ldc) {
   const real *panel = panels_, *b = b_;
   real *c = c_;
-  real strip[STRIP * NR];
-  for (size_t i = 0; i < m; i += NR, panel += NR * k) {
-    const size_t rows = m - i < NR ? m - i : NR;
-    for (size_t j = 0; j < n; j += STRIP) {
-      const size_t columns = n - j < STRIP ? n - j : STRIP;
+  _Alignas(64) real strip[GEMM_STEP * NR];
+  if (!by_panels(m, k)) {
+    multiply(m, n, k, a, lda, 1, NULL, b, ldb, 1, 0, c, ldc);
+    return;
+  }
+  for (size_t i = 0, rows, ld; i < m; i += rows, panel += ld * k) {
+    const int wide = width(m - i);
+    ld = (size_t)wide * LANES;
+    rows = m - i < ld ? m - i : ld;
+    for (size_t j = 0; j < n; j += GEMM_STEP) {
+      const size_t columns = n - j < GEMM_STEP ? n - j : GEMM_STEP;
       for (size_t s = 0, block; s < columns; s += block) {
         block = height(columns - s);
-        micro_table[block](k, b + (j + s) * ldb, ldb, 1, panel, NR, 0, strip + s * NR, NR);
+        micros[wide - 1][block - 1](some_of(LANES), k, b + (j + s) * ldb, ldb, 1, panel, ld, 0, strip + s * ld, ld);
       }
-      transpose(columns, rows, strip, NR, c + i * ldc + j, ldc);
+      transpose(columns, rows, strip, ld, c + i * ldc + j, ldc);
     }
   }
 }

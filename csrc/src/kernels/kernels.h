@@ -74,12 +74,15 @@ struct changed {
   int64_t lost;             /* parameters with a gradient that did not move */
 };
 
+/* Rows and columns of tiles are best multiples of this: whole blocks of registers for every dtype and target, and the
+ * same tiles on each. */
+enum { GEMM_STEP = 48 };
+
 struct kernels {
   const char *target; /* "baseline", "avx2", ... */
   size_t size;        /* of a real */
   double maximum;     /* largest finite real */
-  size_t gemm_rows;   /* a tile's rows and columns are best multiples of these */
-  size_t gemm_columns;
+  int fused;          /* a b + c has one rounding */
   const struct activation *activations;
   int32_t n_activations;
   const struct loss *losses;
@@ -95,10 +98,14 @@ struct kernels {
    * Every element of C is one chain of fused multiply-adds in the order of k: no tiling changes a bit. */
   void (*gemm)(size_t m, size_t n, size_t k, const void *a, size_t a_row, size_t a_column, const void *b, size_t ldb,
                int accumulate, void *c, size_t ldc);
-  /* C (m x n) = A B^T with A: m x k in panels as pack_panels made them, B: n x k, rows contiguous. */
-  void (*gemm_panels)(size_t m, size_t n, size_t k, const void *panels, const void *b, size_t ldb, void *c, size_t ldc);
-  /* Rows of A (m x k) into panels of gemm_columns rows, transposed: panels hold round_up(m, gemm_columns) * k reals. */
+  /* C (m x n) = A^T B. A: k x m, rows lda apart. `room`: m * k reals to pack A in where that pays, or NULL. */
+  void (*gemm_transposed)(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *b, size_t ldb,
+                          void *room, void *c, size_t ldc);
+  /* C (m x n) = A B^T. A: m x k. B: n x k. pack_panels(m, k, a, ...) goes before it, once for any number of parts of
+   * B; panels hold (m + GEMM_STEP) * k reals. */
   void (*pack_panels)(size_t m, size_t k, const void *a, size_t lda, void *panels);
+  void (*gemm_panels)(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *panels, const void *b,
+                      size_t ldb, void *c, size_t ldc);
   /* y (n) += sum_k values[k] rows[columns[k]], and rows[columns[k]] += values[k] y: rows are n reals, ld apart. */
   void (*sparse_times)(size_t n, size_t count, const void *values, const size_t *columns, const void *rows, size_t ld,
                        void *y);

@@ -12,6 +12,7 @@
 #include "base/numerics.h"
 
 #include "kernels/activations.template.c"
+#include "kernels/micro.template.c"
 #include "kernels/gemm.template.c"
 #include "kernels/layers.template.c"
 #include "kernels/losses.template.c"
@@ -31,8 +32,7 @@ const struct kernels PASTE(TABLE_PREFIX, TARGET) = {
     .target = TEXT(TARGET),
     .size = sizeof(real),
     .maximum = (double)REAL_MAX,
-    .gemm_rows = MR,
-    .gemm_columns = NR,
+    .fused = FMA_BUILTIN,
     .activations = activations,
     .n_activations = COUNT(activations),
     .losses = losses,
@@ -44,6 +44,7 @@ const struct kernels PASTE(TABLE_PREFIX, TARGET) = {
     .constraints = constraints,
     .n_constraints = COUNT(constraints),
     .gemm = gemm,
+    .gemm_transposed = gemm_transposed,
     .gemm_panels = gemm_panels,
     .pack_panels = pack_panels,
     .sparse_times = sparse_times,

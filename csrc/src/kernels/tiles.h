@@ -53,12 +53,12 @@ static inline struct tile tile_at(const struct tiling *t, int64_t index) {
   return (struct tile){row, least(t->rows, t->m - row), column, least(t->columns, t->n - column)};
 }
 
-/* The length of strips of `n` that each are worth TILE_WORK when one unit of length costs `work`, in steps of `step`;
- * at most STRIPS of them. */
-static inline int64_t strip(int64_t n, double work, int64_t step) {
-  int64_t worth = (int64_t)fmin((double)n, TILE_WORK / work) + 1;
-  int64_t length = most(worth, divide_up(n, STRIPS));
-  return divide_up(length, step) * step;
+/* The length of strips that `n` is cut into when one unit of length costs `work` operations: a power of two of equal
+ * strips, so that two, four or eight threads share them evenly, each of them worth TILE_WORK and `shortest` long. */
+static inline int64_t strip(int64_t n, double work, int64_t shortest, int64_t step) {
+  int64_t strips = STRIPS;
+  while (strips > 1 && (n < strips * shortest || work * (double)n < TILE_WORK * (double)strips)) strips /= 2;
+  return divide_up(divide_up(n, strips), step) * step;
 }
 
 #endif

@@ -17,7 +17,10 @@ enum { UNITS, USE_BIAS }; /* numbers */
 
 enum {
   BLAS_ROWS = 512, /* tiles that go to the BLAS: smaller ones pack the same operands more often */
-  BLAS_COLUMNS = 512
+  BLAS_COLUMNS = 512,
+  SHORT_STRIP = 32, /* columns of the narrowest strip, and what strips of columns and of rows are multiples of */
+  STEP = 16,
+  SMALL_STEP = 4
 };
 
 static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
@@ -31,25 +34,20 @@ static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error 
 
 /* ---- how products are cut */
 
-static struct tiling forward_tiling(const struct kernels *kernels, int blas, int64_t rows, int64_t units,
-                                    int64_t inputs) {
+static struct tiling forward_tiling(int blas, int64_t rows, int64_t units, int64_t inputs) {
   if (blas) return tiling_of(rows, units, BLAS_ROWS, BLAS_COLUMNS);
-  int64_t height = least(rows, ROW_TILE);
-  double work = 2.0 * (double)height * (double)inputs;
-  return tiling_of(rows, units, ROW_TILE, strip(units, work, (int64_t)kernels->gemm_columns));
+  const double work = 2.0 * (double)least(rows, ROW_TILE) * (double)inputs;
+  return tiling_of(rows, units, ROW_TILE, strip(units, work, SHORT_STRIP, STEP));
 }
 
-static struct tiling gradient_tiling(const struct kernels *kernels, int blas, int64_t rows, int64_t units,
-                                     int64_t inputs) {
+static struct tiling gradient_tiling(int blas, int64_t rows, int64_t units, int64_t inputs) {
   if (blas) return tiling_of(inputs, units, BLAS_ROWS, units);
-  return tiling_of(inputs, units, strip(inputs, 2.0 * (double)rows * (double)units, 8 * (int64_t)kernels->gemm_rows),
-                   units);
+  return tiling_of(inputs, units, strip(inputs, 2.0 * (double)rows * (double)units, GEMM_STEP, SMALL_STEP), units);
 }
 
-static struct tiling dX_tiling(const struct kernels *kernels, int blas, int64_t rows, int64_t units, int64_t inputs) {
+static struct tiling dX_tiling(int blas, int64_t rows, int64_t units, int64_t inputs) {
   if (blas) return tiling_of(rows, inputs, BLAS_ROWS, BLAS_COLUMNS);
-  return tiling_of(rows, inputs, rows,
-                   strip(inputs, 2.0 * (double)rows * (double)units, 8 * (int64_t)kernels->gemm_rows));
+  return tiling_of(rows, inputs, rows, strip(inputs, 2.0 * (double)rows * (double)units, SHORT_STRIP, STEP));
 }
 
 static struct needs needs(const struct layer *layer, int64_t rows) {
@@ -129,7 +127,7 @@ static void forward(struct job *job) {
   const pynn_context *context = job->w->model->context;
   job->blas = !job->sparse && job->w->keeps && blas_takes(context, job->rows, layer->units, layer->inputs);
   job->tiling = job->sparse ? tiling_of(job->rows, layer->units, LOSS_ROWS, COLUMN_TILE)
-                            : forward_tiling(job_kernels(job), job->blas, job->rows, layer->units, layer->inputs);
+                            : forward_tiling(job->blas, job->rows, layer->units, layer->inputs);
   parallel_for(context, tiles_in(&job->tiling), work_of(job), job->sparse ? sparse_forward_tile : forward_tile, job);
   job->w->sums[job->index].activation_max = job_largest(job, tiles_in(&job->tiling));
   if (has_custom(layer)) {
@@ -178,8 +176,9 @@ static void gradient_tile(void *argument, int64_t index) {
     blas_gemm(model->context, model->dtype, 1, 0, t.rows, layer->units, job->rows, x, job->ldx, job->dY, layer->units,
               out, layer->units);
   else
-    kernels->gemm((size_t)t.rows, (size_t)layer->units, (size_t)job->rows, x, 1, (size_t)job->ldx, job->dY,
-                  (size_t)layer->units, 0, out, (size_t)layer->units);
+    kernels->gemm_transposed((size_t)t.rows, (size_t)layer->units, (size_t)job->rows, x, (size_t)job->ldx, job->dY,
+                             (size_t)layer->units, at(kernels, job->w->panels, t.row * job->rows), out,
+                             (size_t)layer->units);
   job_penalised_gradient(job, index, SPEC_KERNEL_REGULARIZER, out, (size_t)(t.rows * layer->units));
 }
 
@@ -187,7 +186,7 @@ static void gradient(struct job *job) {
   const struct layer *layer = job->layer;
   const pynn_context *context = job->w->model->context;
   job->blas = !job->sparse && blas_takes(context, layer->inputs, layer->units, job->rows);
-  job->tiling = gradient_tiling(job_kernels(job), job->blas, job->rows, layer->units, layer->inputs);
+  job->tiling = gradient_tiling(job->blas, job->rows, layer->units, layer->inputs);
   const int64_t tiles = job->tiling.down + (layer->tensor[BIAS] >= 0);
   parallel_for(context, tiles, work_of(job), gradient_tile, job);
   job_gradients(job, tiles);
@@ -206,8 +205,8 @@ static void dX_tile(void *argument, int64_t index) {
     blas_gemm(model->context, model->dtype, 0, 1, t.rows, t.columns, layer->units,
               at(kernels, job->dY, t.row * layer->units), layer->units, kernel, layer->units, out, layer->inputs);
   else
-    kernels->gemm_panels((size_t)t.rows, (size_t)t.columns, (size_t)layer->units, job->w->panels, kernel,
-                         (size_t)layer->units, out, (size_t)layer->inputs);
+    kernels->gemm_panels((size_t)t.rows, (size_t)t.columns, (size_t)layer->units, job->dY, (size_t)layer->units,
+                         job->w->panels, kernel, (size_t)layer->units, out, (size_t)layer->inputs);
   if (job->fuses) job->w->tile_max[index] = layer[-1].kind->differentiate(job->w, job->index - 1, &t, job->dX);
 }
 
@@ -216,7 +215,7 @@ static void input_gradient(struct job *job) {
   const pynn_context *context = job->w->model->context;
   const struct kernels *kernels = job_kernels(job);
   job->blas = blas_takes(context, job->rows, layer->inputs, layer->units);
-  job->tiling = dX_tiling(kernels, job->blas, job->rows, layer->units, layer->inputs);
+  job->tiling = dX_tiling(job->blas, job->rows, layer->units, layer->inputs);
   if (!job->blas)
     kernels->pack_panels((size_t)job->rows, (size_t)layer->units, job->dY, (size_t)layer->units, job->w->panels);
   parallel_for(context, tiles_in(&job->tiling), work_of(job), dX_tile, job);
@@ -280,7 +279,7 @@ static int replay_backward(struct replay *r, struct job *job) {
   }
   if (!job->dX) return 0;
   kernels->pack_panels(rows, units, job->dY, units, r->w->panels);
-  kernels->gemm_panels(rows, inputs, units, r->w->panels, kernel, units, job->dX, inputs);
+  kernels->gemm_panels(rows, inputs, units, job->dY, units, r->w->panels, kernel, units, job->dX, inputs);
   if (replay_fault(r, PYNN_OPERATION_DX, job->index, job->dX, r->rows, layer->inputs, 1))
     return replay_operands(r, job->dY, n, kernel, layer->inputs * layer->units);
   return 0;

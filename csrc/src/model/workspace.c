@@ -70,7 +70,7 @@ static size_t place_values(pynn_workspace *w) {
     if (w->keeps) offset = place(w, z, offset, rows * (size_t)needs_of(&model->layers[i], w->capacity).values);
     offset = place(w, y, offset, own_values(model, i, rows, w->keeps));
   }
-  if (w->keeps) offset = place(w, &w->panels, offset, (rows + model->kernels->gemm_columns) * (size_t)w->widest);
+  if (w->keeps) offset = place(w, &w->panels, offset, (rows + GEMM_STEP) * (size_t)w->widest);
   offset = place(w, &w->dY[0], offset, wide);
   return place(w, &w->dY[1], offset, wide);
 }
