@@ -11,28 +11,21 @@ import numpy as np
 from .. import _core, layers, losses
 from ..report.advice import Advice
 from ..report.finding import Finding
+from .still import held_back
 from .suspects import _inputs, _kernels, _targets
-from .trials import Batch, taken_rows
+from .trials import Batch
 
 if TYPE_CHECKING:
     from ..model import Sequential
 
 PATIENCE = 40  # steps before a loss that does not fall means anything
 FLAT = 1e-6  # no column of X changes by more: to the layers all rows are alike
-SAMPLE = 1000, 1 << 21  # rows, and cells, whose scale is looked at when a run stands still
 
 
 def stands_still(losses: dict[str, float]) -> bool:
     """Whether the loss is no better than with all outputs 0, or with the same output for all rows of a batch."""
     nothing, constant = losses["nothing"], losses["constant"]
     return losses["recent"] > nothing - 0.1 * abs(nothing) or losses["sampled"] > constant - 0.02 * abs(constant)
-
-
-def spread_out(data: Any, numbers: Any) -> Batch:
-    """Rows from all over (X, y, weights), not too many; `numbers` are the rows' for the caller, where they differ."""
-    rows = data[0].shape[0]
-    count = max(8, min(SAMPLE[0], SAMPLE[1] // data[0].shape[1]))
-    return taken_rows(data, np.unique(np.linspace(0, rows - 1, count).astype(np.int64)), numbers)
 
 
 def _scales(model: Sequential) -> bool:
@@ -89,12 +82,26 @@ def observed(model: Sequential, sample: Batch | None = None) -> list[Finding]:
         return same  # whatever else is seen follows from it
     taken = [(layer.index, model.statistics(layer.index)) for layer in model.layers if hasattr(layer.spec, "units")]
     taken = [(index, of | {"gradient_last": trainer.health(index)[3]}) for index, of in taken if of]
+    if sample:
+        taken = [(index, of | _dead(model, index, of, sample)) for index, of in taken]
     found = [finding for rule in rules if (finding := rule.look(model, taken))]
     if found:
         found[1:1] = [suspect.finding for suspect in _kernels(model)]
     if sample and trainer.steps >= PATIENCE:
-        found += unscaled(model, sample)
+        found = held_back(model, sample, [of for _, of in taken]) + found + unscaled(model, sample)
     return found
+
+
+def _dead(model: Sequential, layer: int, of: dict[str, float], sample: Batch) -> dict[str, float]:
+    """Count dead units over the sample, without dropout: the few rows of a batch are no proof."""
+    if not (of["dead"] > 0.5 and of["zeros"] > 0.5):
+        return {}
+    core = model.core
+    below = _core.Model(core.context, core.inputs, core.layers[: layer + 1], core.dtype, core.seed)
+    for to, source in ((below.parameters, core.parameters), (below.state, core.state)):
+        np.asarray(to)[...] = np.asarray(source)[: len(to)]
+    out = below.predict(sample.x, np.empty((len(sample.x), below.outputs), model.dtype), True, False)
+    return {"dead": float((out == 0).all(axis=0).mean())}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 from ..report.advice import Advice
 from ..report.finding import Finding
 from .curvature import learning_rate
+from .data_rules import find_marks, missing_marker
 from .trials import (
     ROWS,
     STEPS,
@@ -35,13 +36,15 @@ WIDE = 5.0  # times the standard deviation that the default initializer would gi
 
 def causes(model: Sequential, batch: Batch, at_fault: list[int]) -> list[Finding]:
     """What may lie behind a fault on this batch: what cures it alone first, then the strongest evidence."""
-    batch = _sample(model, batch, at_fault)
+    batch = sampled(model, batch, at_fault)
     start, first = np.asarray(model.parameters, np.float64), initial(model)[0].astype(np.float64)
     with np.errstate(all="ignore"):
         if not np.linalg.norm(start) < 10 * np.linalg.norm(first):  # blown up: where it began says more
             start = first
         setup = Setup(model, batch, start, float(model.learning_rate))
-        suspects = [*_inputs(batch), *_targets(model, batch), *_weights(batch), *_kernels(model)]
+        marked = _marks(batch)
+        plain = marked[0].cure(setup).batch if marked else batch
+        suspects = [*marked, *_inputs(plain), *_targets(model, batch), *_weights(batch), *_kernels(model)]
         suspects += learning_rate(setup) if takes_steps(model) else []
         cured = _tried(setup, suspects)
     order = sorted(
@@ -55,7 +58,7 @@ def _with_trial(finding: Finding, cured: str) -> Finding:
     return finding.with_evidence(tried=cured, trial_steps=STEPS) if cured else finding
 
 
-def _sample(model: Sequential, batch: Batch, at_fault: list[int]) -> Batch:
+def sampled(model: Sequential, batch: Batch, at_fault: list[int]) -> Batch:
     """At most ROWS rows, those at fault and outliers among them, fewer of a large model."""
     most = int(min(ROWS, max(8, WORK / (6.0 * len(model.parameters) * STEPS * 8))))
     if len(batch.x) <= most:
@@ -124,6 +127,21 @@ def _sizes(name: str, x: np.ndarray, rows: np.ndarray, cure: Any, drop: Any) -> 
                           text="out_of_scale")  # fmt: skip
         found.append(Suspect(finding, float(np.log10(largest[worst] / UNSCALED)) + 1, 0, cure(columns)))
     return found
+
+
+def _marks(batch: Batch) -> list[Suspect]:
+    """Numbers that stand for missing values."""
+    marks = find_marks(batch.x)
+    finding = missing_marker(marks, batch.rows)
+
+    def filled(setup: Setup) -> Setup:
+        x = setup.batch.x.copy()
+        for column, (value, _) in marks.items():
+            cells = x[:, column]
+            cells[cells == value] = np.median(cells[cells != value])
+        return replace(setup, batch=replace(setup.batch, x=x))
+
+    return [Suspect(finding, 3.0, 0, filled)] if finding else []
 
 
 def _without(at: np.ndarray) -> Callable[[Setup], Setup]:

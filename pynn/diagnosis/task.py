@@ -14,6 +14,8 @@ from .trials import Batch
 if TYPE_CHECKING:
     from ..model import Sequential
 
+ONLY_TRAIN = ("dropout", "gaussian_noise")  # kinds of layers that leave predictions alone
+
 
 def of_the_task(model: Sequential, batch_size: int | None, sample: Batch | None) -> list[Finding]:
     """What no training can mend. `batch_size` and `sample`, rows of the data, are None where they are not known."""
@@ -30,9 +32,13 @@ def _batch_of_one(model: Sequential, batch_size: int | None) -> Finding | None:
 
 
 def _no_logits(model: Sequential) -> Finding | None:
-    link, last = model.loss.row["link"], model.layers[-1]
+    """An activation before a loss that takes logits; the loss's own link is fused with it, and right."""
+    link, layers = model.loss.row["link"], [layer for layer in model.layers if layer.spec.kind not in ONLY_TRAIN]
+    last = layers[-1]
     activation = getattr(last.spec, "activation", None)
     if link == "linear" or activation is None or activation.name == "linear":
+        return None
+    if activation.name == link and last is model.layers[-1]:
         return None
     evidence = {"activation": activation.name, "loss": model.loss.name, "link": link}
     return Finding("loss_mismatch", "warning", layer=last.index, evidence=evidence, advice=(Advice.DROP_ACTIVATION,),

@@ -65,11 +65,14 @@ class Setup:
     batch: Batch
     parameters: np.ndarray
     learning_rate: float
+    layers: list[Any] | None = None  # None: those of the model
 
     def trainer(self, dtype: str | None = None, **guard: Any) -> tuple[np.ndarray, _core.Trainer]:
         """The parameters of a copy of the model, and a trainer at work on it."""
         core, model = self.model.core, self.model
-        copy = runtime.twin(core, dtype)
+        copy = runtime.twin(core, dtype) if self.layers is None else _core.Model(
+            core.context, core.inputs, self.layers, dtype or core.dtype, core.seed, core.target_scaling)  # fmt: skip
+        np.asarray(copy.state)[...] = np.asarray(core.state)
         model.loss.apply(copy)
         parameters = np.asarray(copy.parameters)
         parameters[...] = self.parameters
@@ -80,7 +83,7 @@ class Setup:
         return parameters, _core.Trainer(copy, optimizer, len(self.batch.x), clip, model.seed, guard=guard)
 
     def losses(self, steps: int) -> list[float]:
-        """Of so many steps on the whole batch; fewer when one was refused."""
+        """Return the losses of steps on the whole batch; fewer than `steps` when one was refused."""
         _, trainer = self.trainer(window=8)
         b, n, found = self.batch, len(self.batch.x), []
         for _ in range(steps):

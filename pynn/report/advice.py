@@ -46,6 +46,15 @@ class Advice(StrEnum):
     SIGMOID_LOSS_OR_UNITS = "sigmoid_loss_or_units"
     NUMBER_METRICS = "number_metrics"
     SIGMOID_LOSS_OR_DIVIDE = "sigmoid_loss_or_divide"
+    MARK_MISSING = "mark_missing"
+    DROP_COLUMNS = "drop_columns"
+    CATEGORICAL_LAYER = "categorical_layer"
+    CHECK_TARGET = "check_target"
+    SHUFFLE = "shuffle"
+    SHUFFLE_BEFORE_SPLIT = "shuffle_before_split"
+    SAME_UNITS = "same_units"
+    BALANCE = "balance"
+    LOWER_DROPOUT = "lower_dropout"
 
 
 ADVICE = {
@@ -108,6 +117,26 @@ ADVICE = {
     Advice.SIGMOID_LOSS_OR_DIVIDE: (
         "If several classes can be right at once, use sigmoid_cross_entropy; otherwise divide each row of y by its sum."
     ),
+}
+
+ADVICE |= {
+    Advice.MARK_MISSING: (
+        "Replace the mark by NaN, and make pynn.Normalization(missing='mean') the first layer or fit with "
+        "on_bad_rows='impute'."
+    ),
+    Advice.DROP_COLUMNS: "If {these_columns} would not be known when you predict, drop it from X.",
+    Advice.CATEGORICAL_LAYER: "Make pynn.Categorical({at}) the first layer: it gives every category its own inputs.",
+    Advice.CHECK_TARGET: "Check how y is made, or which rows were selected.",
+    Advice.SHUFFLE: "Leave shuffle=False out, or shuffle the rows once before training.",
+    Advice.SHUFFLE_BEFORE_SPLIT: (
+        "Shuffle the rows before splitting them, with pynn.train_test_split for instance: validation_split holds out "
+        "the last rows."
+    ),
+    Advice.SAME_UNITS: "Prepare validation data exactly like training data.",
+    Advice.BALANCE: (
+        "Use class_weight='balanced', or judge by a metric that counts each class, such as 'balanced_accuracy'."
+    ),
+    Advice.LOWER_DROPOUT: "rate is the share of values that Dropout removes: use Dropout({suggested_rate:.2g}).",
 }
 
 BY_HAND = {  # for callers that have no argument on_bad_rows

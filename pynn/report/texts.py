@@ -236,6 +236,62 @@ def _improbable(finding: Finding) -> str:
     )
 
 
+def _missing_marker(finding: Finding) -> str:
+    evidence = finding.evidence
+    others = evidence["n_columns"] - 1
+    more = f", and {counted(others, 'more column')} such a mark" if others else ""
+    have = "has" if evidence["n_marked"] == 1 else "have"
+    return (
+        f"{counted(evidence['n_marked'], 'row')} of the sample {have} {evidence['value']:.6g} in {_column(finding)} of "
+        f"X, far from every other value: it looks like a mark for missing values{more}"
+    )
+
+
+def _missing_date(finding: Finding) -> str:
+    return (
+        f"{_column(finding)} of X contains {finding.evidence['value']:.4g} in {listed('row', finding.rows)}: a missing "
+        "date becomes this number when dates are converted to numbers"
+    )
+
+
+def _column_is_target(finding: Finding) -> str:
+    exact = f"in all {finding.evidence['n_checked']} rows checked"
+    return f"{_column(finding)} of X alone determines y exactly, {exact}: it may be the target itself"
+
+
+def _column_counts_rows(finding: Finding) -> str:
+    return f"{_column(finding)} of X numbers the rows, which are sorted by class: it gives every class away"
+
+
+def _category_as_number(finding: Finding) -> str:
+    evidence = finding.evidence
+    others = evidence["n_columns"] - 1
+    more = f" (likewise {counted(others, 'other column')})" if others else ""
+    return (
+        f"the {evidence['n_categories']} categories of {_column(finding)} reach a Dense layer as one number, as if "
+        f"they had an order{more}"
+    )
+
+
+def _class_only_in_validation(finding: Finding) -> str:
+    evidence = finding.evidence
+    one = evidence["n_classes"] == 1
+    classes = ", ".join(map(str, evidence["classes"][:5])) + ("" if evidence["n_classes"] <= 5 else ", ...")
+    said = f"class {classes} occurs" if one else f"classes {classes} occur"
+    return f"{said} in {counted(evidence['n_rows'], 'validation row')} but in no row trained on"
+
+
+def _validation_mismatch(finding: Finding) -> str:
+    evidence = finding.evidence
+    others = evidence["n_columns"] - 1
+    more = f" ({counted(others, 'other column')} likewise)" if others else ""
+    return (
+        f"{_column(finding)} of the validation data has a median of {evidence['median']:.3g} and a spread of "
+        f"{evidence['spread']:.3g}, against {evidence['training_median']:.3g} and {evidence['training_spread']:.3g} in "
+        f"the training data{more}: other units, or scaled otherwise"
+    )
+
+
 TEXTS: dict[str, str | Callable[[Finding], str]] = {
     "bad_cell": _bad_cell,
     "bad_label": _bad_label,
@@ -279,8 +335,34 @@ TEXTS: dict[str, str | Callable[[Finding], str]] = {
     "single_unit_softmax": (
         "the last layer has 1 unit and the loss is {loss!r}: the softmax of a single number is always 1"
     ),
-    "misleading_metric": (
-        "the metric {metric!r} expects 0 or 1 in y, or rows of them; row {row} has {value:.6g}"
+    "misleading_metric": "the metric {metric!r} expects 0 or 1 in y, or rows of them; row {row} has {value:.6g}",
+    "missing_marker": _missing_marker,
+    "missing_date": _missing_date,
+    "column_is_target": _column_is_target,
+    "column_counts_rows": _column_counts_rows,
+    "category_as_number": _category_as_number,
+    "one_class": "all {n_rows} rows of y are of class {label}: there is nothing to tell apart",
+    "unordered_rows": (
+        "the rows are sorted by class and taken in that order: {of_one_class:.0%} of the stretches of {n_checked} rows "
+        "hold a single class, so each class undoes what the one before it taught"
     ),
-}  # fmt: skip
+    "class_imbalance": (
+        "{share:.1%} of the {n_checked} rows of y checked are of class {label}, and the model predicts that class for "
+        "all of them: {metric!r} looks good without telling anything apart"
+    ),
+    "class_only_in_validation": _class_only_in_validation,
+    "validation_mismatch": _validation_mismatch,
+    "mean_weight": (
+        "the mean of sample_weight is {mean:.3g}: the loss shown, and with it each gradient, is multiplied by it"
+    ),
+    "learning_rate_too_low": (
+        "with the learning rate {learning_rate:.2g} each update changes the weights by {update_ratio:.1g} of their "
+        "size, and the loss, {loss:.3g}, is no better than with all outputs 0 or equal. Tried: {trial_steps} steps on "
+        "a batch with {suggested_learning_rate:.1g} bring it from {before:.3g} to {after:.3g}"
+    ),
+    "dropout_too_high": (
+        "layer {layer} sets {rate:.0%} of its inputs to 0 in each step. Tried: {trial_steps} steps on a batch bring "
+        "the loss to {after:.3g} without dropout, and to {with_dropout:.3g} with it"
+    ),
+}
 PLACED = {"bad_cell", "bad_label"}

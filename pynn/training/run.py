@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from .. import runtime
 from ..callbacks.averaging import Average
 from ..callbacks.base import Callback
-from ..diagnosis import rules, suspects, task, trials
-from ..diagnosis.rules import observed
+from ..diagnosis import suspects, trials
+from ..diagnosis.review import review
 from ..errors import NumericalError, ShapeError, TrainingWarning
 from ..report import events as events_
 from ..report import texts, wording
@@ -31,6 +31,7 @@ from .evaluate import evaluate
 from .interrupts import Interrupts
 from .metrics import Measure
 from .progress import Progress
+from .seen import named_columns, seen_by
 
 if TYPE_CHECKING:
     from ..model import Sequential
@@ -98,13 +99,10 @@ class Training:
             if self.saver:
                 self.saver.close()
             self.end(logs)
-        data = self.batches.at_hand and self.batches.at_hand[0]
         size = self.batches.batch_size if isinstance(self.batches, Loaded) else None
-        sample = data and rules.spread_out(data, self.batches.numbers)
-        seen = task.of_the_task(self.model, size, sample)
-        if self.model.built and all(finding.layer is None for finding in seen):  # or that explains what else is seen
-            seen += observed(self.model, sample)
-        found = events_.findings(self.history.ledger) + self.causes + seen
+        found = events_.findings(self.history.ledger) + self.causes
+        found += review(self.model, seen_by(self.batches, self.validation), size)
+        found = [named_columns(self.batches).completed(finding) for finding in found]
         looked = self.guard.policy != "off"
         self.history.report = Report(found + self.batches.findings() + self.findings(), looked)
         faults = [finding for finding in self.history.report.findings if finding.severity != "info"]

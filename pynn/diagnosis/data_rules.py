@@ -1,0 +1,266 @@
+"""Rules about data: what a sample of the training and validation rows shows, once a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..report.advice import Advice
+from ..report.finding import Finding
+from .seen import Seen, as_labels
+
+if TYPE_CHECKING:
+    from ..model import Sequential
+
+FEW = 20  # rows below which a coincidence proves nothing
+MARKS = (-999.0, 999.0, -9999.0, 9999.0, -99999.0, 99999.0, -999999.0, 999999.0)  # that people write for "missing"
+NO_DATE = -(2.0**63)  # a missing date, as a number
+EXACT = 1e-9  # 1 - r² of a column that is y in other units
+APART = 20.0  # spreads between the medians of training and validation columns
+UNITS = 20.0  # times the spread: other units
+MANY_CODES = 10  # categories from which their numbers say nothing to a Dense layer
+LIGHT, HEAVY = 0.05, 20.0  # mean sample weights that change what a learning rate means
+
+
+def of_the_data(model: Sequential, seen: Seen) -> list[Finding]:
+    """Return what the data explain by themselves, the most telling first."""
+    with np.errstate(all="ignore"):
+        return [finding for rule in RULES if (finding := rule(model, seen))]
+
+
+# ---- columns of X
+
+
+def find_marks(x: np.ndarray) -> dict[int, tuple[float, np.ndarray]]:
+    """Return columns in which one number, far from all others, marks missing values: the number and its rows."""
+    low, high = np.fmin.reduce(x, axis=0), np.fmax.reduce(x, axis=0)
+    found = {}
+    for mark, columns in ((low, np.flatnonzero(np.isin(low, MARKS) | (low <= NO_DATE))),
+                          (high, np.flatnonzero(np.isin(high, MARKS)))):  # fmt: skip
+        for column in columns.tolist():
+            value, cells = float(mark[column]), x[:, column]
+            rows = np.flatnonzero(cells == mark[column])
+            rest = cells[(cells != mark[column]) & np.isfinite(cells)]
+            enough = 1 if value == NO_DATE else 2
+            if len(rest) > 2 and len(rows) >= enough and _far(value, rest):
+                found[column] = value, rows
+    return found
+
+
+def _far(mark: float, rest: np.ndarray) -> bool:
+    """Whether no other number comes near the mark."""
+    low, high = float(rest.min()), float(rest.max())
+    if mark == NO_DATE:
+        return low > NO_DATE / 2
+    return min(abs(mark - low), abs(mark - high)) > 3 * (high - low) > 0 and abs(mark) > 3 * max(abs(low), abs(high))
+
+
+def _missing_marker(model: Sequential, seen: Seen) -> Finding | None:
+    return missing_marker(find_marks(seen.sample.x), seen.sample.rows)
+
+
+def missing_marker(marks: dict[int, tuple[float, np.ndarray]], numbers: np.ndarray) -> Finding | None:
+    """Return the finding for marks that `find_marks` found, in rows that have these numbers in the user's data."""
+    if not marks:
+        return None
+    rows = np.unique(np.concatenate([at for _, at in marks.values()]))
+    column = min(marks)
+    evidence = {"value": marks[column][0], "n_marked": len(marks[column][1]), "n_rows": len(rows), "array": "X",
+                "n_columns": len(marks)}  # fmt: skip
+    text = "missing_date" if marks[column][0] == NO_DATE else ""
+    return Finding("missing_marker", "warning", rows=numbers[rows][:20].tolist(), columns=sorted(marks)[:20],
+                   evidence=evidence, advice=(Advice.MARK_MISSING,), text=text)  # fmt: skip
+
+
+def _target_leak(model: Sequential, seen: Seen) -> Finding | None:
+    x, y = seen.sample.x, seen.sample.y.reshape(len(seen.sample.y), -1)
+    if x.shape[1] < 2 or len(x) < FEW:
+        return None
+    labels = as_labels(seen.sample.y) if model.loss.row["link"] in ("softmax", "sigmoid") else None
+    if labels is not None:
+        leaks, text = np.flatnonzero(_tells_classes(x, labels)), "column_is_target"
+        if not len(leaks):
+            leaks, text = np.flatnonzero(_counts_rows(seen)), "column_counts_rows"
+    else:
+        leaks = np.flatnonzero(_is_linear(x, y[:, 0])) if y.shape[1] == 1 else np.empty(0, np.int64)
+        text = "column_is_target"
+    if not len(leaks):
+        return None
+    evidence = {"n_columns": len(leaks), "n_checked": len(x), "array": "X"}
+    return Finding("target_leak", "warning", columns=leaks[:20].tolist(), evidence=evidence,
+                   advice=(Advice.DROP_COLUMNS,), text=text)  # fmt: skip
+
+
+def _tells_classes(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Columns that have one number for each class, another for every class."""
+    order = np.argsort(labels, kind="stable")
+    _, first, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    if len(first) < 2 or counts.min() < 2:
+        return np.zeros(x.shape[1], bool)
+    low, high = np.minimum.reduceat(x[order], first, axis=0), np.maximum.reduceat(x[order], first, axis=0)
+    apart = (np.diff(np.sort(low, axis=0), axis=0) > 0).all(axis=0)
+    return np.asarray((low == high).all(axis=0) & apart)
+
+
+def _is_linear(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Columns that are y, but for shift and scale."""
+    x, y = x - x.mean(axis=0, dtype=np.float64), y - y.mean(dtype=np.float64)
+    squares, total = (x * x).sum(axis=0), float(y @ y)
+    r = (y @ x) / np.sqrt(squares * total)
+    return np.asarray(1 - r * r < EXACT)
+
+
+def _counts_rows(seen: Seen) -> np.ndarray:
+    """Columns that number the rows of data that are sorted by class."""
+    x, rows, labels = seen.sample.x, seen.sample.rows, seen.labels
+    none = np.zeros(x.shape[1], bool)
+    if labels is None or len(labels) < FEW:
+        return none
+    changes = int((np.diff(labels) != 0).sum())
+    if not 0 < changes < 2 * len(np.unique(labels)) or changes > len(labels) // 10:
+        return none
+    steps = np.diff(x.astype(np.float64), axis=0) / np.diff(rows)[:, None]
+    return np.asarray((steps == steps[0]).all(axis=0) & (steps[0] != 0))
+
+
+def _category_as_number(model: Sequential, seen: Seen) -> Finding | None:
+    taken = {column for layer in model.layers for column in getattr(layer.spec, "columns", None) or ()
+             if layer.spec.kind == "categorical"}  # fmt: skip
+    sizes = {column: size for column, size in (seen.categories or {}).items() if size > 2 and column not in taken}
+    if not sizes:
+        return None
+    order = sorted(sizes, key=lambda column: (-sizes[column], column))
+    evidence = {"n_categories": sizes[order[0]], "n_columns": len(order), "array": "X", "at": sorted(order)}
+    severity = "warning" if sizes[order[0]] >= MANY_CODES else "info"
+    return Finding("category_as_number", severity, columns=order[:20], evidence=evidence,
+                   advice=(Advice.CATEGORICAL_LAYER,))  # fmt: skip
+
+
+# ---- classes
+
+
+def _one_class(model: Sequential, seen: Seen) -> Finding | None:
+    labels = seen.labels if model.loss.row["link"] in ("softmax", "sigmoid") else None
+    if labels is None or len(labels) < 2 or (labels != labels[0]).any():
+        return None
+    return Finding("one_class", "warning", evidence={"label": int(labels[0]), "n_rows": len(labels)},
+                   advice=(Advice.CHECK_TARGET,))  # fmt: skip
+
+
+def _unordered_rows(model: Sequential, seen: Seen) -> Finding | None:
+    """Rows sorted by class and taken in their order: each class undoes what the one before taught."""
+    labels = seen.labels if seen.in_order and seen.targets is not None and model.loss.row["link"] != "linear" else None
+    window = max(32, seen.batch_size or 1)
+    if labels is None or len(labels) < 2 * window:
+        return None
+    classes, labels = np.unique(labels, return_inverse=True)
+    shares = np.bincount(labels) / len(labels)
+    blocks = labels[: len(labels) // window * window].reshape(-1, window)
+    alike = float((blocks == blocks[:, :1]).all(axis=1).mean())
+    if len(classes) < 2 or alike < 0.5 or float((shares**window).sum()) > 0.1:
+        return None
+    evidence = {"n_classes": len(classes), "of_one_class": alike, "n_checked": window}
+    return Finding("unordered_rows", "warning", evidence=evidence, advice=(Advice.SHUFFLE,))
+
+
+def _class_imbalance(model: Sequential, seen: Seen) -> Finding | None:
+    """The most frequent class for every row, which accuracy makes look good."""
+    counts = [metric.name for metric in model.metrics if metric.name in ("accuracy", "binary_accuracy")]
+    labels = as_labels(seen.sample.y) if counts and model.loss.row["link"] in ("softmax", "sigmoid") else None
+    if labels is None or len(labels) < FEW or seen.sample.y.reshape(len(labels), -1).shape[1] > 1 < model.outputs:
+        return None
+    n = np.bincount(labels)
+    most = int(n.argmax())
+    if n[most] < 0.8 * len(labels) or len(labels) - n[most] < 5:
+        return None
+    out = predictions(model, seen.sample.x)
+    chosen = out.argmax(axis=1) if out.shape[1] > 1 else (out[:, 0] > 0).astype(int)
+    if (chosen != most).any():
+        return None
+    evidence = {"share": float(n[most] / len(labels)), "label": most, "metric": counts[0], "n_checked": len(labels)}
+    known = model.trainer(1).losses()
+    harmless = known["sampled"] < 0.9 * known["constant"]
+    return Finding("class_imbalance", "info" if harmless else "warning", evidence=evidence,
+                   advice=(Advice.BALANCE,))  # fmt: skip
+
+
+def predictions(model: Sequential, x: np.ndarray) -> np.ndarray:
+    """Return logits, as they are."""
+    out = np.empty((len(x), model.core.outputs), model.dtype)
+    model.core.predict(x, out, True, False)
+    return out
+
+
+# ---- validation
+
+
+def _unseen_classes(model: Sequential, seen: Seen) -> Finding | None:
+    labels = as_labels(seen.validation_targets) if model.loss.row["link"] == "softmax" else None
+    if labels is None or seen.targets is None or seen.labels is None:
+        return None
+    unseen = np.setdiff1d(labels, seen.labels)
+    if not len(unseen):
+        return None
+    evidence = {"data": "validation", "classes": unseen[:20].tolist(), "n_classes": len(unseen),
+                "n_rows": int(np.isin(labels, unseen).sum())}  # fmt: skip
+    return Finding("validation_mismatch", "warning", evidence=evidence, advice=(Advice.SHUFFLE_BEFORE_SPLIT,),
+                   text="class_only_in_validation")  # fmt: skip
+
+
+def _validation_mismatch(model: Sequential, seen: Seen) -> Finding | None:
+    if seen.validation is None or min(len(seen.validation.x), len(seen.sample.x)) < FEW:
+        return None
+    ours, theirs = _spreads(seen.sample.x), _spreads(seen.validation.x)
+    known = (ours[1] > 0) & (theirs[1] > 0)
+    known[list(seen.categories or ())] = False
+    ratio = np.where(known, theirs[1] / ours[1], 1)
+    shift = np.where(known, np.abs(theirs[0] - ours[0]) / np.maximum(ours[1], theirs[1]), 0)
+    strange = np.flatnonzero((ratio > UNITS) | (ratio < 1 / UNITS) | (shift > APART))
+    if not len(strange):
+        return None
+    worst = int(strange[np.argmax(np.maximum(np.abs(np.log(ratio[strange])), np.log1p(shift[strange])))])
+    evidence = {
+        "data": "validation", "array": "X", "n_columns": len(strange), "median": float(theirs[0][worst]),
+        "spread": float(theirs[1][worst]), "training_median": float(ours[0][worst]),
+        "training_spread": float(ours[1][worst]),
+    }  # fmt: skip
+    first = [worst, *(int(column) for column in strange if column != worst)][:20]
+    return Finding("validation_mismatch", "warning", columns=first, evidence=evidence, advice=(Advice.SAME_UNITS,))
+
+
+def _spreads(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The median of each column, and the width of its middle 80 %."""
+    low, middle, high = np.nanquantile(x.astype(np.float64), (0.1, 0.5, 0.9), axis=0)
+    return middle, high - low
+
+
+# ---- sample weights
+
+
+def _loss_scale(model: Sequential, seen: Seen) -> Finding | None:
+    """Weights far from 1 on average: they multiply the learning rate, and what is shown as loss."""
+    weights = seen.weights if seen.weights is not None else seen.sample.weights
+    if weights is None:
+        return None
+    mean = float(np.mean(weights))
+    if LIGHT <= mean <= HEAVY or not mean > 0:
+        return None
+    harmless = model.optimizer.name in SCALE_FREE and mean > 1e-4
+    return Finding("loss_scale", "info" if harmless else "warning", evidence={"mean": mean, "array": "sample_weight"},
+                   advice=(Advice.DIVIDE_WEIGHTS,), text="mean_weight")  # fmt: skip
+
+
+SCALE_FREE = ("adam", "adamw", "rmsprop", "adagrad", "lbfgs")  # whose steps do not depend on the size of the loss
+RULES: tuple[Callable[[Any, Seen], Finding | None], ...] = (
+    _one_class,
+    _missing_marker,
+    _target_leak,
+    _unseen_classes,
+    _validation_mismatch,
+    _unordered_rows,
+    _loss_scale,
+    _category_as_number,
+    _class_imbalance,
+)

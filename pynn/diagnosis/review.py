@@ -1,0 +1,35 @@
+"""Review a finished run: its data, the task, the layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..report.finding import Finding
+from .data_rules import of_the_data
+from .rules import observed
+from .seen import Seen
+from .task import of_the_task
+
+if TYPE_CHECKING:
+    from ..model import Sequential
+
+
+def review(model: Sequential, seen: Seen | None, batch_size: int | None) -> list[Finding]:
+    """Return what else there is to say about a run that ended, the most telling first.
+
+    `seen` is None where the run saw no data, as one that was resumed after its last step.
+    """
+    sample = seen.sample if seen else None
+    found = of_the_task(model, batch_size, sample)
+    explained = any(finding.layer is not None for finding in found)  # the task explains what layers show
+    about_data = of_the_data(model, seen) if seen and model.built else []
+    if model.built and not explained:
+        marked = {column for one in about_data if one.code == "missing_marker" for column in one.columns}
+        found += [one for one in observed(model, sample) if not _is_of_marks(one, marked)]
+    return about_data + found
+
+
+def _is_of_marks(finding: Finding, marked: set[int]) -> bool:
+    """Whether a finding about scale is explained by marks for missing values."""
+    scale = finding.code in ("outlier", "unscaled_input") and finding.evidence.get("array") == "X"
+    return scale and bool(marked) and marked.issuperset(finding.columns)

@@ -1,0 +1,81 @@
+"""What holds a run back: too much dropout, a learning rate too low. Each is tried before it is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..report.advice import Advice
+from ..report.finding import Finding
+from .suspects import sampled
+from .trials import STEPS, Batch, Setup, initial, takes_steps
+
+if TYPE_CHECKING:
+    from ..model import Sequential
+
+HIGH = 0.7  # a dropout rate that may be the cause
+LEFT = 0.15  # of the values of all dropout layers in a row, which may be the cause too
+SMALL = 1e-4  # updates against weights, of a learning rate that may be too low
+HIGHER = (10.0, 100.0, 1e3, 1e4, 1e5)  # times the learning rate that are tried
+BETTER = 0.9  # times the loss, of a trial that helps
+
+
+def held_back(model: Sequential, sample: Batch, taken: list[dict[str, float]]) -> list[Finding]:
+    """Return what, without it, makes training on some rows go clearly better."""
+    batch = sampled(model, sample, [])
+    with np.errstate(all="ignore"):
+        return [*_dropout(model, batch), *_slow(model, batch, taken)]
+
+
+def _end(setup: Setup) -> float:
+    """The loss at the end of a trial; infinite when a step was refused."""
+    losses = setup.losses(STEPS)
+    return float(np.mean(losses[-STEPS // 4 :])) if len(losses) == STEPS else float("inf")
+
+
+def _dropout(model: Sequential, batch: Batch) -> list[Finding]:
+    rates = {layer.index: float(layer.spec.rate) for layer in model.layers if layer.spec.kind == "dropout"}
+    if not rates or (max(rates.values()) <= HIGH and float(np.prod([1 - rate for rate in rates.values()])) > LEFT):
+        return []
+    start = initial(model)[0].astype(np.float64)
+    setup = Setup(model, batch, start, float(model.learning_rate) if takes_steps(model) else 0.01)
+    without, usual = _end(without_dropout(setup)), _end(setup)
+    if not without < BETTER * usual:
+        return []
+    worst = max(rates, key=lambda layer: rates[layer])
+    evidence = {
+        "rate": rates[worst], "layers": sorted(rates), "after": without, "with_dropout": usual, "trial_steps": STEPS,
+        "suggested_rate": min(0.5, 1 - rates[worst]),
+    }  # fmt: skip
+    return [Finding("dropout_too_high", "warning", layer=worst, evidence=evidence, advice=(Advice.LOWER_DROPOUT,))]
+
+
+def without_dropout(setup: Setup) -> Setup:
+    """Return the setup with nothing dropped."""
+    layers = [layer | {"kind": ("dropout", {"rate": 0.0})} if layer["kind"][0] == "dropout" else layer
+              for layer in setup.model.core.layers]  # fmt: skip
+    return replace(setup, layers=layers)
+
+
+def _slow(model: Sequential, batch: Batch, taken: list[dict[str, float]]) -> list[Finding]:
+    ratio = max((of["update_ratio"] for of in taken), default=1.0)
+    if not takes_steps(model) or not ratio < SMALL:
+        return []
+    rate = float(model.learning_rate)
+    setup = Setup(model, batch, np.asarray(model.parameters, np.float64), rate)
+    before = setup.losses(1)
+    usual = _end(setup)
+    if not before or not np.isfinite(usual):
+        return []
+    tried: list[tuple[float, float]] = [(_end(replace(setup, learning_rate=rate * times)), rate * times)
+                                        for times in HIGHER if ratio * times < 0.1]  # fmt: skip
+    after, best = min(tried, default=(usual, rate))
+    if not after < usual - (1 - BETTER) * abs(usual):
+        return []
+    evidence: dict[str, Any] = {
+        "learning_rate": rate, "update_ratio": ratio, "loss": model.trainer(1).losses()["recent"],
+        "suggested_learning_rate": best, "before": before[0], "after": after, "trial_steps": STEPS,
+    }  # fmt: skip
+    return [Finding("learning_rate_too_low", "warning", evidence=evidence, advice=(Advice.RAISE_RATE,))]

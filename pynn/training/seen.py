@@ -1,0 +1,54 @@
+"""What a run has seen of its data, for the review at its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..data.schema import Schema
+from ..diagnosis.seen import Seen, spread_out
+from ..report.context import Context
+from .batches import Batches, Loaded
+from .evaluate import Blocks
+
+
+def seen_by(batches: Batches, validation: Any) -> Seen | None:
+    """Return what a run was trained and validated on; None where it took no step."""
+    if not batches.at_hand:
+        return None
+    data, loaded = batches.at_hand[0], _loaded(batches)
+    targets, weights = (data[1], data[2]) if loaded is not None and loaded.data is not None else (None, None)
+    schema = _schema(batches)
+    held = _validation(validation)
+    return Seen(
+        spread_out(data, batches.numbers),
+        targets,
+        weights,
+        batches.batch_size if loaded is not None else None,
+        loaded is not None and loaded.loader.ordered,
+        {at: len(column.values) for at, column in enumerate(schema.columns) if column.values} if schema else None,
+        None if held is None else spread_out(held[:3], held[3]),
+        None if held is None else held[1],
+    )
+
+
+def named_columns(batches: Batches) -> Context:
+    """Return the names of the columns of X, where they come from a table."""
+    schema = _schema(batches)
+    return Context(names=schema.names if schema else None)
+
+
+def _loaded(batches: Any) -> Loaded | None:
+    inner = getattr(batches, "batches", batches)  # of a limited number of steps
+    return inner if isinstance(inner, Loaded) else None
+
+
+def _schema(batches: Batches) -> Schema | None:
+    loaded = _loaded(batches)
+    return None if loaded is None else getattr(loaded.loader, "schema", None)
+
+
+def _validation(validation: Any) -> Any:
+    """Validation rows that cost nothing: arrays, or the first block of a loader."""
+    if isinstance(validation, list):
+        return validation[0]
+    return next(iter(validation), None) if isinstance(validation, Blocks) else None
