@@ -122,7 +122,7 @@ def _counts_rows(seen: Seen) -> np.ndarray:
     if not 0 < changes < 2 * len(np.unique(labels)) or changes > len(labels) // 10:
         return none
     steps = np.diff(x.astype(np.float64), axis=0) / np.diff(rows)[:, None]
-    return np.asarray((steps == steps[0]).all(axis=0) & (steps[0] != 0))
+    return np.asarray(np.isclose(steps, steps[0], rtol=1e-3, atol=0).all(axis=0) & (steps[0] != 0))
 
 
 def _category_as_number(model: Sequential, seen: Seen) -> Finding | None:

@@ -11,7 +11,7 @@ import numpy as np
 from .. import _core, layers, losses
 from ..report.advice import Advice
 from ..report.finding import Finding
-from .still import held_back
+from .still import held_back, too_slow
 from .suspects import _inputs, _kernels, _targets
 from .trials import Batch
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..model import Sequential
 
 PATIENCE = 40  # steps before a loss that does not fall means anything
+STUCK = 0.95  # times the first loss, of a run that has not moved
 FLAT = 1e-6  # no column of X changes by more: to the layers all rows are alike
 
 
@@ -68,20 +69,15 @@ def unscaled(model: Sequential, sample: Batch) -> list[Finding]:
 
 
 def observed(model: Sequential, sample: Batch | None = None) -> list[Finding]:
-    """Why a run stands still, by the statistics of the layers and by the scale of `sample`, rows of the data."""
+    """Return why a run stands still, by the statistics of the layers and by `sample`, rows of the data."""
     trainer = model.trainer(1)
     known = trainer.losses()
     if not stands_still(known):
-        if sample is None or trainer.steps < PATIENCE:
-            return []
-        found = unscaled(model, sample)
-        harmed = bool(found) and _misses_the_mean(model, sample, known["recent"])
-        return found if harmed else [replace(finding, severity="info") for finding in found]
+        return [] if sample is None or trainer.steps < PATIENCE else _moving(model, sample, known)
     rules = RULES if trainer.steps >= PATIENCE else [rule for rule in RULES if rule.at_once]
     if sample and (same := flat(model, sample)):
         return same  # whatever else is seen follows from it
-    taken = [(layer.index, model.statistics(layer.index)) for layer in model.layers if hasattr(layer.spec, "units")]
-    taken = [(index, of | {"gradient_last": trainer.health(index)[3]}) for index, of in taken if of]
+    taken = [(index, of | {"gradient_last": trainer.health(index)[3]}) for index, of in _statistics(model)]
     if sample:
         taken = [(index, of | _dead(model, index, of, sample)) for index, of in taken]
     found = [finding for rule in rules if (finding := rule.look(model, taken))]
@@ -90,6 +86,21 @@ def observed(model: Sequential, sample: Batch | None = None) -> list[Finding]:
     if sample and trainer.steps >= PATIENCE:
         found = held_back(model, sample, [of for _, of in taken]) + found + unscaled(model, sample)
     return found
+
+
+def _statistics(model: Sequential) -> list[tuple[int, dict[str, float]]]:
+    """Return what the last step that took statistics saw, by layer."""
+    layers = [layer.index for layer in model.layers if hasattr(layer.spec, "units")]
+    return [(layer, of) for layer in layers if (of := model.statistics(layer))]
+
+
+def _moving(model: Sequential, sample: Batch, known: dict[str, float]) -> list[Finding]:
+    """Return what there is to say of a run that knows something, though it may learn too slowly."""
+    found = unscaled(model, sample)
+    if not found or not _misses_the_mean(model, sample, known["recent"]):
+        found = [replace(finding, severity="info") for finding in found]
+    learns = known["recent"] < STUCK * known["first"] or model.trainer(1).steps < 5 * PATIENCE
+    return found if learns else [*too_slow(model, sample, [of for _, of in _statistics(model)]), *found]
 
 
 def _dead(model: Sequential, layer: int, of: dict[str, float], sample: Batch) -> dict[str, float]:

@@ -26,7 +26,13 @@ def held_back(model: Sequential, sample: Batch, taken: list[dict[str, float]]) -
     """Return what, without it, makes training on some rows go clearly better."""
     batch = sampled(model, sample, [])
     with np.errstate(all="ignore"):
-        return [*_dropout(model, batch), *_slow(model, batch, taken)]
+        return [*_dropout(model, batch), *_slow(model, batch, taken, SMALL)]
+
+
+def too_slow(model: Sequential, sample: Batch, taken: list[dict[str, float]]) -> list[Finding]:
+    """Return the finding of a learning rate too low to change a loss that began below knowing nothing."""
+    with np.errstate(all="ignore"):
+        return _slow(model, sampled(model, sample, []), taken, SMALL / 10)
 
 
 def _end(setup: Setup) -> float:
@@ -59,11 +65,12 @@ def without_dropout(setup: Setup) -> Setup:
     return replace(setup, layers=layers)
 
 
-def _slow(model: Sequential, batch: Batch, taken: list[dict[str, float]]) -> list[Finding]:
+def _slow(model: Sequential, batch: Batch, taken: list[dict[str, float]], small: float) -> list[Finding]:
     ratio = max((of["update_ratio"] for of in taken), default=1.0)
-    if not takes_steps(model) or not ratio < SMALL:
+    if not takes_steps(model) or not ratio < small:
         return []
-    rate = float(model.learning_rate)
+    rate, trainer = float(model.learning_rate), model.trainer(1)
+    known = trainer.losses()
     setup = Setup(model, batch, np.asarray(model.parameters, np.float64), rate)
     before = setup.losses(1)
     usual = _end(setup)
@@ -75,7 +82,8 @@ def _slow(model: Sequential, batch: Batch, taken: list[dict[str, float]]) -> lis
     if not after < usual - (1 - BETTER) * abs(usual):
         return []
     evidence: dict[str, Any] = {
-        "learning_rate": rate, "update_ratio": ratio, "loss": model.trainer(1).losses()["recent"],
+        "learning_rate": rate, "update_ratio": ratio, "first": known["first"],
+        "recent": known["recent"], "steps": trainer.steps,
         "suggested_learning_rate": best, "before": before[0], "after": after, "trial_steps": STEPS,
     }  # fmt: skip
     return [Finding("learning_rate_too_low", "warning", evidence=evidence, advice=(Advice.RAISE_RATE,))]

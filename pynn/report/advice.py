@@ -133,9 +133,7 @@ ADVICE |= {
         "the last rows."
     ),
     Advice.SAME_UNITS: "Prepare validation data exactly like training data.",
-    Advice.BALANCE: (
-        "Use class_weight='balanced', or judge by a metric that counts each class, such as 'balanced_accuracy'."
-    ),
+    Advice.BALANCE: ("Use class_weight='balanced', and judge by a metric that counts every class, not by accuracy."),
     Advice.LOWER_DROPOUT: "rate is the share of values that Dropout removes: use Dropout({suggested_rate:.2g}).",
 }
 

@@ -357,8 +357,8 @@ TEXTS: dict[str, str | Callable[[Finding], str]] = {
     ),
     "learning_rate_too_low": (
         "with the learning rate {learning_rate:.2g} each update changes the weights by {update_ratio:.1g} of their "
-        "size, and the loss, {loss:.3g}, is no better than with all outputs 0 or equal. Tried: {trial_steps} steps on "
-        "a batch with {suggested_learning_rate:.1g} bring it from {before:.3g} to {after:.3g}"
+        "size: after {steps} steps the loss is {recent:.3g}, and it was {first:.3g} in the first. Tried: "
+        "{trial_steps} steps on a batch with {suggested_learning_rate:.1g} bring it from {before:.3g} to {after:.3g}"
     ),
     "dropout_too_high": (
         "layer {layer} sets {rate:.0%} of its inputs to 0 in each step. Tried: {trial_steps} steps on a batch bring "

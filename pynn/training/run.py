@@ -99,11 +99,11 @@ class Training:
             if self.saver:
                 self.saver.close()
             self.end(logs)
+        looked = self.guard.policy != "off"
         size = self.batches.batch_size if isinstance(self.batches, Loaded) else None
         found = events_.findings(self.history.ledger) + self.causes
-        found += review(self.model, seen_by(self.batches, self.validation), size)
+        found += review(self.model, seen_by(self.batches, self.validation), size, looked)
         found = [named_columns(self.batches).completed(finding) for finding in found]
-        looked = self.guard.policy != "off"
         self.history.report = Report(found + self.batches.findings() + self.findings(), looked)
         faults = [finding for finding in self.history.report.findings if finding.severity != "info"]
         if faults:
