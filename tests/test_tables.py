@@ -496,8 +496,8 @@ def test_a_model_remembers_the_columns_it_was_trained_on(mixed, tmp_path):
     history = model.fit(
         tmp_path / "train.csv", target="label", on_bad_rows="impute", validation_data=str(tmp_path / "test.csv")
     )
-    (finding,) = history.report.findings
-    assert (finding.code, finding.severity, finding.columns) == ("nonfinite_input", "info", [0])
+    (finding,) = [one for one in history.report.findings if one.code == "nonfinite_input"]
+    assert (finding.severity, finding.columns) == ("info", [0])
     assert finding.evidence["n_rows"] == int(train["größe"].isna().sum())
     assert history[-1]["val_loss"] == model.evaluate(tmp_path / "test.csv")["loss"]
     assert model.evaluate(test) == model.evaluate(tmp_path / "test.parquet") == model.evaluate(tmp_path / "test.csv")

@@ -11,7 +11,7 @@ import numpy as np
 from .. import _core, layers, losses
 from ..report.advice import Advice
 from ..report.finding import Finding
-from .still import held_back, too_slow
+from .still import SMALL, dropped, too_slow
 from .suspects import _inputs, _kernels, _targets
 from .trials import Batch
 
@@ -84,7 +84,8 @@ def observed(model: Sequential, sample: Batch | None = None) -> list[Finding]:
     if found:
         found[1:1] = [suspect.finding for suspect in _kernels(model)]
     if sample and trainer.steps >= PATIENCE:
-        found = held_back(model, sample, [of for _, of in taken]) + found + unscaled(model, sample)
+        found = dropped(model, sample) + found + too_slow(model, sample, [of for _, of in taken])
+        found += unscaled(model, sample)
     return found
 
 
@@ -100,7 +101,7 @@ def _moving(model: Sequential, sample: Batch, known: dict[str, float]) -> list[F
     if not found or not _misses_the_mean(model, sample, known["recent"]):
         found = [replace(finding, severity="info") for finding in found]
     learns = known["recent"] < STUCK * known["first"] or model.trainer(1).steps < 5 * PATIENCE
-    return found if learns else [*too_slow(model, sample, [of for _, of in _statistics(model)]), *found]
+    return found if learns else [*too_slow(model, sample, [of for _, of in _statistics(model)], SMALL / 10), *found]
 
 
 def _dead(model: Sequential, layer: int, of: dict[str, float], sample: Batch) -> dict[str, float]:

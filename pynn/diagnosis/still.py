@@ -22,17 +22,19 @@ HIGHER = (10.0, 100.0, 1e3, 1e4, 1e5)  # times the learning rate that are tried
 BETTER = 0.9  # times the loss, of a trial that helps
 
 
-def held_back(model: Sequential, sample: Batch, taken: list[dict[str, float]]) -> list[Finding]:
-    """Return what, without it, makes training on some rows go clearly better."""
-    batch = sampled(model, sample, [])
+def dropped(model: Sequential, sample: Batch) -> list[Finding]:
+    """Return the finding of dropout without which training on some rows goes clearly better."""
     with np.errstate(all="ignore"):
-        return [*_dropout(model, batch), *_slow(model, batch, taken, SMALL)]
+        return _dropout(model, sampled(model, sample, []))
 
 
-def too_slow(model: Sequential, sample: Batch, taken: list[dict[str, float]]) -> list[Finding]:
-    """Return the finding of a learning rate too low to change a loss that began below knowing nothing."""
+def too_slow(model: Sequential, sample: Batch, taken: list[dict[str, float]], small: float = SMALL) -> list[Finding]:
+    """Return the finding of a learning rate with a multiple of which training on some rows goes clearly better.
+
+    `small`: the largest update, against the weights, that may be too small.
+    """
     with np.errstate(all="ignore"):
-        return _slow(model, sampled(model, sample, []), taken, SMALL / 10)
+        return _slow(model, sampled(model, sample, []), taken, small)
 
 
 def _end(setup: Setup) -> float:
