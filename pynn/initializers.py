@@ -13,12 +13,12 @@ from .specs import Table
 table = Table(
     "initializer",
     texts={
-        "zeros": "All 0.",
-        "ones": "All 1.",
-        "constant": "All `value`.",
+        "zeros": "Fill with 0.",
+        "ones": "Fill with 1.",
+        "constant": "Fill with `value`.",
         "random_normal": "Normal with the given mean and standard deviation.",
         "random_uniform": "Uniform between `minval` and `maxval`.",
-        "truncated_normal": "Normal, drawn anew beyond two standard deviations from the mean.",
+        "truncated_normal": "Normal, redrawn beyond two standard deviations from the mean.",
         "glorot_uniform": "Uniform within +-sqrt(6 / (fan_in + fan_out)). Glorot and Bengio, AISTATS 2010.",
         "glorot_normal": "Truncated normal with variance 2 / (fan_in + fan_out). Glorot and Bengio, AISTATS 2010.",
         "he_uniform": "Uniform within +-sqrt(6 / fan_in). He et al., ICCV 2015.",
@@ -26,7 +26,6 @@ table = Table(
         "lecun_uniform": "Uniform within +-sqrt(3 / fan_in). LeCun et al., Efficient BackProp, 1998.",
         "lecun_normal": "Truncated normal with variance 1 / fan_in. LeCun et al., Efficient BackProp, 1998.",
         "orthogonal": "Random orthonormal rows or columns times `gain`. Saxe, McClelland and Ganguli, ICLR 2014.",
-        "identity": "The identity matrix times `gain`.",
     },
 )
 

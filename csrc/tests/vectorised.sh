@@ -5,12 +5,11 @@ set -u
 build=${1:?usage: vectorised.sh BUILD}
 command -v objdump >/dev/null || exit 77
 
-# Kernels that must be: of activations both ways, of losses the row, of optimizers the update; and what runs over vectors.
-# Not here: linear (a copy), focal (pow), kl_divergence (log), softmax's and gaussian_nll's rows (short), dropout.
-hot='relu relu6 leaky_relu elu selu gelu gelu_tanh silu mish softplus log_sigmoid softsign sigmoid hard_sigmoid tanh
-exponential'
+# Kernels that must be: every elementwise activation both ways, of losses the row, of optimizers the update; and what
+# runs over vectors. Not here: focal (pow), kl_divergence (log), gaussian_nll's rows (short), dropout.
+source=$(dirname "$0")/../src/kernels/activations.template.c
 kernels=''
-for name in $hot; do kernels="$kernels ${name}_forward ${name}_backward"; done
+for name in $(sed -n 's/^ELEMENTWISE(\([a-z0-9_]*\),.*/\1/p' "$source"); do kernels="$kernels ${name}_forward ${name}_backward"; done
 kernels="$kernels mean_squared_error mean_absolute_error huber log_cosh quantile poisson hinge squared_hinge
 sigmoid_cross_entropy sgd_update rmsprop_update adagrad_update adam_update sum_squares column_sums add_bias largest"
 

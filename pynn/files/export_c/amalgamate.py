@@ -106,7 +106,7 @@ def _library() -> dict[str, str]:
 def _expanded(text: str) -> str:
     """Without the kernels' own macros and without hexadecimal floats, which C++ before 2017 does not have."""
     text = re.sub(r"POLYNOMIAL\((\w+),", r"polynomial(\1_polynomial, (int)(sizeof \1_polynomial / sizeof(real)),", text)
-    text = re.sub(r"\bR\((-?[\d.e+-]+)\)", r"\1f", text)
+    text = re.sub(r"\bR\((-?(?:0x[\da-fA-F.]+p[+-]?\d+|[\d.e+-]+))\)", r"\1f", text)
     text = re.sub(r"\b(UNROLLED|INDEPENDENT) ", "", text)
     text = re.sub(r"^INLINED\b", "static inline", text)
     text = re.sub(r"^enum \{ (\w+) = (\d+) \};$", r"#define \1 \2", text)
