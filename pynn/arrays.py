@@ -178,7 +178,11 @@ def as_targets(y: Any, rows: int, outputs: int, loss: Any, numbers: Any = None) 
     y = as_matrix(y, "y")
     if len(y) != rows:
         raise ShapeError(f"expected y with {rows} rows, one for each row of X; received y with {len(y)} rows")
-    takes_labels = loss.row["labels"] and y.shape[1] == 1 and (outputs > 1 or y.dtype.kind in "iu")
+    takes_labels = (
+        loss.row["labels"]
+        and y.shape[1] == 1
+        and (outputs > 1 or (y.dtype.kind in "iu" and loss.row["link"] == "softmax"))
+    )
     columns = outputs // 2 if loss.row["pairs"] else outputs
     if not takes_labels and y.shape[1] != columns:
         wanted = f"1 column of class labels or {outputs} columns" if loss.row["labels"] else f"{columns} columns"
@@ -192,6 +196,8 @@ def as_targets(y: Any, rows: int, outputs: int, loss: Any, numbers: Any = None) 
         _require_none(y, (y < 0) | (y > 1), "y in [0, 1]", rows_of, loss)
     if loss.row["nonnegative"] and not y.min() >= 0:
         _require_none(y, y < 0, "y >= 0", rows_of, loss)
+    if loss.row["signs"]:
+        _require_signs(y, rows_of, loss)
     return y
 
 
@@ -210,13 +216,27 @@ def _as_labels(y: np.ndarray, classes: int, rows: Any) -> np.ndarray:
     return y.astype(np.int64) if y.dtype.kind == "f" else y
 
 
-def _require_none(y: np.ndarray, bad: np.ndarray, rule: str, rows_of: Any, loss: Any) -> None:
+def _require_signs(y: np.ndarray, rows_of: Any, loss: Any) -> None:
+    """Refuse labels other than 0 and 1, or -1 and 1: all above 0 would count as 1. Numbers that are no labels count by
+    their sign, and are found after training."""
+    if y.dtype.kind == "f" and (y != np.floor(y))[np.isfinite(y)].any():
+        return
+    no, yes = y == 0, y == 1
+    rule = "y of 0 and 1, or of -1 and 1,"
+    advice = ": y == 1, with your class for 1, makes it so; for more than two classes, take softmax_cross_entropy"
+    bad = ~(no | yes | (y == -1) | np.isnan(y) if y.dtype.kind == "f" else no | yes | (y == -1))
+    _require_none(y, bad, rule, rows_of, loss, advice)
+    if no.any():
+        _require_none(y, y == -1, f"{rule} not of all three", rows_of, loss, advice)
+
+
+def _require_none(y: np.ndarray, bad: np.ndarray, rule: str, rows_of: Any, loss: Any, advice: str = "") -> None:
     """Refuse targets that break a rule; NaN, whose row may have no weight, breaks none."""
     if not bad.any():
         return
     at = row, column = tuple(int(i) for i in np.argwhere(bad)[0])
     row = row if rows_of is None else int(rows_of[row])
-    message = f"expected {rule} with the loss {loss.name!r}; received y[{row}, {column}]={y[at]}"
+    message = f"expected {rule} with the loss {loss.name!r}; received y[{row}, {column}]={y[at]}{advice}"
     raise _located(LabelError(message), row, column, y[at])
 
 

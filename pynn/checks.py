@@ -5,6 +5,7 @@ Each returns the value in its plain Python type, or raises ``expected <name> as 
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import math
 import os
@@ -24,7 +25,8 @@ from .errors import (
 )
 
 __all__ = [
-    "boolean", "choice", "describe", "dtype", "field", "folder", "integer", "number", "package", "path", "require",
+    "boolean", "choice", "describe", "dtype", "field", "folder", "integer", "is_name", "name", "nearest",
+    "number", "package", "path", "require",
 ]  # fmt: skip
 
 _SHOWN = 1e9  # a larger limit is named only to those who exceed it
@@ -77,7 +79,49 @@ def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     for known in listed:
         if value is known or (type(value) is type(known) and value == known):
             return known
-    raise UnknownNameError(_expected(name, f"one of {', '.join(map(repr, listed))}", value))
+    rule = f"one of {', '.join(map(repr, listed))}"
+    raise UnknownNameError(_expected(name, rule, value) + nearest(value, filter(_is_text, listed)))
+
+
+def name(argument: str, value: str, known: Mapping[str, str]) -> str:
+    """Return the canonical name of a name or alias, in any case; the error lists the valid ones and the nearest.
+
+    Parameters
+    ----------
+    argument : str
+        What is named, for the message.
+    value : str
+    known : mapping of str to str
+        Names and aliases, to canonical names.
+    """
+    if value in known:
+        return known[value]
+    folded = {_fold(alias): canonical for alias, canonical in known.items()}
+    if _fold(value) in folded:
+        return folded[_fold(value)]
+    raise UnknownNameError(_expected(argument, f"one of {', '.join(map(repr, known))}", value) + nearest(value, known))
+
+
+def is_name(value: str, known: Iterable[str]) -> bool:
+    """Return whether `name` would find a name among those known."""
+    return _fold(value) in map(_fold, known)
+
+
+def nearest(value: Any, known: Iterable[str]) -> str:
+    """Return ``": did you mean 'accuracy'?"`` for a misspelt name, or an empty string where none is near."""
+    if not isinstance(value, str):
+        return ""
+    folded = {_fold(alias): alias for alias in known}
+    found = difflib.get_close_matches(_fold(value), folded, n=1, cutoff=0.7)
+    return f": did you mean {folded[found[0]]!r}?" if found else ""
+
+
+def _fold(text: str) -> str:
+    return "".join(c for c in text.lower() if c.isalnum())
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def path(name: str, value: Any) -> str:

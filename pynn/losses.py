@@ -25,6 +25,16 @@ class Loss(Spec):
         """Make it the loss of a compiled model."""
         core.set_loss(self.core)
 
+    def middle(self, outputs: int) -> float | None:
+        """Return the prediction between a yes and a no, or None where the loss does not show it.
+
+        Parameters
+        ----------
+        outputs : int
+            Columns of the predictions.
+        """
+        return 0.0 if self.row["signs"] else 0.5
+
 
 table = Table(
     "loss",
@@ -137,6 +147,24 @@ class Custom(Loss):
             )
         core.set_custom_loss(self.name, self.link, True, call or self.function, address, self.check)
 
+    def middle(self, outputs: int) -> float | None:
+        """Return 0.5 where predictions meet targets of 0 and 1 without a slope, 0 where they are logits of them.
+
+        The function is called once, in float64. None: it failed, or it has another link than "sigmoid" and "linear".
+        """
+        if self.link != "linear":
+            return 0.5 if self.link == "sigmoid" else None
+        if outputs > 1 and native.address(self.function):  # C code may expect labels, and read where none are
+            return None
+        ends = np.repeat([[0.0], [1.0]], outputs, axis=1)
+        try:
+            slopes = _slopes(self.function, self.name, ends)
+        except Exception:  # whatever the user's function raises for such logits
+            return None
+        if not np.isfinite(slopes).all():
+            return None
+        return 0.5 if np.abs(slopes).max() < 1e-6 else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         return {"name": self.name, "custom": True, "link": self.link}
 
@@ -150,6 +178,21 @@ def signature() -> Any:
     """
     pointer, long = ctypes.c_void_p, ctypes.c_int64
     return ctypes.CFUNCTYPE(ctypes.c_int, pointer, ctypes.c_int, long, long, *[pointer] * 5, ctypes.c_int)
+
+
+def _slopes(function: Any, name: str, ends: np.ndarray) -> np.ndarray:
+    """Return the gradient of a custom loss where logits are their targets."""
+    address = native.address(function)
+    if not address:
+        return _Call(function, name, False).results(ends.copy(), ends.copy())[1]
+    real = sorted(native.reals(function))[-1]
+    z, t = ends.astype(real), ends.astype(real)
+    losses, gradient = np.zeros(len(z)), np.full(z.shape, np.nan, real)
+    status = signature()(address)(
+        None, int(real == "float64"), *z.shape, z.ctypes.data, t.ctypes.data, None, losses.ctypes.data,
+        gradient.ctypes.data, 1,
+    )  # fmt: skip
+    return np.full(z.shape, np.nan) if status else gradient
 
 
 class _Call:
@@ -227,6 +270,11 @@ def resolve(name: str, link: str, custom: Any) -> Custom:
 
 __all__, __getattr__, __dir__ = table.module(__name__)
 __all__ += ["Custom", "signature"]
+
+
+def is_loss(value: Any) -> bool:
+    """Return whether `value` is the name of a loss, a loss, or a function that may be one."""
+    return table.knows(value) or (callable(value) and not isinstance(value, (type, Spec)))
 
 
 def get(loss: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import wraps
@@ -15,7 +16,6 @@ import numpy as np
 from . import _core, activations, arrays, checks, losses, optimizers, runtime
 from . import callbacks as callbacks_
 from . import layers as layers_
-from . import metrics as metrics_
 from .data import DataLoader, Schema, Source, is_frame
 from .data.sources import open_source
 from .errors import (
@@ -27,9 +27,11 @@ from .errors import (
     NotReadyError,
     NumericalError,
     ShapeError,
+    TrainingWarning,
     UnknownNameError,
 )
 from .lbfgs import LBFGS, get_lbfgs
+from .metrics import names as metrics_
 from .names import public
 from .network import adapt
 from .network.adapt import Parts
@@ -41,7 +43,7 @@ from .specs import lists_arguments
 from .training import checkpoint as checkpoint_
 from .training import lbfgs
 from .training.batches import Batches, Limited, Loaded, Streamed
-from .training.evaluate import Blocks, Held, evaluate, require_finite
+from .training.evaluate import Blocks, Held, evaluate, require_finite, require_weight
 from .training.progress import progress
 from .training.run import Training
 from .training.step import step
@@ -328,11 +330,13 @@ class Sequential:
         Parameters
         ----------
         loss : str or loss
-            ``"softmax_cross_entropy"``, ``"mse"``, ``pynn.losses.Huber(delta=2.0)``, ...
+            ``"softmax_cross_entropy"``, ``"mse"``, ``pynn.losses.Huber(delta=2.0)``, ... Names are taken in any case.
         optimizer : str or optimizer
-            ``"adam"``, ``pynn.SGD(learning_rate=0.1, momentum=0.9)``, ...
-        metrics : iterable of str or Metric
-            ``"accuracy"``, ``"mae"``, ``pynn.metrics.TopKAccuracy(k=3)``, ... The model has copies of its own.
+            ``"adam"``, ``pynn.SGD(learning_rate=0.1, momentum=0.9)``, ... ``compile("adam", "mse")``, the order of
+            Keras, is understood.
+        metrics : iterable of str, Metric or callable
+            ``"accuracy"``, ``"f1"``, ``pynn.metrics.TopKAccuracy(k=3)``, a function ``f(y_true, y_pred)``, a scorer of
+            scikit-learn, ...; see `pynn.metrics`. The model keeps copies.
         target_scaling : "standard", "minmax" or None
             Learn ``(y - shift) / spread`` of each column of y: mean and standard deviation, or minimum and range, of
             the first data that `fit` gets. The loss is of scaled targets; predictions and metrics are in the units of
@@ -347,10 +351,9 @@ class Sequential:
         ShapeError
             A last layer whose width does not go with the loss.
         """
-        if isinstance(metrics, (str, metrics_.Metric)):
-            metrics = [metrics]
+        loss, optimizer = _in_order(loss, optimizer)
         loss, optimizer = losses.get(loss), get_lbfgs(optimizer) or optimizers.get(optimizer)
-        chosen = [metrics_.of_loss(metric, loss) for metric in metrics or ()]
+        chosen = metrics_.of_model(metrics, loss)
         self._check_pairs(loss, chosen)
         if target_scaling not in (None, "standard", "minmax"):
             raise UnknownNameError(
@@ -703,6 +706,8 @@ class Sequential:
         with Context(data="validation"):
             weights = getattr(loader, "class_weight", None)
             validation = self._validation(validation_data, batches.inputs, weights, schema)
+            if isinstance(validation, list):
+                require_weight(validation[0][2] is None or bool(validation[0][2].any()))
             if guard.policy != "off" and isinstance(validation, list):
                 require_finite(self, validation[0][:3], validation[0][3])
         self.schema = schema
@@ -797,6 +802,7 @@ class Sequential:
         if loader.whole is None:
             return Loaded(loader, None)
         data = self._check_data(*loader.whole)
+        require_weight(data[2] is None or bool(data[2].any()))
         if guard.policy == "raise" and loader.on_bad_rows != "skip":
             require_finite(self, data)
         return Loaded(loader, data)
@@ -970,7 +976,7 @@ class Sequential:
             "dtype": self.dtype.name,
             "loss": self.loss and self.loss.to_dict(),
             "optimizer": self.optimizer and self.optimizer.to_dict(),
-            "metrics": [metric.name for metric in self.metrics],
+            "metrics": [metrics_.to_dict(metric) for metric in self.metrics],
             "target_scaling": self.target_scaling,
         }
 
@@ -983,10 +989,10 @@ class Sequential:
         if loss and loss.get("custom"):
             loss = losses.resolve(loss["name"], loss["link"], custom)
         if loss:
-            model.compile(
-                loss, values.get("optimizer") or "adam", values.get("metrics") or (),
-                target_scaling=values.get("target_scaling"),
-            )  # fmt: skip
+            metrics, missing = metrics_.from_dicts(values.get("metrics") or (), custom)
+            model.compile(loss, values.get("optimizer") or "adam", metrics, target_scaling=values.get("target_scaling"))
+            if missing:
+                warnings.warn(metrics_.missing_metrics(missing), TrainingWarning, stacklevel=2)
         return model
 
     @lists_arguments
@@ -1015,7 +1021,7 @@ class Sequential:
         return {
             "link": getattr(self.loss, "link", None),
             "optimizer": self.optimizer and self.optimizer.to_dict(),
-            "metrics": [m.name for m in self.metrics if type(m).__module__ == metrics_.__name__],
+            "metrics": [metrics_.to_dict(metric) for metric in self.metrics],
             "schema": self.schema and self.schema.to_dict(),
             "target_scaling": self.target_scaling,
             "vocabularies": {str(index): spec.vocabularies for index, spec in categories if spec.vocabularies},
@@ -1073,6 +1079,8 @@ class Sequential:
             for to, source in zip(trainer.slots, state["slots"], strict=True):
                 np.asarray(to)[...] = source
         self.metrics, self.history, self._epoch = state["metrics"], state["history"], state["epoch"]
+        for metric in self.metrics:
+            metric.take_loss(self.loss)
         self.schema = state["schema"]
 
     def __repr__(self) -> str:
@@ -1090,8 +1098,9 @@ def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
     ----------
     path : str or path
     custom : dict of name -> function, optional
-        Custom losses and activations by the names that the file has; see `pynn.losses.Custom` and
-        `pynn.activations.Custom`. A file never holds code.
+        Custom losses, activations and metrics by the names that the file has; see `pynn.losses.Custom`,
+        `pynn.activations.Custom` and `pynn.Metric`. A file never holds code. A metric that is left out is warned of,
+        and left out of the model.
 
     Raises
     ------
@@ -1117,10 +1126,12 @@ def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
         raise FileFormatError(f"expected a model that pynn saved; received {os.fspath(path)!r} ({error})") from None
     if core.custom_loss_name is not None:
         loss = losses.resolve(core.custom_loss_name, link, custom)
+    missing: list[str] = []
     try:
         if loss is not None:
             scaling = (known.get("target_scaling") or "standard") if core.target_scaling else None
-            model.compile(loss, known.get("optimizer") or "adam", known.get("metrics") or (), target_scaling=scaling)
+            metrics, missing = metrics_.from_dicts(known.get("metrics") or (), custom)
+            model.compile(loss, known.get("optimizer") or "adam", metrics, target_scaling=scaling)
         for index, names in (known.get("vocabularies") or {}).items():
             spec: Any = model.layers[int(index)].spec
             model.layers[int(index)].spec = replace(spec, vocabularies=names)
@@ -1129,7 +1140,21 @@ def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
     model._core = core
     if isinstance(loss, losses.Custom):
         loss.apply(core)
+    if missing:
+        warnings.warn(metrics_.missing_metrics(missing), TrainingWarning, stacklevel=2)
     return model
+
+
+def _in_order(loss: Any, optimizer: Any) -> tuple[Any, Any]:
+    """Return loss and optimizer, which Keras takes the other way round."""
+    if not (optimizers.is_optimizer(loss) or isinstance(loss, LBFGS) or get_lbfgs(loss)):
+        return loss, optimizer
+    if losses.is_loss(optimizer):
+        return optimizer, loss
+    raise ArgumentTypeError(
+        f"expected loss, what to train for; received the optimizer loss={loss!r}: "
+        f"compile(loss='mse', optimizer={loss!r})"
+    )
 
 
 def _checked(x: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:

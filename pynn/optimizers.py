@@ -86,6 +86,11 @@ table = Table(
 __all__, __getattr__, __dir__ = table.module(__name__)
 
 
+def is_optimizer(value: Any) -> bool:
+    """Return whether `value` is the name of an optimizer, or one."""
+    return table.knows(value)
+
+
 def get(optimizer: Any) -> Any:
     """The optimizer for a name, with its defaults, or an object.
 

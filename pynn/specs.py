@@ -11,7 +11,7 @@ from functools import cached_property, wraps
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from . import _core, checks
-from .errors import ArgumentTypeError, UnknownNameError
+from .errors import ArgumentTypeError
 
 __all__ = ["Spec", "Table", "list_arguments_of", "lists_arguments"]
 
@@ -37,10 +37,20 @@ def lists_arguments(function: Callable[P, T]) -> Callable[P, T]:
         name for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if name not in ("self", "cls")
     ]
 
+    placed = code.co_varnames[: code.co_argcount]
+
     @wraps(function)
     def checked(*args: P.args, **arguments: P.kwargs) -> T:
         if wrong := [name for name in arguments if name not in names]:
-            raise ArgumentTypeError(f"expected arguments among {', '.join(names)}; received {', '.join(wrong)}")
+            raise ArgumentTypeError(
+                f"expected arguments among {', '.join(names)}; received {', '.join(wrong)}"
+                + checks.nearest(wrong[0], names)
+            )
+        for name, value in zip(placed, args, strict=False):
+            if name in arguments:
+                raise ArgumentTypeError(
+                    f"expected {name} once; received {value!r} in its place, and {name}={arguments[name]!r}"
+                )
         return function(*args, **arguments)
 
     return checked
@@ -118,14 +128,14 @@ class Table:
         return {class_name(name): name for name in dict.fromkeys([*self.rows, *self._classes])}
 
     def canonical(self, name: str, argument: str | None = None) -> str:
-        """The row's name for a name or alias."""
-        try:
-            return self._canonical[name]
-        except KeyError:
-            valid = ", ".join(repr(n) for n in self._canonical)
-            raise UnknownNameError(
-                f"expected {argument or self.kind} as one of {valid}; received {argument or self.kind}={name!r}"
-            ) from None
+        """Return the row's name for a name or alias, in any case."""
+        return checks.name(argument or self.kind, name, self._canonical)
+
+    def knows(self, value: Any) -> bool:
+        """Return whether `value` is a name in this table, or a spec of it."""
+        if isinstance(value, str):
+            return checks.is_name(value, self._canonical)
+        return isinstance(value, Spec) and value.kind == self.kind
 
     def spec_class(self, name: str) -> type:
         """The class of a row."""

@@ -117,7 +117,8 @@ LOSSES = [row["name"] for row in _core.table("loss") if not row["pairs"] and row
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("softmax_cross_entropy", "kl_divergence")])
 def test_accuracy_decides_where_the_loss_does(loss):
     """A model that says just what it is told to: on this side, on that side."""
-    model = judged(loss, ["accuracy", "binary_accuracy", pynn.metrics.BinaryAccuracy(threshold=0.7)])
+    stricter = pynn.metrics.BinaryAccuracy(threshold=0.7, name="above_0.7")
+    model = judged(loss, ["accuracy", "binary_accuracy", stricter])
     x = np.array([[z, 0.0] for z in np.linspace(-2, 2, 41)])
     model.layers[0].kernel = [[1.0], [0.0]]
     predictions = model.predict(x)[:, 0]
@@ -125,8 +126,8 @@ def test_accuracy_decides_where_the_loss_does(loss):
     assert 5 < high.sum() < 36
     for targets in (high.astype(int), np.where(high, 1, -1) if loss in MIDDLE else high.astype(float)):
         found = model.evaluate(x, targets)
-        assert found["accuracy"] == 1
-        assert found["binary_accuracy"] == pytest.approx(np.mean((predictions > 0.7) == high))
+        assert found["accuracy"] == found["binary_accuracy"] == 1
+        assert found["above_0.7"] == pytest.approx(np.mean((predictions > 0.7) == high))
     model.compile(loss, metrics=["binary_accuracy"])
     assert model.evaluate(x, high.astype(int))["binary_accuracy"] == 1
 

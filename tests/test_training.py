@@ -350,7 +350,7 @@ def test_early_stopping(points):
             snapshots.append(bits(self.model))
 
     model = make()
-    stopping = pynn.EarlyStopping(monitor="score", patience=3, restore_best_weights=True)
+    stopping = pynn.EarlyStopping(monitor="score", mode="min", patience=3, restore_best_weights=True)
     history = model.fit(x, y, epochs=20, callbacks=[Script(), stopping])
     assert len(history) == 7
     assert (stopping.best, stopping.best_epoch, stopping.stopped_epoch) == (1.0, 3, 6)

@@ -3,39 +3,64 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 
 from .. import checks
+from ..errors import TrainingWarning
 from .base import Logs, State
 from .monitor import Monitor
 from .weights import restore, weights
 
 
 class EarlyStopping(Monitor):
-    """Stop when a value has not become better for some epochs.
+    """Stop training when a monitored value has stopped improving.
 
     Parameters
     ----------
     monitor : str
         Key of the history, ``"val_loss"`` for instance.
     min_delta : float >= 0
-        What counts as better: a change of more than this.
+        Smallest change that counts as an improvement.
     patience : int >= 0
-        Epochs to wait for it.
+        Number of epochs without improvement after which training is stopped; 0 means 1.
     mode : "auto", "min" or "max"
-        Which way is better; "auto": up for accuracies and other scores by their names, else down.
+        Which way is better. "auto" asks the model: a loss is better when lower, a metric in its `direction`. A value
+        whose direction is not known is refused before training: it needs "min" or "max".
     baseline : float, optional
-        What has to be beaten, to begin with.
+        Value to beat: epochs that do not beat it count as epochs without improvement.
     restore_best_weights : bool
-        Give the model the parameters of the best epoch when training ends, however it ends.
+        Give the model the weights of the best epoch when training ends, whatever ends it; see Notes.
     start_from_epoch : int >= 0
-        Epochs before this one are not looked at.
+        Number of epochs before the first that is watched.
 
     Attributes
     ----------
     best : float
-        The best value; `best_epoch` is its epoch and `stopped_epoch` the one that training stopped after, or None.
+        Value of the best epoch watched.
+    best_epoch : int or None
+        Number of that epoch; None when none was watched.
+    stopped_epoch : int or None
+        Number of the epoch after which this callback stopped training.
+
+    Notes
+    -----
+    The best epoch is the last one, among those watched, that improved on the best before it by more than `min_delta`.
+    It depends neither on `baseline` nor on what ended training: this callback, another one, the last epoch, Ctrl-C or
+    an error. NaN is never an improvement; when all values are NaN, the first epoch watched is the best, and a
+    `TrainingWarning` says so. When training ends before `start_from_epoch`, the model keeps its last weights.
+
+    Examples
+    --------
+    >>> import numpy as np, pynn
+    >>> X = np.linspace(-1, 1, 40)[:, None]
+    >>> model = pynn.Sequential([pynn.Dense(1)], seed=0)
+    >>> model.compile("mse", pynn.SGD(learning_rate=0.1))
+    >>> stop = pynn.EarlyStopping(patience=3, restore_best_weights=True)
+    >>> history = model.fit(X, 2 * X, epochs=5, validation_data=(X, 2 * X), callbacks=[stop])
+    >>> stop.best_epoch
+    4
     """
 
     def __init__(
@@ -56,7 +81,8 @@ class EarlyStopping(Monitor):
         self._weights: State | None = None
 
     def on_train_begin(self, logs: Logs) -> None:
-        self.best = self._sign * math.inf if self.baseline is None else self.baseline
+        self.find_direction()
+        self.best = self._sign * math.inf
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
         self._weights = None
@@ -66,10 +92,13 @@ class EarlyStopping(Monitor):
         value = self.value(logs)
         if epoch < self.start_from_epoch:
             return
-        if self.improves(value):
-            self.best_epoch, self._waited = epoch, 0
+        better = self.improves(value)
+        if better or self.best_epoch is None:
+            self.best, self.best_epoch = value if better else self.best, epoch
             if self.restore_best_weights:
                 self._weights = weights(self.model)
+        if better and (self.baseline is None or self.improves(value, self.baseline)):
+            self._waited = 0
             return
         self._waited += 1
         if self._waited >= max(1, self.patience):
@@ -77,8 +106,16 @@ class EarlyStopping(Monitor):
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs) -> None:
-        if self._weights is not None:
-            restore(self.model, self._weights)
+        if self._weights is None:
+            return
+        restore(self.model, self._weights)
+        if self.best == self._sign * math.inf:
+            warnings.warn(
+                f"{self.monitor!r} was never a finite number: the model has the weights of epoch "
+                f"{(self.best_epoch or 0) + 1}, the first that was watched",
+                TrainingWarning,
+                stacklevel=3,
+            )
 
     def state_dict(self) -> State:
         state = {"best": self.best, "best_epoch": self.best_epoch, "stopped_epoch": self.stopped_epoch,

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from typing import Any
 
+from .. import checks
 from ..errors import ArgumentTypeError
 from .base import Callback, Logs
 from .rates import left_by_rollbacks, require_settable_rate
 
 
 class LearningRateScheduler(Callback):
-    """The learning rate of each epoch from a function ``f(epoch, learning_rate)``; see `pynn.schedules` for steps.
-
-    With ``guard="rollback"`` it is multiplied by what the rollbacks of the run have left, as rates of `pynn.schedules`
-    are; the function gets the rate without that factor.
+    """Set the learning rate of each epoch to what a function returns; `pynn.schedules` counts steps instead.
 
     Parameters
     ----------
     schedule : callable
-        ``f(epoch, learning_rate)``, of the epoch's number and the rate of the epoch before, returns the rate.
+        ``f(epoch)`` or ``f(epoch, learning_rate)``, of the epoch's number from 0 and the rate of the epoch before,
+        returns the new rate.
+
+    Notes
+    -----
+    With ``guard="rollback"`` the rate is multiplied by what the rollbacks of the run have left, as rates of
+    `pynn.schedules` are; the function gets the rate without that factor.
+
+    Examples
+    --------
+    >>> import pynn
+    >>> halves = pynn.LearningRateScheduler(lambda epoch: 0.1 * 0.5**epoch)
     """
 
-    def __init__(self, schedule: Callable[[int, float], float]) -> None:
+    def __init__(self, schedule: Callable[..., float]) -> None:
         if not callable(schedule):
             raise ArgumentTypeError(f"expected schedule as a function; received schedule={schedule!r}")
         if hasattr(schedule, "core_schedule"):
@@ -30,10 +41,29 @@ class LearningRateScheduler(Callback):
                 "counts steps: give it to the optimizer as its learning_rate"
             )
         self.schedule = schedule
+        self._takes_rate = _takes(schedule, 2)
+        if not self._takes_rate and not _takes(schedule, 1):
+            raise ArgumentTypeError(
+                f"expected schedule as a function f(epoch) or f(epoch, learning_rate); received schedule={schedule!r}, "
+                "which takes other arguments"
+            )
 
     def on_train_begin(self, logs: Logs) -> None:
         require_settable_rate(self.model, "LearningRateScheduler")
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
         left = left_by_rollbacks(self.model)
-        self.model.learning_rate = self.schedule(epoch, self.model.learning_rate / left) * left
+        rate = (self.model.learning_rate / left,) if self._takes_rate else ()
+        found = checks.number(f"schedule({epoch})", self.schedule(epoch, *rate), above=0)
+        self.model.learning_rate = found * left
+
+
+def _takes(function: Any, count: int) -> bool:
+    """Return whether a function can be called with `count` arguments by place; True for what does not say."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True

@@ -23,12 +23,23 @@ class ModelCheckpoint(Monitor):
     monitor : str
         Key of the history that says which is better.
     save_best_only : bool
+        Save only when `monitor` is better than ever before, also than in earlier calls of `fit`.
     mode : "auto", "min" or "max"
-        As for `EarlyStopping`.
+        Which way is better, as for `EarlyStopping`.
     save_freq : "epoch" or int
-        After each epoch, or after each so many batches; `logs` are those of the batch then.
+        Save after each epoch, or after every `save_freq` batches; `logs` are those of the batch then.
     initial_value_threshold : float, optional
-        What has to be beaten, to begin with.
+        Value that the first epoch has to beat.
+
+    Attributes
+    ----------
+    best : float or None
+        Best value so far; None before the first `fit`.
+
+    Examples
+    --------
+    >>> import pynn
+    >>> best = pynn.ModelCheckpoint("best.safetensors", monitor="val_accuracy", save_best_only=True)
     """
 
     def __init__(
@@ -45,9 +56,8 @@ class ModelCheckpoint(Monitor):
         self.save_freq = save_freq if save_freq == "epoch" else checks.integer("save_freq", save_freq, 1)
         start = initial_value_threshold
         self.threshold = None if start is None else checks.number("initial_value_threshold", start)
-        self._batches = 0
-        self.best = self._sign * math.inf if self.threshold is None else self.threshold
-        self._epoch = 0
+        self._batches = self._epoch = 0
+        self.best: Any = self.threshold
 
     @property
     def uses_batches(self) -> bool:
@@ -55,6 +65,9 @@ class ModelCheckpoint(Monitor):
 
     def on_train_begin(self, logs: Logs) -> None:
         checks.folder("filepath", self.filepath)
+        if self.save_best_only:
+            self.find_direction()
+            self.best = self._sign * math.inf if self.best is None else self.best
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
         self._epoch = epoch
@@ -69,8 +82,11 @@ class ModelCheckpoint(Monitor):
             self._save(logs)
 
     def _save(self, logs: Logs) -> None:
-        if self.save_best_only and not self.improves(self.value(logs)):
-            return
+        if self.save_best_only:
+            value = self.value(logs)
+            if not self.improves(value):
+                return
+            self.best = value
         try:
             path = self.filepath.format(epoch=self._epoch + 1, **logs)
         except (KeyError, IndexError) as error:

@@ -16,39 +16,67 @@ class Monitor(Callback):
     ----------
     monitor : str
         Key of the history, ``"val_loss"`` for instance.
-    min_delta : float >= 0
-        What counts as better: a change of more than this.
     mode : "auto", "min" or "max"
-        Which way is better; "auto": up for names with ``acc``, ``auc``, ``f1``, ``precision``, ``recall`` or ``r2`` in
-        them, else down.
+        Which way is better. "auto" asks the model: a loss is better when lower, a metric in its `direction`. A value
+        whose direction is not known is refused before training: it needs "min" or "max".
+    min_delta : float >= 0
+        Smallest change that counts as an improvement.
     """
 
     def __init__(self, monitor: str, mode: str, min_delta: float = 0.0) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise UnknownNameError(f"expected mode as one of 'auto', 'min', 'max'; received mode={mode!r}")
         if not isinstance(monitor, str):
             raise ArgumentTypeError(f"expected monitor as a key of the history; received monitor={monitor!r}")
-        min_delta = checks.number("min_delta", min_delta, 0)
-        words = ("acc", "auc", "f1", "precision", "recall", "r2")
-        up = mode == "max" or (mode == "auto" and any(word in monitor for word in words))
-        self.monitor, self.min_delta, self.mode = monitor, min_delta, mode
-        self._sign = -1 if up else 1
+        self.monitor, self.mode = monitor, checks.choice("mode", mode, ("auto", "min", "max"))
+        self.min_delta = checks.number("min_delta", min_delta, 0)
+        self._sign = -1 if mode == "max" else 1
         self.best = self._sign * math.inf
 
+    def find_direction(self) -> None:
+        """Decide which way is better for the model in training.
+
+        Raises
+        ------
+        UnknownNameError
+            With ``mode="auto"``, a value that is neither the loss nor a metric with a direction.
+        """
+        if self.mode != "auto":
+            self._sign = -1 if self.mode == "max" else 1
+            return
+        name = self.monitor.removeprefix("val_")
+        known = {"loss": "minimize"} | {metric.name: metric.direction for metric in self.model.metrics}
+        if known.get(name) is None:
+            raise UnknownNameError(self._unknown(name, known))
+        self._sign = -1 if known[name] == "maximize" else 1
+
+    def _unknown(self, name: str, known: dict[str, str | None]) -> str:
+        if name in known:
+            return (
+                f"expected mode='min' or 'max' for monitor={self.monitor!r}, a metric that declares no direction; "
+                f"received mode='auto': give {type(self).__name__} a mode, or the metric direction = 'maximize' or "
+                "'minimize'"
+            )
+        names = ", ".join(map(repr, known))
+        return (
+            f"expected monitor as one of {names}, or the same with 'val_'; received monitor={self.monitor!r}"
+            f"{checks.nearest(name, known)}; what compile(metrics=[...]) names is there too, and what another callback "
+            "adds needs mode='min' or 'max'"
+        )
+
     def value(self, logs: Logs) -> float:
-        """The value watched."""
+        """Return the value watched."""
         if self.monitor not in logs:
             validated = any(name.startswith("val_") for name in logs)
             hint = "; fit needs validation_data" if self.monitor.startswith("val_") and not validated else ""
-            hint = hint or "; what compile(metrics=[...]) names is there too"
+            hint = hint or f"{checks.nearest(self.monitor, logs)}; what compile(metrics=[...]) names is there too"
             raise UnknownNameError(
                 f"expected monitor as one of {', '.join(map(repr, logs))}; received monitor={self.monitor!r}{hint}"
             )
         return logs[self.monitor]
 
-    def improves(self, value: float) -> bool:
-        """Whether `value` is the best so far; it is remembered then. NaN, of an epoch without a step, never is."""
-        better = self._sign * value < self._sign * self.best - self.min_delta
-        if better:
-            self.best = value
-        return better
+    def improves(self, value: float, best: float | None = None) -> bool:
+        """Return whether `value` is better than `best`, by default the best so far, by more than `min_delta`.
+
+        NaN, the loss of an epoch without a step, is never better.
+        """
+        best = self.best if best is None else best
+        return self._sign * value < self._sign * best - self.min_delta

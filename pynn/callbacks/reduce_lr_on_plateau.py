@@ -11,28 +11,35 @@ from .rates import require_settable_rate
 
 
 class ReduceLROnPlateau(Monitor):
-    """Lower the learning rate when a value has not become better for some epochs. For rates that follow no schedule.
+    """Lower the learning rate when a monitored value has stopped improving.
+
+    For learning rates that are numbers: a schedule of the optimizer is refused.
 
     Parameters
     ----------
     monitor : str
-        Key of the history.
+        Key of the history, ``"val_loss"`` for instance.
     factor : float in (0, 1)
         The new rate is ``factor`` times the old one.
     patience : int >= 0
-        Epochs without improvement that are waited for.
+        Number of epochs without improvement after which the rate is lowered.
     mode : "auto", "min" or "max"
-        As for `EarlyStopping`.
+        Which way is better, as for `EarlyStopping`.
     min_delta : float >= 0
-        What counts as better: a change of more than this.
+        Smallest change that counts as an improvement.
     cooldown : int >= 0
-        Epochs after a change in which none is counted.
+        Number of epochs after a reduction in which epochs without improvement are not counted.
     min_lr : float >= 0
-        The rate does not fall below it.
+        Lowest learning rate.
 
     Notes
     -----
     The rule is Keras's; C programs have it as ``pynn_plateau``.
+
+    Examples
+    --------
+    >>> import pynn
+    >>> plateau = pynn.ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=3)
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class ReduceLROnPlateau(Monitor):
 
     def on_train_begin(self, logs: Logs) -> None:
         require_settable_rate(self.model, "ReduceLROnPlateau")
+        self.find_direction()
         self.best = self._sign * math.inf
         self._waited = self._cooling = 0
 
@@ -61,7 +69,7 @@ class ReduceLROnPlateau(Monitor):
         if self._cooling:
             self._cooling, self._waited = self._cooling - 1, 0
         if self.improves(value):
-            self._waited = 0
+            self.best, self._waited = value, 0
         elif not self._cooling:
             self._waited += 1
             if self._waited >= self.patience:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
+from .. import checks
 from .finding import Finding, Report
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class History:
     epochs : list of dict
         One for each epoch that was finished. ``len(history)``, ``history[-1]["loss"]`` and iteration work on it.
     history : dict of list
-        The same by name, as in Keras: ``history.history["loss"][-1]``.
+        The same by name, as in Keras: ``history.history["loss"][-1]``. ``history["loss"]`` is that list too.
     interrupted : bool
         Ctrl-C stopped the run; the model is as the last finished step left it.
     report : Report
@@ -72,8 +73,18 @@ class History:
     def __len__(self) -> int:
         return len(self.epochs)
 
-    def __getitem__(self, index: int) -> dict[str, float]:
-        return self.epochs[index]
+    @overload
+    def __getitem__(self, key: int) -> dict[str, float]: ...
+    @overload
+    def __getitem__(self, key: str) -> list[float]: ...
+    def __getitem__(self, key: int | str) -> Any:
+        if not isinstance(key, str):
+            return self.epochs[key]
+        names = self.history
+        if key not in names:
+            listed = ", ".join(map(repr, names)) or "none, as no epoch was finished"
+            raise KeyError(f"expected a name among {listed}; received {key!r}{checks.nearest(key, names)}")
+        return names[key]
 
     def __iter__(self) -> Iterator[dict[str, float]]:
         return iter(self.epochs)

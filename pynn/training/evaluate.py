@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data import sampling
-from ..errors import NumericalError, ShapeError
+from ..errors import ArgumentValueError, NumericalError, ShapeError
+from ..metrics.base import value_of
 from ..report import data_faults
 from .batches import checked
 from .metrics import rows_at_once
@@ -53,7 +54,7 @@ def evaluate(
     metrics = copy.deepcopy(model.metrics)
     for metric in metrics:
         metric.reset()
-    most, loss, before = rows_at_once(model), 0.0, 0
+    most, loss, before, weighted = rows_at_once(model), 0.0, 0, False
     for x, y, weights, numbers in parts:
         n = x.shape[0]
         out: Any = np.empty((min(most, n), model.outputs), model.dtype) if metrics else None
@@ -69,9 +70,20 @@ def evaluate(
             for metric in metrics:
                 metric.update(y[rows], out[: rows.stop - first], w)
         before += n
+        weighted = weighted or w is None or bool(weights.any())
     if not before:
         raise ShapeError("expected at least one row to evaluate; received none")
-    return {"loss": loss / before} | {metric.name: metric.result() for metric in metrics}
+    require_weight(weighted)
+    return {"loss": loss / before} | {metric.name: value_of(metric) for metric in metrics}
+
+
+def require_weight(weighted: bool) -> None:
+    """Refuse data of which no row counts: their loss would be 0, the best there is."""
+    if not weighted:
+        raise ArgumentValueError(
+            "expected sample_weight, or class_weight of the classes in y, with a weight > 0; received weights that are "
+            "all 0"
+        )
 
 
 def require_finite(model: Sequential, data: tuple[Any, Any, Any], numbers: Any = None) -> None:

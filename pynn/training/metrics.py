@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..metrics.base import value_of
 from . import checkpoint
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Measure:
         for metric in self.metrics:
             metric.reset()
         self.n, self.refused = 0, 0
+        self.weighted = False  # whether a row counted
         self.out: Any = None  # predictions, targets and weights of the rows that wait, one after the other
         self.y: Any = None
         self.weights: Any = None
@@ -61,6 +63,7 @@ class Measure:
 
     def add(self, y: np.ndarray, weights: np.ndarray | None, done: Progressed) -> None:
         """The rows of a call: their targets, and whether steps were refused; predictions are there already."""
+        self.weighted = self.weighted or weights is None or bool(weights.any())
         if not self.metrics or not len(y):
             return
         weights = None if weights is None else weights.reshape(-1, 1)
@@ -97,18 +100,18 @@ class Measure:
 
     def results(self) -> dict[str, float]:
         self.flush()
-        return {metric.name: metric.result() for metric in self.metrics}
+        return {metric.name: value_of(metric) for metric in self.metrics}
 
     def state(self) -> State:
         waiting = {name: getattr(self, name)[: self.n] for name in ("out", "y", "weights")
                    if self.n and getattr(self, name) is not None}  # fmt: skip
         metrics = [checkpoint.state_of(metric) for metric in self.metrics]
-        return {"metrics": metrics, "n": self.n, "refused": self.refused, "waiting": waiting}
+        return {"metrics": metrics, "n": self.n, "refused": self.refused, "weighted": self.weighted, "waiting": waiting}
 
     def restore(self, state: State) -> None:
         for metric, kept in zip(self.metrics, state["metrics"], strict=True):
             checkpoint.restore(metric, kept)
-        self.n, self.refused = state["n"], state["refused"]
+        self.n, self.refused, self.weighted = state["n"], state["refused"], state.get("weighted", True)
         for name, array in state["waiting"].items():
             setattr(self, name, array)
 

@@ -280,7 +280,8 @@ class Training:
                 self.call("on_train_batch_end", self.batch - 1, {"loss": mean, "grad_norm": norm})
             if not model.stop_training:
                 self.pause()
-        return {"loss": model.trainer(1).epoch_loss if model.built else math.nan} | self.measure.results()
+        counted = model.built and self.measure.weighted
+        return {"loss": model.trainer(1).epoch_loss if counted else math.nan} | self.measure.results()
 
     def call(self, name: str, *arguments: Any) -> None:
         for callback in self.callbacks:
