@@ -16,8 +16,9 @@ import numpy as np
 from . import _core, activations, arrays, checks, losses, optimizers, runtime
 from . import callbacks as callbacks_
 from . import layers as layers_
-from .data import DataLoader, Schema, Source, is_frame
+from .data import DataLoader, Schema, Source, is_frame, known
 from .data.sources import open_source
+from .data.tables import as_targets
 from .errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -33,7 +34,7 @@ from .errors import (
 from .lbfgs import LBFGS, get_lbfgs
 from .metrics import names as metrics_
 from .names import public
-from .network import adapt
+from .network import adapt, fills
 from .network.adapt import Parts
 from .report import data_faults
 from .report.context import Context
@@ -570,7 +571,7 @@ class Sequential:
         epochs: int = 1,
         batch_size: int = 32,
         shuffle: bool = True,
-        target: str | None = None,
+        target: str | Sequence[str] | None = None,
         categories: Iterable[str] = (),
         exclude: Iterable[str] = (),
         sample_weight: Any = None,
@@ -599,7 +600,7 @@ class Sequential:
         y : array-like
             Class labels (rows,) or (rows, 1), or numbers (rows,), (rows, 1), (rows, outputs).
         target, categories, exclude
-            Of a table: the column to predict, columns to take as categories, columns to leave out; see
+            Of a table: the column to predict, or several, columns to take as categories, columns to leave out; see
             `DataLoader.from_table`. Columns are coded as in the first `fit`; `schema` keeps how, for `predict` and
             `evaluate` on tables with the same columns.
         epochs : int
@@ -608,7 +609,7 @@ class Sequential:
             Rows in a step; the last of an epoch may have fewer.
         shuffle : bool
             A new order in each epoch, by the model's seed.
-        sample_weight : array-like of shape (rows,), optional
+        sample_weight : array-like of shape (rows,), or the name of a table's column, optional
             What each row's loss is multiplied by, >= 0. The target of a row of weight 0 may be NaN; its X goes
             through the layers, and counts for those that normalize by batches.
         class_weight : dict of weights by class, or "balanced", optional
@@ -683,18 +684,23 @@ class Sequential:
             if target is not None or _is_source(x):
                 source = self._open(x, y, sample_weight, target, categories, exclude)
             else:
+                x, (y, classes) = known.inputs(x, self._known), known.labels(y, self.loss, self._known)
                 source = open_source(*_checked(x, y, sample_weight))
+                source = known.learned(source, x, classes, self._known)
             source, held = _split(source, validation_split, validation_data)
             loader = DataLoader(source, **options)
             if held is None and on_bad_rows is not None and isinstance(validation_data, (tuple, list)):
-                held = open_source(*_checked(*_triple(validation_data)))
+                held = open_source(*_checked(*self._recognised(loader.schema, *_triple(validation_data))))
             validation_data = validation_data if held is None else loader.held_out(held)
             loader.set_epoch(initial_epoch or self._epoch)
         schema = getattr(loader, "schema", None)
         names = schema and schema.names
+        known.require_units(schema, self.outputs, self.loss)
+        if isinstance(loader, DataLoader):
+            known.loaded(loader, self._known)
         with Context(names=names):
             batches = self._batches(loader, guard)
-        schema = schema or self.schema
+        schema = known.merge(schema, self.schema)
         self._check_class_weight(getattr(loader, "class_weight", None))
         self._adapt_to(loader, batches)
         if epochs - initial_epoch > 1 and hasattr(validation_data, "__next__"):
@@ -761,7 +767,7 @@ class Sequential:
         return checkpoint_.Saver(checkpoint_.checkpoint(checkpoint), self, checkpoint_.describe(self, chosen, run))
 
     def _open(
-        self, x: Any, y: Any, weights: Any, target: str | None, categories: Iterable[str], exclude: Iterable[str]
+        self, x: Any, y: Any, weights: Any, target: Any, categories: Iterable[str], exclude: Iterable[str]
     ) -> Source:
         """A table, or what else is read where it lies."""
         if target is None:
@@ -770,12 +776,12 @@ class Sequential:
                     f"expected target, the column of {_shown(x)} to predict, or y; received neither"
                 )
             return open_source(x, y, weights)
-        for name, given in (("y", y), ("sample_weight", weights)):
+        for name, given in (("y", y), ("sample_weight", None if isinstance(weights, str) else weights)):
             if given is not None:
                 raise ArgumentTypeError(f"expected target or {name}; received both")
-        known = self.schema if self.built and self.schema is not None and self.schema.target == target else None
+        same = self._known if self._known is not None and self._known.targets == as_targets(target) else None
         loader = DataLoader.from_table(
-            x, target, categories=categories, exclude=exclude, schema=known, dtype="float64",
+            x, target, sample_weight=weights, categories=categories, exclude=exclude, schema=same, dtype="float64",
             task="classification" if self.loss.row["labels"] else None,
         )  # fmt: skip
         classes = loader.schema.classes if loader.schema else None
@@ -788,11 +794,20 @@ class Sequential:
 
     def _table(self, x: Any, schema: Schema | None, target: bool = True) -> DataLoader | None:
         """A loader of a table by the columns known; None for what is no table."""
-        if schema is None or not (_is_path(x) or is_frame(x)):
+        if schema is None or not schema.names or not (_is_path(x) or (is_frame(x) and schema.reads_tables)):
             return None
-        schema = schema if target else replace(schema, target=None, classes=None)
+        schema = schema if target else schema.without_targets()
         bad = None if schema.fill is None else "impute"
         return DataLoader.from_table(x, schema=schema, dtype="float64", batch_size=1024, on_bad_rows=bad)
+
+    @property
+    def _known(self) -> Schema | None:
+        """What the model knows of its data, once it was built."""
+        return self.schema if self.built else None
+
+    def _recognised(self, schema: Schema | None, x: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:
+        """X with columns and cells as in training, and y with labels as in training."""
+        return known.filled(known.inputs(x, schema), schema), known.encode(y, schema), weights
 
     def _batches(self, loader: Any, guard: Guard) -> Batches:
         """What the loop trains on, checked as far as it lies in memory; cells that are not finite are left to a guard
@@ -812,14 +827,14 @@ class Sequential:
         if data is None:
             return None
         if isinstance(data, DataLoader):
-            return self._parts(data.weighed(class_weight), inputs)
+            return self._parts(data.weighed(class_weight), inputs, schema)
         weights = None if class_weight is None else dict(zip(*(part.tolist() for part in class_weight), strict=True))
         if (table := self._table(data, schema)) is not None:
             table.class_weight = class_weight
-            return self._parts(table, inputs)
+            return self._parts(table, inputs, schema)
         if _is_batches(data):
             return Held(self, data, class_weight)
-        return self._arrays(*_triple(data), weights, inputs)
+        return self._arrays(*self._recognised(schema, *_triple(data)), weights, inputs)
 
     def _arrays(self, x: Any, y: Any, weights: Any, class_weight: Any, inputs: int | None = None) -> Any:
         """Arrays to evaluate on."""
@@ -827,13 +842,16 @@ class Sequential:
             return [(*self._check_data(x, y, weights, inputs), None)]
         return self._parts(DataLoader(x, y, sample_weight=weights, class_weight=class_weight), inputs)
 
-    def _parts(self, loader: DataLoader, inputs: int | None = None) -> Any:
+    def _parts(self, loader: DataLoader, inputs: int | None = None, schema: Schema | None = None) -> Any:
         """Rows of a loader to evaluate on."""
+        schema = schema or self.schema
+        loader = known.loaded(loader, schema)
         if loader.whole is None or not loader.plain:
             return Blocks(self, loader)
         source: Any = loader.source
         numbers = np.arange(source.first, source.first + source.rows) if source.first else None
-        return [(*self._check_data(*loader.whole, inputs, numbers), numbers)]
+        x, y, weights = loader.whole
+        return [(*self._check_data(known.filled(x, schema), y, weights, inputs, numbers), numbers)]
 
     def _check_data(
         self, x: Any, y: Any, weights: Any = None, inputs: int | None = None, numbers: Any = None
@@ -885,6 +903,7 @@ class Sequential:
         guard, rows = as_guard(guard), getattr(x, "rows", None)
         if guard != self._guard:
             self.use_guard(guard)
+        x, y = known.inputs(x, self._known), known.encode(y, self._known)
         return step(self, *self.check_batch(x, y, sample_weight), rows)
 
     # ---- using
@@ -912,15 +931,42 @@ class Sequential:
         core, guarded = self.core, guard == "raise" or as_guard(guard).policy != "off"
         if (table := self._table(x, self.schema, target=False)) is not None:
             return np.concatenate([self.predict(block.x, raw, guard=guard) for block in table.blocks(0)])
-        x = arrays.as_inputs(x, core.inputs, empty=True)
+        x = arrays.as_inputs(known.inputs(x, self.schema), core.inputs, empty=True)
         out = np.empty((x.shape[0], core.outputs), self.dtype)
         for first in range(0, x.shape[0], 1 << 16):  # so that Ctrl-C is heard
             part = slice(first, first + (1 << 16))
             try:
-                core.predict(x[part], out[part], raw, guarded)
+                core.predict(known.filled(x[part], self.schema), out[part], raw, guarded)
             except NumericalError as error:
                 raise data_faults.bad_prediction(error, first) from None
         return out
+
+    def classify(self, x: Any) -> np.ndarray:
+        """Return the likeliest class of every row: its name where y had names, else its label.
+
+        Parameters
+        ----------
+        x : as for `predict`
+
+        Returns
+        -------
+        ndarray
+            Of shape (rows,); for several sigmoids (rows, outputs), 1 for each output that is likelier than not.
+
+        Raises
+        ------
+        DtypeError
+            The loss is none of classes.
+        """
+        link = None if self.loss is None else self.loss.row["link"]
+        if link not in ("softmax", "sigmoid"):
+            raise DtypeError(f"expected a loss of classes, such as softmax_cross_entropy; received loss={self.loss!r}")
+        chosen = self.predict(x)
+        several = link == "sigmoid" and self.outputs > 1
+        labels = chosen.argmax(1) if link == "softmax" else (chosen > 0.5).astype(np.int64)
+        labels = labels if several or link == "softmax" else labels[:, 0]
+        classes = self.schema.classes if self.schema is not None else None
+        return labels if classes is None or several else np.array(classes)[labels]
 
     def evaluate(
         self, x: Any, y: Any = None, *, sample_weight: Any = None, class_weight: Any = None, guard: Any = "raise"
@@ -962,7 +1008,8 @@ class Sequential:
             parts = self._parts(x) if isinstance(x, DataLoader) else Held(self, x)
         else:
             with Context(on_bad_rows=False):
-                parts = self._arrays(x, y, sample_weight, class_weight)
+                x, y, sample_weight = self._recognised(self.schema, x, y, sample_weight)
+                parts = self._arrays(x, y, sample_weight, known.by_label(class_weight, self.schema))
         with Context(on_bad_rows=False):
             return evaluate(self, parts, guarded=guarded)
 
@@ -1013,7 +1060,12 @@ class Sequential:
         NotReadyError
             The model was not built.
         """
-        self.core.save(os.fsencode(checks.path("path", path)), {"python": json.dumps(self.remembered())})
+        core, remembered = self.core, self.remembered()
+        if self.schema is not None and self.schema.fill is not None:
+            core, remembered["fills"] = fills.with_fills(core, self.schema.fill)
+            if self.loss is not None:
+                self.loss.apply(core)
+        core.save(os.fsencode(checks.path("path", path)), {"python": json.dumps(remembered)})
 
     def remembered(self) -> dict[str, Any]:
         """What a file keeps beside the layers' numbers and the loss, as plain values."""
@@ -1116,30 +1168,33 @@ def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
         if "custom_activation" in layer:
             layer["custom_activation"] = activations.resolve(layer["custom_activation"], custom)
             core.set_custom_activation(index, layer["custom_activation"])
-    model = Sequential([layers_.from_core(layer) for layer in choices], seed=core.seed, dtype=core.dtype)
+    file = core
     try:
-        known = json.loads(core.metadata("python") or "{}")
-        model.schema = Schema.from_dict(known["schema"]) if known.get("schema") else None
-        loss: Any = None if core.loss is None else {"name": core.loss[0], **core.loss[1]}
-        link = str(known.get("link") or "linear")
+        remembered = json.loads(file.metadata("python") or "{}")
+        if remembered.get("fills"):
+            core = fills.without_fills(file, remembered["fills"])
+        model = Sequential([layers_.from_core(layer) for layer in core.layers], seed=core.seed, dtype=core.dtype)
+        model.schema = Schema.from_dict(remembered["schema"]) if remembered.get("schema") else None
+        loss: Any = None if file.loss is None else {"name": file.loss[0], **file.loss[1]}
+        link = str(remembered.get("link") or "linear")
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise FileFormatError(f"expected a model that pynn saved; received {os.fspath(path)!r} ({error})") from None
-    if core.custom_loss_name is not None:
-        loss = losses.resolve(core.custom_loss_name, link, custom)
+    if file.custom_loss_name is not None:
+        loss = losses.resolve(file.custom_loss_name, link, custom)
     missing: list[str] = []
     try:
         if loss is not None:
-            scaling = (known.get("target_scaling") or "standard") if core.target_scaling else None
-            metrics, missing = metrics_.from_dicts(known.get("metrics") or (), custom)
-            model.compile(loss, known.get("optimizer") or "adam", metrics, target_scaling=scaling)
-        for index, names in (known.get("vocabularies") or {}).items():
+            scaling = (remembered.get("target_scaling") or "standard") if core.target_scaling else None
+            metrics, missing = metrics_.from_dicts(remembered.get("metrics") or (), custom)
+            model.compile(loss, remembered.get("optimizer") or "adam", metrics, target_scaling=scaling)
+        for index, names in (remembered.get("vocabularies") or {}).items():
             spec: Any = model.layers[int(index)].spec
             model.layers[int(index)].spec = replace(spec, vocabularies=names)
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise FileFormatError(f"expected a model that pynn saved; received {os.fspath(path)!r} ({error})") from None
     model._core = core
-    if isinstance(loss, losses.Custom):
-        loss.apply(core)
+    if loss is not None and (core is not file or isinstance(loss, losses.Custom)):
+        model.loss.apply(core)
     if missing:
         warnings.warn(metrics_.missing_metrics(missing), TrainingWarning, stacklevel=2)
     return model

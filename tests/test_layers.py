@@ -758,3 +758,13 @@ def test_gradients_with_weights_and_dropped_rows_stay_exact():
     model = compiled([pynn.Dense(4), pynn.LayerNormalization(), pynn.Activation("softmax"), pynn.Dense(OUTPUTS)], "mse")
     x, y, w = rng.normal(size=(ROWS, INPUTS)), rng.normal(size=(ROWS, OUTPUTS)), rng.uniform(0, 2, ROWS)
     assert_agree(*gradients(model, x, y, w))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_residual_block_may_begin_with_a_normalization(dtype):
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    block = pynn.Residual([pynn.Normalization(), pynn.Dense(3)])
+    model = pynn.Sequential([block, pynn.Dense(1)], seed=0, dtype=dtype).build(3)
+    model.adapt(X)
+    z = (X - X.mean(0)) / X.std(0) @ model.layers[1].kernel + X
+    np.testing.assert_allclose(model.predict(X), z @ model.layers[3].kernel, rtol=1e-4, atol=1e-5)

@@ -4,9 +4,8 @@ from ..names import public
 from .batch import Batch
 from .loader import DataLoader
 from .sampling import train_test_split
-from .schema import Schema
+from .schema import Schema, is_frame
 from .sources import Rows, Source
-from .tables import is_frame
 
 __all__ = ["Batch", "DataLoader", "Rows", "Schema", "Source", "is_frame", "train_test_split"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from .. import checks
 from ..errors import DtypeError
 from . import schema as schema_
-from .schema import Cells
+from .schema import MISSING, Cells
 
 __all__ = ["cells", "index_of", "is_number", "kind", "module"]
 
@@ -27,17 +27,17 @@ def index_of(schema: Any) -> set[str]:
 
 
 def kind(name: str, type_: Any, where: str) -> str:
-    """Return what a column of this type holds: "number" or "category"."""
+    """Return what a column of this type holds: "number", "category" or "text"."""
     types = module("pyarrow").types
     if types.is_dictionary(type_):
         plain = types.is_integer(type_.value_type) or types.is_floating(type_.value_type)
-        return "category" if plain else kind(name, type_.value_type, where)
+        return "category" if plain or kind(name, type_.value_type, where) == "text" else "number"
     if types.is_integer(type_) or types.is_floating(type_) or types.is_boolean(type_) or types.is_decimal(type_):
         return "number"
     if types.is_null(type_):  # all missing
         return "number"
     if types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_):
-        return "category"
+        return "text"
     if types.is_temporal(type_):
         raise schema_.dates(name, where, type_)
     raise DtypeError(
@@ -62,7 +62,7 @@ def cells(column: Any, kind_: str) -> Cells:
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.uint8())
         if not pa.types.is_integer(column.type) and not pa.types.is_floating(column.type):
-            column = column.cast(pa.float64(), safe=False)
+            column = _texts_as_numbers(column) if _is_text(column.type) else column.cast(pa.float64(), safe=False)
         values = column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
         return Cells(values if values.dtype.kind == "f" else values.astype(np.float64))
     if isinstance(column, pa.ChunkedArray):
@@ -73,6 +73,22 @@ def cells(column: Any, kind_: str) -> Cells:
     texts = [schema_.text_of(value) for value in column.dictionary.to_pylist()]
     codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return Cells(codes=codes, texts=texts)
+
+
+def _is_text(type_: Any) -> bool:
+    types = module("pyarrow").types
+    return bool(types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_))
+
+
+def _texts_as_numbers(column: Any) -> Any:
+    """Read texts as numbers; those that stand for missing cells become missing."""
+    pa, compute = module("pyarrow"), module("pyarrow.compute")
+    missing = compute.is_in(column, value_set=pa.array(MISSING))
+    cleaned = compute.if_else(missing, None, compute.utf8_trim_whitespace(column))
+    try:
+        return cleaned.cast(pa.float64())
+    except pa.ArrowInvalid as error:
+        raise DtypeError(f"expected numbers, as in training; received text ({error})") from None
 
 
 def is_number(text: str) -> bool:

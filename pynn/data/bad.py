@@ -52,8 +52,9 @@ class Tally:
 def fill_values(action: str, passes: Callable[[], Iterator[Rows]], rows: int, whole: bool, tally: Tally) -> np.ndarray:
     """The mean or median of each column's finite cells; bad cells are counted.
 
-    Medians are exact where the data are `whole` in memory, a block of columns in each pass, and where BYTES hold all
-    numbers; else they are those of `Normalization` for data that come in parts.
+    They are rounded to the data's own dtype, so that cells are filled in alike wherever that happens. Medians are exact
+    where the data are `whole` in memory, a block of columns in each pass, and where BYTES hold all numbers; else they
+    are those of `Normalization` for data that come in parts.
     """
     columns = int(np.prod(np.shape(next(passes()).x)[1:]))
     held, width = 0, max(1, columns)
@@ -61,11 +62,13 @@ def fill_values(action: str, passes: Callable[[], Iterator[Rows]], rows: int, wh
         held = max(2, rows) if whole or 8 * rows * columns <= BYTES else HELD
         width = max(1, BYTES // (8 * rows)) if whole else width
     values: list[float] = []
+    dtype = np.dtype(np.float64)
     for first in range(0, columns, width):
         summary = runtime.summary(min(width, columns - first), held)
         for part in passes():
             if not first:
                 tally.count(Rows(part.numbers, part.x))
+                dtype = np.asarray(part.x).dtype
             summary.add(np.asarray(part.x).reshape(len(part), -1)[:, first : first + width])
         found = (summary.column(j) for j in range(min(width, columns - first)))
         values += [column["mean"] if action == "impute" else column["quartiles"][1] for column in found]
@@ -74,7 +77,7 @@ def fill_values(action: str, passes: Callable[[], Iterator[Rows]], rows: int, wh
             "expected columns with a finite cell, to impute from; received none in column "
             f"{int(np.argmax(np.isnan(values)))}"
         )
-    return np.array(values)
+    return np.array(values).astype(dtype).astype(np.float64) if dtype.kind == "f" else np.array(values)
 
 
 def fill(part: Any, cells: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -11,10 +11,10 @@ import numpy as np
 from ..errors import ArgumentTypeError, DtypeError, ShapeError
 from . import arrow
 from . import schema as schema_
-from .schema import Cells
+from .schema import MISSING, Cells
 from .table import Table
 
-__all__ = ["FrameTable", "is_frame"]
+__all__ = ["FrameTable"]
 
 
 class FrameTable(Table):
@@ -56,7 +56,7 @@ class FrameTable(Table):
         if kind == "category":
             return Cells.of(_scalars(name, column.to_list(), self.where))
         values = np.asarray(column.to_numpy())
-        if values.dtype.kind not in "fiub":  # nullable columns, and texts where numbers were before
+        if values.dtype.kind not in "fiub":  # nullable columns, and numbers as text
             try:
                 values = np.array([np.nan if _absent(v) else float(v) for v in values.tolist()])
             except (TypeError, ValueError) as error:
@@ -65,7 +65,8 @@ class FrameTable(Table):
 
 
 def _absent(value: Any) -> bool:
-    return value is None or type(value).__name__ in ("NAType", "NaTType")
+    missing_text = isinstance(value, str) and value.strip() in MISSING
+    return value is None or missing_text or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _scalars(name: str, values: list[Any], where: str) -> list[Any]:
@@ -80,8 +81,8 @@ def _scalars(name: str, values: list[Any], where: str) -> list[Any]:
 
 
 def _kind_of_objects(values: list[Any]) -> str:
-    """Numbers and missing ones are numbers, whatever they are kept as."""
-    return "number" if all(_absent(value) or isinstance(value, numbers.Number) for value in values) else "category"
+    """Return what objects are: numbers and missing ones are numbers, whatever they are kept as."""
+    return "number" if all(_absent(value) or isinstance(value, numbers.Number) for value in values) else "text"
 
 
 def _frame_kind(name: str, column: Any, where: str) -> str:
@@ -96,17 +97,11 @@ def _frame_kind(name: str, column: Any, where: str) -> str:
         return "number"
     if kind.startswith(("datetime", "date", "time", "duration", "period")):
         raise schema_.dates(name, where, column[0] if not hasattr(column, "iloc") else column.iloc[0])
-    if kind in ("str", "string", "utf8", "category", "large_string") or kind.startswith(
-        ("string", "category", "categorical", "enum")
-    ):
+    if kind.startswith(("category", "categorical", "enum")):
         return "category"
+    if kind.startswith(("str", "utf8", "large_string")):
+        return "text"
     raise DtypeError(
         f"expected numbers, booleans or texts; received column {name!r}{where} of {kind}. "
         f"Leave it out: exclude=[{name!r}]"
     )
-
-
-def is_frame(data: Any) -> bool:
-    """Whether an object is a data frame or table with named columns."""
-    named = hasattr(type(data), "columns") or "columns" in getattr(data, "__dict__", ())  # without asking for them
-    return hasattr(data, "column_names") or (named and hasattr(data, "__getitem__"))

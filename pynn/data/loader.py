@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from .bad import FILLS, Tally, bad_cells, fill, fill_values
 from .batch import batch
 from .buffer import Buffer
 from .prefetch import Ahead
-from .schema import Schema
+from .schema import Column, Schema
 from .sources import Indexed, Rows, Source, SparsePart, open_source
 from .tables import learn, open_table, table_source
 
@@ -163,8 +163,9 @@ class DataLoader:
     def from_table(
         cls,
         data: Any,
-        target: str | None = None,
+        target: str | Sequence[str] | None = None,
         *,
+        sample_weight: str | None = None,
         categories: Iterable[str] = (),
         exclude: Iterable[str] = (),
         task: str | None = None,
@@ -186,8 +187,11 @@ class DataLoader:
         data : path, or data frame (pandas, polars, pyarrow)
             CSV, plain or gzip, in UTF-8, with a header or `names`; or Parquet. Both need
             ``pip install 'pynn-dense[data]'``.
-        target : str, optional
-            The column to predict. Text becomes labels 0, 1, ... in the order of the values.
+        target : str or sequence of str, optional
+            The column to predict, or several columns of numbers. Text becomes labels 0, 1, ... in the order of the
+            values.
+        sample_weight : str, optional
+            The column that holds what each row's loss is multiplied by; no input then.
         categories : iterable of str
             Columns whose values are codes, though they look like numbers or hardly repeat.
         exclude : iterable of str
@@ -212,7 +216,7 @@ class DataLoader:
         """
         table = open_table(data, delimiter, names)
         if schema is None:
-            schema = learn(table, target, categories, exclude, task)
+            schema = learn(table, target, categories, exclude, task, sample_weight)
         return cls(table_source(table, schema, dtype), **options)
 
     def held_out(self, source: Source) -> DataLoader:
@@ -222,6 +226,14 @@ class DataLoader:
             source.fill = self.impute_values
         other = DataLoader(source, batch_size=1024, on_bad_rows=self.on_bad_rows)
         other.class_weight = self.class_weight
+        return other
+
+    def filling(self, fill: Sequence[float] | None) -> DataLoader:
+        """Return the same rows with these values for bad cells, where the loader fills them in."""
+        if fill is None or self.on_bad_rows not in FILLS:
+            return self
+        other = copy.copy(self)
+        other.impute_values = np.asarray(fill, np.float64)
         return other
 
     def weighed(self, class_weight: tuple[np.ndarray, np.ndarray] | None) -> DataLoader:
@@ -234,10 +246,11 @@ class DataLoader:
 
     @property
     def schema(self) -> Schema | None:
-        """What the columns of a table mean; None for other data."""
-        schema = getattr(self.source, "schema", None)
-        if schema is None or self.impute_values is None:
+        """What columns and labels mean and what stands for bad cells; None where nothing of that is known."""
+        schema = self.source.schema
+        if self.impute_values is None:
             return schema
+        schema = schema or Schema((Column(None),) * len(self.impute_values))
         return replace(schema, fill=tuple(float(v) for v in self.impute_values))
 
     # ---- what the arguments amount to

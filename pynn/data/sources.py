@@ -23,6 +23,7 @@ from ..errors import (
     NonfiniteDataError,
     ShapeError,
 )
+from .schema import schema_of_frame
 
 __all__ = ["Indexed", "Items", "Rows", "Source", "Span", "Stream", "open_source"]
 
@@ -65,12 +66,15 @@ class Source:
         About the size of a row in memory; 0: not known. Buffers are sized by it.
     fill : sequence of float or None
         What stands for missing cells of each column, where that is known before the data are read.
+    schema : Schema or None
+        What the columns and labels mean, as far as that is known.
     """
 
     rows: int | None = None
     bounds: np.ndarray | None = None
     row_bytes = 0
     fill: Any = None
+    schema: Any = None
 
     def gather(self, rows: np.ndarray) -> Rows:
         """These rows, in this order. It may be called from another thread, by one at a time."""
@@ -341,6 +345,7 @@ class Indexed(Source):
             raise ShapeError(
                 f"expected y with {self.rows} rows, one for each row of X; received y with {len(self.y)} rows"
             )
+        self.schema = schema_of_frame(x)
         arrays.as_weights(weights, self.rows)  # refuses what is no weight
         self._w = None if weights is None else ArrayPart(np.asarray(weights))
         self.row_bytes = getattr(self.x, "row_bytes", 0)
@@ -361,7 +366,8 @@ class Indexed(Source):
         whole = [None if p is None else p.array if isinstance(p, ArrayPart) else p.matrix for p in parts]
         first, last = ([None if p is None else p[side] for p in whole] for side in (slice(row), slice(row, None)))
         pair = self._with(*first), self._with(*last)
-        pair[0].first, pair[1].first = self.first, self.first + row
+        for other, start in zip(pair, (self.first, self.first + row), strict=True):
+            other.first, other.schema, other.fill = start, self.schema, self.fill
         return pair
 
     def _with(self, x: Any, y: Any, weights: Any) -> Indexed:

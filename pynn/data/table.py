@@ -38,7 +38,7 @@ class Table:
     complete = False  # a pass over the data has been made, or none is needed to know rows and bounds
 
     def kinds(self, names: list[str]) -> dict[str, str]:
-        """What each column holds: "number" or "category"."""
+        """Return what each column holds: "number", "category", or "text", which may be either."""
         raise NotImplementedError
 
     def read(self, kinds: dict[str, str], chunk: int | None = None) -> Iterator[tuple[int, dict[str, Cells]]]:

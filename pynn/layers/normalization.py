@@ -31,9 +31,9 @@ class Normalization(Layer):
     Parameters
     ----------
     mode : "standard", "minmax" or "robust"
-    missing : "error", "mean" or "median"
-        NaN: refused, with its row and column, or replaced by what the column's mean or median was, in training and in
-        prediction.
+    missing : "error", "mean", "median" or "nonfinite"
+        What is done about NaN: refuse it, with its row and column, or replace it by the column's mean or median of the
+        data adapted to, in training and in prediction. ``"nonfinite"`` replaces infinite cells by the mean too.
     clip : float > 0, optional
         Values beyond +-clip become +-clip, and infinite cells too, which are refused otherwise. Infinite cells have no
         part in the numbers that the layer adapts to.
@@ -58,7 +58,7 @@ class Normalization(Layer):
 
     kind: ClassVar[str] = "normalization"
     MODES: ClassVar[tuple[str, ...]] = ("standard", "minmax", "robust")
-    MISSING: ClassVar[tuple[str, ...]] = ("error", "mean", "median")
+    MISSING: ClassVar[tuple[str, ...]] = ("error", "mean", "median", "nonfinite")
 
     mode: str = "standard"
     missing: str = "error"

@@ -109,7 +109,7 @@ def tolerates(layers: Iterable[Layer], column: int) -> tuple[bool, bool]:
     for layer in layers:
         if isinstance(layer, Normalization):
             if layer.columns is None or column in layer.columns:
-                return layer.missing != "error", layer.clip is not None
+                return layer.missing != "error", layer.clip is not None or layer.missing == "nonfinite"
         elif isinstance(layer, Categorical):
             return (True, True) if column in layer.columns else (False, False)
         elif not isinstance(layer, (Dropout, GaussianNoise)):

@@ -55,6 +55,10 @@ class Advice(StrEnum):
     SAME_UNITS = "same_units"
     BALANCE = "balance"
     LOWER_DROPOUT = "lower_dropout"
+    SPELL_AS_IN_TRAINING = "spell_as_in_training"
+    CHECK_COLUMN = "check_column"
+    ONE_SPELLING = "one_spelling"
+    UNITS_FOR_CLASSES = "units_for_classes"
 
 
 ADVICE = {
@@ -117,6 +121,12 @@ ADVICE = {
     Advice.SIGMOID_LOSS_OR_DIVIDE: (
         "If several classes can be right at once, use sigmoid_cross_entropy; otherwise divide each row of y by its sum."
     ),
+    Advice.SPELL_AS_IN_TRAINING: (
+        "Write categories as in training, in the same case and without extra spaces: {known!r} for {unknown!r}."
+    ),
+    Advice.CHECK_COLUMN: "Unknown categories all count as one: check that this is the column that was trained on.",
+    Advice.ONE_SPELLING: "Write each class one way: str.strip() removes spaces at the ends.",
+    Advice.UNITS_FOR_CLASSES: "Give the last layer units={classes}, or correct the labels.",
 }
 
 ADVICE |= {

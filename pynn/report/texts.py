@@ -292,6 +292,40 @@ def _validation_mismatch(finding: Finding) -> str:
     )
 
 
+# ---- categories and classes
+
+
+def quoted(values: Sequence[Any], most: int = 10) -> str:
+    """Return ``'a', 'b', ...``."""
+    return ", ".join(map(repr, values[:most])) + (", ..." if len(values) > most else "")
+
+
+def _unknown_category(finding: Finding) -> str:
+    evidence = finding.evidence
+    share = "in every cell" if evidence["every"] else f"in {counted(evidence['n_rows'], 'cell')}"
+    return (
+        f"expected the categories of training in column {evidence['column_name']!r}, "
+        f"{quoted(evidence['categories'])}; received {quoted(evidence['received'], 5)} {share}"
+    )
+
+
+def _class_spellings(finding: Finding) -> str:
+    evidence = finding.evidence
+    pairs = "; ".join(" and ".join(map(repr, pair)) for pair in evidence["spellings"][:5])
+    return (
+        f"expected one spelling for each class {evidence['place']}; received {pairs}, which differ only by "
+        f"{evidence['differ_by']}"
+    )
+
+
+def _too_many_classes(finding: Finding) -> str:
+    evidence = finding.evidence
+    return (
+        f"expected at most {evidence['units']} classes {evidence['place']}, as the last layer has "
+        f"units={evidence['units']}; received {evidence['classes']}: {quoted(evidence['names'])}"
+    )
+
+
 TEXTS: dict[str, str | Callable[[Finding], str]] = {
     "bad_cell": _bad_cell,
     "bad_label": _bad_label,
@@ -332,6 +366,9 @@ TEXTS: dict[str, str | Callable[[Finding], str]] = {
         "the last layer applies {activation!r}, and the loss {loss!r} takes logits and applies {link} to them"
     ),
     "improbable_targets": _improbable,
+    "unknown_category": _unknown_category,
+    "class_spellings": _class_spellings,
+    "too_many_classes": _too_many_classes,
     "single_unit_softmax": (
         "the last layer has 1 unit and the loss is {loss!r}: the softmax of a single number is always 1"
     ),
@@ -365,4 +402,4 @@ TEXTS: dict[str, str | Callable[[Finding], str]] = {
         "the loss to {after:.3g} without dropout, and to {with_dropout:.3g} with it"
     ),
 }
-PLACED = {"bad_cell", "bad_label"}
+PLACED = {"bad_cell", "bad_label", "unknown_category"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import sampling
+from ..data import known, sampling
 from ..errors import ArgumentValueError, NumericalError, ShapeError
 from ..metrics.base import value_of
 from ..report import data_faults
@@ -28,6 +28,7 @@ class Held:
     def __iter__(self) -> Iterator[tuple[Any, Any, Any, Any]]:
         for batch in self.batches:
             x, y, weights = checked(self.model, batch)
+            x = known.filled(x, self.model.schema)
             if self.class_weight is not None:
                 by_class = sampling.row_weights(self.class_weight, sampling.as_labels(y, "class_weight"))[:, None]
                 weights = by_class if weights is None else weights * by_class
@@ -43,7 +44,8 @@ class Blocks:
 
     def __iter__(self) -> Iterator[tuple[Any, Any, Any, Any]]:
         for block in self.loader.blocks(0):
-            yield *self.model.check_batch(block.x, block.targets, block.weights, block.numbers), block.numbers
+            x = known.filled(block.x, self.model.schema)
+            yield *self.model.check_batch(x, block.targets, block.weights, block.numbers), block.numbers
 
 
 def evaluate(

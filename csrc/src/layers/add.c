@@ -29,11 +29,15 @@ static struct needs needs(const struct layer *layer, int64_t rows) {
 static void forward_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct kernels *kernels = job_kernels(job);
+  const struct kernels *given = job->layer->source ? kernels : job->w->model->input_kernels; /* X may be doubles */
   const struct values *other = &job->w->inputs[job->layer->source];
   const struct tile t = tile_at(&job->tiling, index);
-  for (int64_t i = t.row; i < t.row + t.rows; i++)
-    kernels->add((size_t)t.columns, at(kernels, job->x, i * job->ldx), at(kernels, other->at, i * other->ld),
-                 at(kernels, job_values(job), i * t.columns));
+  for (int64_t i = t.row; i < t.row + t.rows; i++) {
+    const void *x = at(kernels, job->x, i * job->ldx), *source = at(given, other->at, i * other->ld);
+    void *y = at(kernels, job_values(job), i * t.columns);
+    if (given == kernels) kernels->add((size_t)t.columns, x, source, y);
+    else kernels->add_double((size_t)t.columns, x, source, y);
+  }
   job_value_tile(job, index, &t);
 }
 

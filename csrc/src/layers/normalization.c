@@ -6,7 +6,7 @@
  *   robust    shift = median,  scale = 1 / (third - first quartile), or 1 / deviation where the quartiles agree
  *
  * A constant column has scale 0 and gives 0. A column without any number has shift 0, scale 0. Columns that are not the
- * layer's are copied: their scale is NaN. */
+ * layer's are copied: their scale is NaN. Under missing=nonfinite the fill stands for infinite cells too. */
 #include "graph/layer.h"
 
 #include <float.h>
@@ -16,7 +16,7 @@
 enum { SHIFT, SCALE, FILL, ROWS }; /* tensors, all of them state; ROWS: of the data it was adapted to; 0: not adapted */
 enum { MODE, MISSING, CLIP };      /* numbers */
 enum { STANDARD, MINMAX, ROBUST };
-enum { MISSING_ERROR, MISSING_MEAN, MISSING_MEDIAN };
+enum { MISSING_ERROR, MISSING_MEAN, MISSING_MEDIAN, MISSING_NONFINITE };
 
 static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
   pynn_status status = layer_check_columns(layer, layout, error);
@@ -43,13 +43,19 @@ static enum accepts accepts(const pynn_model *model, const struct layer *layer, 
   const double *p = layer->spec.kind.values, scale = model->state[layer->tensor[SCALE] + column];
   if (scale != scale) return ACCEPTS_AS_NEXT;
   if (value != value) return p[MISSING] != MISSING_ERROR ? ACCEPTED : REFUSED;
-  return p[CLIP] > 0 || fabs(value) <= DBL_MAX ? ACCEPTED : REFUSED;
+  return p[CLIP] > 0 || p[MISSING] == MISSING_NONFINITE || fabs(value) <= DBL_MAX ? ACCEPTED : REFUSED;
 }
 
 /* Doubles of columns from ... from+n-1 of a row of the input. */
 static const double *row_part(const struct job *job, int64_t row, int64_t from, int64_t n, double *room) {
   if (job->index == 0) return (const double *)job->x + row * job->ldx + from;
   job_kernels(job)->to_double((size_t)n, at(job_kernels(job), job->x, row * job->ldx + from), room);
+  return room;
+}
+
+/* The same with NaN for infinite cells, in `room`. */
+static const double *without_infinities(int64_t n, const double *x, double *room) {
+  for (int64_t j = 0; j < n; j++) room[j] = fabs(x[j]) <= DBL_MAX ? x[j] : (double)NAN;
   return room;
 }
 
@@ -63,9 +69,11 @@ static void forward_tile(void *argument, int64_t index) {
   for (int64_t i = t.row; i < t.row + t.rows; i++)
     for (int64_t from = 0; from < t.columns; from += PART) {
       const int64_t n = least(PART, t.columns - from);
-      const double m = kernels->normalize((size_t)n, row_part(job, i, from, n, room),
-                                          at(kernels, job_values(job), i * t.columns + from), shift + from,
-                                          scale + from, p[MISSING] == MISSING_ERROR ? NULL : fill + from, p[CLIP]);
+      const double *x = row_part(job, i, from, n, room);
+      if (p[MISSING] == MISSING_NONFINITE) x = without_infinities(n, x, room);
+      const double m =
+          kernels->normalize((size_t)n, x, at(kernels, job_values(job), i * t.columns + from), shift + from,
+                             scale + from, p[MISSING] == MISSING_ERROR ? NULL : fill + from, p[CLIP]);
       largest = larger(largest, m);
     }
   job_value_tile(job, index, &t);
@@ -77,7 +85,7 @@ static void forward(struct job *job) {
   job_valued(job);
 }
 
-/* dY <- dY scale, and 0 where Y is a constant: for a missing number and beyond the clip. */
+/* dY <- dY scale, and 0 where Y is a constant: for a cell filled in and beyond the clip. */
 static void backward_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct kernels *kernels = job_kernels(job);
@@ -93,7 +101,7 @@ static void backward_tile(void *argument, int64_t index) {
       kernels->to_double((size_t)n, to, dY);
       for (int64_t j = 0; j < n; j++) {
         const double s = scale[from + j], z = (x[j] - shift[from + j]) * s;
-        if (s == s) dY[j] = x[j] != x[j] || (clip > 0 && !(fabs(z) <= clip)) ? 0 : dY[j] * s;
+        if (s == s) dY[j] = !(fabs(x[j]) <= DBL_MAX) || (clip > 0 && !(fabs(z) <= clip)) ? 0 : dY[j] * s;
       }
       kernels->from_double((size_t)n, dY, to);
     }
@@ -154,7 +162,8 @@ static pynn_status adapt_check(const struct layer *layer, int32_t index, int64_t
   const double *p = layer->spec.kind.values;
   if (!is_own(layer, column)) return PYNN_OK;
   if (c->missing && p[MISSING] == MISSING_ERROR) return fail_cell(error, index, c->first_missing, column, (double)NAN);
-  if (c->infinite && !(p[CLIP] > 0)) return fail_cell(error, index, c->first_infinite, column, (double)INFINITY);
+  if (c->infinite && !(p[CLIP] > 0) && p[MISSING] != MISSING_NONFINITE)
+    return fail_cell(error, index, c->first_infinite, column, (double)INFINITY);
   if ((p[MODE] == ROBUST || p[MISSING] == MISSING_MEDIAN) && c->count && c->quartiles[1] != c->quartiles[1])
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a summary with quartiles; received one with held=0");
   return PYNN_OK;
@@ -177,7 +186,7 @@ const struct layer_kind layer_normalization = {
             .aliases = "",
             .n_fields = 3,
             .fields = {[MODE] = {"mode", STANDARD, STANDARD, ROBUST, PYNN_FIELD_INTEGER},
-                       [MISSING] = {"missing", MISSING_ERROR, MISSING_ERROR, MISSING_MEDIAN, PYNN_FIELD_INTEGER},
+                       [MISSING] = {"missing", MISSING_ERROR, MISSING_ERROR, MISSING_NONFINITE, PYNN_FIELD_INTEGER},
                        [CLIP] = {"clip", 0, 0, 1e30, 0}}},
     .flags = LAYER_READS_DOUBLE,
     .shape = shape,
