@@ -33,7 +33,7 @@ _HOME = {
 }  # fmt: skip
 _MODULES = ["activations", "arrays", "blas", "callbacks", "constraints", "data", "datasets", "errors",
             "initializers", "layers", "losses", "metrics", "optimizers", "plots", "regularizers", "runtime",
-            "schedules"]  # fmt: skip
+            "schedules", "sklearn"]  # fmt: skip
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
 

@@ -7,7 +7,7 @@ from . import (
     activations as activations, arrays as arrays, blas as blas, callbacks as callbacks, constraints as constraints,
     data as data, datasets as datasets, errors as errors, initializers as initializers, layers as layers,
     losses as losses, metrics as metrics, optimizers as optimizers, plots as plots, regularizers as regularizers,
-    runtime as runtime, schedules as schedules,
+    runtime as runtime, schedules as schedules, sklearn as sklearn,
 )
 from .callbacks import (
     Callback as Callback, CSVLogger as CSVLogger, EarlyStopping as EarlyStopping, EMA as EMA,

@@ -54,6 +54,8 @@ class History:
         What the guard did, in order: kind, operation, layer, row, column, value, step, learning rate before and after.
     ledger_lost : int
         Older entries that were more than could be kept.
+    converged : bool or None
+        Of `LBFGS`: whether a tolerance ended it, and not `max_iter` or `max_eval`. None: another optimizer.
     provenance : dict
         How it was computed: version of pynn, processor target (``kernels``), BLAS, threads.
     """
@@ -63,6 +65,7 @@ class History:
     report: Report = field(default_factory=Report)
     ledger: list[dict[str, Any]] = field(default_factory=list)
     ledger_lost: int = 0
+    converged: bool | None = None
     provenance: dict[str, str | int] = field(default_factory=dict)
 
     @property

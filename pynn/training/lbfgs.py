@@ -55,7 +55,7 @@ class FullBatch(Training):
         model = self.model
         if self.saver:
             raise ArgumentValueError("expected no checkpoint with LBFGS, whose state is scipy's; received checkpoint")
-        self.trainer = model.trainer(min(ROWS, len(self.data[0])))
+        self.trainer = model.trainer(min(ROWS, self.data[0].shape[0]))
         self.point, self.loss = np.array(model.parameters, np.float64), float("nan")
         self.logs: dict[str, float] = {}
         self.loss, gradient = self.evaluate(self.point)
@@ -82,6 +82,7 @@ class FullBatch(Training):
             options={"maxiter": options.max_iter, "maxfun": most, "gtol": options.tolerance_grad,
                      "ftol": options.tolerance_change, "maxcor": options.history_size},
         )  # fmt: skip
+        self.history.converged = bool(found.success)
         return np.asarray(found.x) if np.isfinite(found.fun) and found.fun <= self.loss else self.point
 
     def fault(self, point: np.ndarray, gradient: np.ndarray) -> NumericalError:
@@ -110,7 +111,7 @@ class FullBatch(Training):
         gradient = np.empty(len(point))
         with np.errstate(over="ignore"):
             self.model.parameters[...] = point
-        loss = self.trainer.full_gradient(*self.data, min(ROWS, len(self.data[0])), gradient)
+        loss = self.trainer.full_gradient(*self.data, min(ROWS, self.data[0].shape[0]), gradient)
         return loss, gradient
 
     def objective(self, point: np.ndarray) -> tuple[float, np.ndarray]:
