@@ -158,8 +158,8 @@ def version() -> str:
 core = Extension(
     "pynn._core",
     ["pynn/_core.pyx"],
-    include_dirs=["csrc/include"],
-    depends=[*HEADERS, *SOURCES, *KERNELS, "pynn/_core.pxd", "pynn/libpynn.pxd"],
+    include_dirs=["csrc/include", "csrc/src"],
+    depends=[*HEADERS, *SOURCES, *KERNELS, *glob("pynn/*.px[di]")],
     define_macros=[("Py_LIMITED_API", "0x030B0000")] * STABLE_ABI,
     py_limited_api=STABLE_ABI,
     extra_compile_args=["-Os", "-g0", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables"],

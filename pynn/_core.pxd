@@ -1,5 +1,6 @@
 # What other Cython modules may cimport: the C objects behind the classes. Small, because it is ABI.
-from pynn.libpynn cimport pynn_checkpoint, pynn_context, pynn_model, pynn_trainer, pynn_workspace
+from libc.stdint cimport int64_t
+from pynn.libpynn cimport pynn_error, pynn_status, pynn_checkpoint, pynn_context, pynn_model, pynn_trainer, pynn_workspace
 
 cdef class Context:
     cdef pynn_context *c
@@ -28,11 +29,14 @@ cdef class Model:
     cdef pynn_workspace *enter(self) except NULL
     cdef int leave(self, pynn_workspace *workspace) except -1
     cdef object take_error(self)
-    cdef int raise_from_callbacks(self) except -1
+    cdef int finish(self, pynn_status status, pynn_error *error, bint guarded=*) except -1
+    cdef list parts(self, bint trainable)
 
 cdef class Trainer:
     cdef pynn_trainer *c
     cdef readonly Model model
+    cdef double number(self, double (*get)(const pynn_trainer *) noexcept nogil) except? -1
+    cdef int64_t count(self, int64_t (*get)(const pynn_trainer *) noexcept nogil) except? -1
 
 cdef class Checkpoint:
     cdef pynn_checkpoint *c

@@ -2,7 +2,7 @@
 """The compiled core: the C library as Python objects.
 
 A method takes views of its arguments, calls C without the GIL, checks the status and returns. Arrays come and go by the
-buffer protocol; anything that exports a buffer will do. Decisions and kind messages live above, in Python.
+buffer protocol (_arrays.pxi); a gate (_gate.pxi) keeps threads apart. Decisions and messages live above, in Python.
 """
 import os
 import sys
@@ -15,7 +15,6 @@ from cpython.buffer cimport (
 )
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from cpython.pythread cimport PyThread_get_thread_ident
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strchr
 from pynn.libpynn cimport *
 
@@ -57,174 +56,41 @@ cdef object failure(pynn_status status, pynn_error *error):
     if error == NULL or error.status != status:
         return _EXCEPTIONS[<int>status]((<bytes>pynn_strerror(status)).decode())
     exception = _EXCEPTIONS[<int>status]((<bytes>error.message).decode("utf-8", "replace"))
-    exception.layer = error.layer if error.layer >= 0 else None
-    exception.row = error.row if error.row >= 0 else None
-    exception.column = error.column if error.column >= 0 else None
+    exception.layer, exception.row, exception.column = known(error.layer), known(error.row), known(error.column)
     exception.value = error.value
     if error.operation:
         exception.operation = text(pynn_operation_name(<pynn_operation>error.operation))
     return exception
 
 
-cdef int check(pynn_status status, pynn_error *error=NULL) except -1:
+cdef object known(int64_t index):
+    """An index, None where C says -1."""
+    return index if index >= 0 else None
+
+
+cdef pynn_error *blank(pynn_error *error) noexcept nogil:
+    """An error for a call to fill in; a failure that leaves it alone is told by its status."""
+    error.status = PYNN_OK
+    return error
+
+
+cdef int check(pynn_status status, pynn_error *error=NULL) except -1 nogil:
     if status != PYNN_OK:
-        raise failure(status, error)
+        with gil:
+            raise failure(status, error)
     return 0
 
 
-# ---------------------------------------------------------------- arrays
-
-cdef dict _DTYPES = {
-    "float32": PYNN_FLOAT32, "float64": PYNN_FLOAT64, "float16": PYNN_FLOAT16, "bool": PYNN_BOOL,
-    "int8": PYNN_INT8, "int16": PYNN_INT16, "int32": PYNN_INT32, "int64": PYNN_INT64,
-    "uint8": PYNN_UINT8, "uint16": PYNN_UINT16, "uint32": PYNN_UINT32, "uint64": PYNN_UINT64,
-}
-cdef dict _DTYPE_NAMES = {number: name for name, number in _DTYPES.items()}
+cdef int require_new(void *c, object made) except -1:
+    """Refuse a second __init__: what refers to the C object would lose it."""
+    if c != NULL:
+        raise errors.ArgumentValueError(
+            f"expected a new {type(made).__name__}; received one that was initialised before")
+    return 0
 
 
-cdef class View:
-    """A Python object's buffer, held as long as this object lives."""
-    cdef Py_buffer buffer
-    cdef pynn_array array
-    cdef View indices, offsets  # of a sparse matrix
-    cdef bint held
-
-    def __dealloc__(self):
-        if self.held:
-            PyBuffer_Release(&self.buffer)
-
-
-cdef int dtype_of(const char *format, Py_ssize_t size) noexcept:
-    """The pynn_dtype of a buffer's format and item size; -1 for what the library does not read."""
-    cdef int order = 0
-    cdef char code
-    if format == NULL:
-        return PYNN_UINT8
-    while format[0] == c"@" or format[0] == c"=" or format[0] == (c"<" if LITTLE_ENDIAN else c">"):
-        format += 1
-    code = format[0]
-    if code == 0 or format[1] != 0:
-        return -1
-    order = 0 if size == 1 else 1 if size == 2 else 2 if size == 4 else 3 if size == 8 else -1
-    if order < 0:
-        return -1
-    if code == c"f" or code == c"d" or code == c"e":
-        return PYNN_FLOAT16 if size == 2 else PYNN_FLOAT32 if size == 4 else PYNN_FLOAT64
-    if code == c"?":
-        return PYNN_BOOL
-    if strchr(b"bhilqn", code) != NULL:
-        return PYNN_INT8 + order
-    if strchr(b"BHILQN", code) != NULL:
-        return PYNN_UINT8 + order
-    return -1
-
-
-cdef extern from *:
-    """
-    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    #  define LITTLE_ENDIAN_ 0
-    #else
-    #  define LITTLE_ENDIAN_ 1
-    #endif
-    """
-    const bint LITTLE_ENDIAN "LITTLE_ENDIAN_"
-
-
-cdef View view(object x, str name, bint writable=False):
-    """The one way from a Python object to a pynn_array: one dimension is a column; writable means contiguous too."""
-    if not writable and hasattr(x, "indptr"):
-        return sparse_view(x, name)
-    cdef View v = View.__new__(View)
-    cdef Py_buffer *b = &v.buffer
-    cdef int flags = PyBUF_FORMAT | (PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS if writable else PyBUF_STRIDES)
-    cdef int dtype
-    try:
-        PyObject_GetBuffer(x, b, flags)
-    except (TypeError, ValueError, BufferError) as error:
-        raise errors.DtypeError(f"expected {name} as an array; received {type(x).__name__} ({error})") from None
-    v.held = True
-    dtype = dtype_of(b.format, b.itemsize)
-    if dtype < 0:
-        raise errors.DtypeError(
-            f"expected {name} of float16/32/64, bool or 8- to 64-bit integers in native byte order; "
-            f"received buffer format {(<bytes>b.format).decode()!r}")
-    if b.ndim != 1 and b.ndim != 2:
-        raise errors.ShapeError(f"expected {name} with 1 or 2 dimensions; received {b.ndim}")
-    v.array.data = b.buf
-    v.array.dtype = <pynn_dtype>dtype
-    v.array.rows, v.array.row_stride = b.shape[0], b.strides[0]
-    v.array.columns = b.shape[1] if b.ndim == 2 else 1
-    v.array.column_stride = b.strides[1] if b.ndim == 2 else b.itemsize
-    return v
-
-
-cdef View sparse_view(object x, str name):
-    """A CSR matrix as scipy.sparse has it."""
-    cdef View v = view(x.data, name)
-    cdef int64_t rows = x.shape[0], columns = x.shape[1]
-    v.indices, v.offsets = view(x.indices, name), view(x.indptr, name)
-    if (v.buffer.ndim != 1 or v.indices.buffer.ndim != 1 or v.offsets.buffer.ndim != 1
-            or v.indices.array.rows != v.array.rows or v.offsets.array.rows != rows + 1
-            or v.indices.array.dtype != v.offsets.array.dtype or x.indptr[rows] > v.array.rows):
-        raise errors.ShapeError(f"expected {name} as a valid CSR matrix; received arrays that do not fit together")
-    for part in (v, v.indices, v.offsets):
-        if (<View>part).array.rows > 1 and (<View>part).array.row_stride != (<View>part).buffer.itemsize:
-            raise errors.ShapeError(f"expected {name} of contiguous arrays; received a CSR matrix with strides")
-    v.array = pynn_csr(v.array.data, v.array.dtype, v.indices.array.data, v.offsets.array.data,
-                       v.offsets.array.dtype, rows, columns)
-    return v
-
-
-cdef View output(object x, str name, pynn_dtype dtype, int64_t count):
-    """Contiguous memory that C writes `count` numbers of `dtype` to."""
-    cdef View v = view(x, name, True)
-    if v.array.dtype != dtype:
-        raise errors.DtypeError(
-            f"expected {name} of {_DTYPE_NAMES[<int>dtype]}; received {_DTYPE_NAMES[<int>v.array.dtype]}")
-    if v.array.rows * v.array.columns < count:
-        raise errors.ShapeError(f"expected {name} with room for {count} numbers; "
-                                f"received {v.array.rows * v.array.columns}")
-    return v
-
-
-cdef View indices(object order):
-    cdef View v = view(order, "order")
-    if v.array.dtype != PYNN_INT64 or v.buffer.ndim != 1 or (v.array.rows > 1 and v.array.row_stride != 8):
-        raise errors.DtypeError("expected order as a contiguous vector of int64")
-    return v
-
-
-@cython.no_gc_clear  # what it refers to must outlive it
-cdef class Vector:
-    """Reals in C memory as a writable buffer: `numpy.asarray(vector)` is a view that keeps their owner alive."""
-    cdef object owner
-    cdef void *data
-    cdef Py_ssize_t shape, stride
-    cdef char format[2]
-
-    def __getbuffer__(self, Py_buffer *buffer, int flags):
-        buffer.buf = self.data
-        buffer.obj = self
-        buffer.len = self.shape * self.stride
-        buffer.itemsize = self.stride
-        buffer.readonly = 0
-        buffer.ndim = 1
-        buffer.format = self.format if flags & PyBUF_FORMAT else NULL
-        buffer.shape = &self.shape
-        buffer.strides = &self.stride
-        buffer.suboffsets = NULL
-        buffer.internal = NULL
-
-    def __len__(self):
-        return self.shape
-
-
-cdef Vector vector(object owner, void *data, int64_t n, pynn_dtype dtype):
-    cdef Vector v = Vector.__new__(Vector)
-    v.owner, v.data, v.shape, v.stride = owner, data, n, <Py_ssize_t>pynn_dtype_size(dtype)
-    v.format[0], v.format[1] = (c"f" if dtype == PYNN_FLOAT32 else c"d"), 0
-    return v
-
+include "_arrays.pxi"
+include "_gate.pxi"
 
 # ---------------------------------------------------------------- names
 
@@ -241,32 +107,29 @@ cdef object field_type(const pynn_field *field):
     return bool if field.flags & PYNN_FIELD_BOOLEAN else int if field.flags & PYNN_FIELD_INTEGER else float
 
 
+_FLAGS = {"labels": PYNN_ROW_LABELS, "probabilities": PYNN_ROW_PROBABILITIES, "rowwise": PYNN_ROW_ROWWISE,
+          "nonnegative": PYNN_ROW_NONNEGATIVE, "pairs": PYNN_ROW_PAIRS, "signs": PYNN_ROW_SIGNS}
+
+
 def table(str kind):
     """Rows of a table: a list of dicts with name, aliases, fields, link, initializer and flags, as in pynn.h."""
     cdef pynn_table t = TABLES[kind]
     cdef const pynn_row *row
-    cdef const pynn_field *field
-    cdef int32_t i, f
     rows = []
     for i in range(pynn_table_size(t)):
         row = pynn_table_row(t, i)
-        fields = []
-        for f in range(row.n_fields):
-            field = &row.fields[f]
-            fields.append({
-                "name": text(field.name), "default": field.value, "minimum": field.minimum, "maximum": field.maximum,
-                "open_minimum": bool(field.flags & PYNN_FIELD_OPEN_MINIMUM),
-                "open_maximum": bool(field.flags & PYNN_FIELD_OPEN_MAXIMUM),
-                "type": field_type(field),
-            })
         rows.append({
-            "name": text(row.name), "aliases": tuple((text(row.aliases) or "").split()), "fields": fields,
+            "name": text(row.name), "aliases": tuple((text(row.aliases) or "").split()),
+            "fields": [read_field(&row.fields[f]) for f in range(row.n_fields)],
             "link": text(row.link), "initializer": text(row.initializer),
-            "labels": bool(row.flags & PYNN_ROW_LABELS), "probabilities": bool(row.flags & PYNN_ROW_PROBABILITIES),
-            "rowwise": bool(row.flags & PYNN_ROW_ROWWISE), "nonnegative": bool(row.flags & PYNN_ROW_NONNEGATIVE),
-            "pairs": bool(row.flags & PYNN_ROW_PAIRS), "signs": bool(row.flags & PYNN_ROW_SIGNS),
-        })
+        } | {name: bool(row.flags & flag) for name, flag in _FLAGS.items()})
     return rows
+
+
+cdef dict read_field(const pynn_field *field):
+    return {"name": text(field.name), "default": field.value, "minimum": field.minimum, "maximum": field.maximum,
+            "open_minimum": bool(field.flags & PYNN_FIELD_OPEN_MINIMUM),
+            "open_maximum": bool(field.flags & PYNN_FIELD_OPEN_MAXIMUM), "type": field_type(field)}
 
 
 cdef int read_spec(pynn_spec *out, pynn_table t, tuple spec) except -1:
@@ -317,18 +180,6 @@ def function(capsule):
     return text(name), <size_t>PyCapsule_GetPointer(capsule, name)
 
 
-cdef int read_blas(pynn_blas *out, object blas, bytes name) except -1:
-    memset(out, 0, sizeof(out[0]))
-    out.struct_size = sizeof(out[0])
-    out.name = name
-    out.integer_size = blas.integer_size
-    out.sgemm = <void (*)() noexcept nogil><size_t>blas.sgemm
-    out.dgemm = <void (*)() noexcept nogil><size_t>blas.dgemm
-    out.get_threads = <int (*)() noexcept nogil><size_t>blas.get_threads
-    out.set_threads = <void (*)(int) noexcept nogil><size_t>blas.set_threads
-    return 0
-
-
 @cython.no_gc_clear  # what it refers to must outlive it
 cdef class Context:
     """Processor target, BLAS and threads. `blas` is a `pynn.blas.Library`, or None for the library's own kernels."""
@@ -336,8 +187,7 @@ cdef class Context:
     def __init__(self, *, blas=None, cpu=None, int32_t threads=0):
         cdef pynn_context_options options
         cdef bytes target = b"" if cpu is None else cpu.encode()
-        if self.c != NULL:
-            raise errors.ArgumentValueError("expected a new Context; received one that was initialised before")
+        require_new(self.c, self)
         pynn_context_options_init(&options)
         options.threads = threads
         if cpu is not None:
@@ -350,8 +200,13 @@ cdef class Context:
         """Another BLAS from now on; what was used before stays loaded."""
         cdef pynn_blas b
         cdef bytes name = b"" if blas is None else blas.name.encode()
+        memset(&b, 0, sizeof(b))
         if blas is not None:
-            read_blas(&b, blas, name)
+            b.struct_size, b.name, b.integer_size = sizeof(b), name, blas.integer_size
+            b.sgemm = <void (*)() noexcept nogil><size_t>blas.sgemm
+            b.dgemm = <void (*)() noexcept nogil><size_t>blas.dgemm
+            b.get_threads = <int (*)() noexcept nogil><size_t>blas.get_threads
+            b.set_threads = <void (*)(int) noexcept nogil><size_t>blas.set_threads
         check(pynn_context_set_blas(self.c, NULL if blas is None else &b))
         self.keep.append((name, blas))
 
@@ -364,10 +219,8 @@ cdef class Context:
 
     @threads.setter
     def threads(self, int32_t value):
-        cdef pynn_status status
         with nogil:
-            status = pynn_context_set_threads(self.c, value)
-        check(status)
+            check(pynn_context_set_threads(self.c, value))
 
     @property
     def cpu(self):
@@ -378,105 +231,7 @@ cdef class Context:
         return text(pynn_context_blas(self.c))
 
 
-# ---------------------------------------------------------------- who may compute
-
-_gates = WeakSet()
-
-
-@cython.final
-@cython.no_gc  # nothing that it holds refers back
-cdef class Gate:
-    """Lets in one thread that changes an object (`with gate:`), or any number that read it.
-
-    A thread that is in is refused a second time rather than left to wait for itself: it can only be Python code that
-    the computation calls. A child of fork gets every gate anew, since the threads that were in are not there; an object
-    that one of them was changing is refused from then on.
-    """
-
-    def __cinit__(self, str what):
-        self.what, self.readers = what, {}
-        self.turn, self.free = allocate_lock(), allocate_lock()  # of `readers`; held by the writer or by all readers
-        _gates.add(self)
-
-    cdef int refuse(self, unsigned long me) except -1:
-        if self.torn:
-            raise errors.ThreadError(
-                f"expected {self.what} that no other thread was changing when this process was forked; received one in "
-                "the middle of a step: fork between steps, or load the model from its file or checkpoint"
-            )
-        if self.writer == me or me in self.readers:
-            raise errors.ArgumentValueError(
-                f"expected {self.what} other than the one that is computing; received a call from its own custom loss "
-                "or activation, which it would wait for: compute with a copy made before, copy.deepcopy(model)"
-            )
-        return 0
-
-    def __enter__(self):
-        cdef unsigned long me = PyThread_get_thread_ident()
-        self.refuse(me)
-        self.free.acquire()
-        self.writer = me
-
-    def __exit__(self, *error):
-        self.writer = 0
-        self.free.release()
-
-    cdef int join(self, unsigned long me) except -1:
-        """As a reader, who has the turn."""
-        if not self.readers:
-            self.free.acquire()
-        self.readers[me] = True
-        return 0
-
-    cdef int part(self) except -1:
-        """As a reader, who has the turn."""
-        cdef unsigned long me = PyThread_get_thread_ident()
-        del self.readers[me]
-        if not self.readers:
-            self.free.release()
-        return 0
-
-    cdef int look(self) except -1:
-        """Enter for a moment, also from within; returns what `leave` wants to know."""
-        cdef unsigned long me = PyThread_get_thread_ident()
-        if not self.torn and (self.writer == me or me in self.readers):
-            return 0
-        self.refuse(me)
-        if self.free.acquire(False):
-            return 1
-        with self.turn:
-            self.join(me)
-        return 2
-
-    cdef int leave(self, int entered) except -1:
-        if entered == 1:
-            self.free.release()
-        elif entered == 2:
-            with self.turn:
-                self.part()
-        return 0
-
-    def renew(self):
-        """In a child of fork, where only the thread that forked is left."""
-        cdef unsigned long me = PyThread_get_thread_ident()
-        self.torn = self.torn or (self.writer != 0 and self.writer != me)
-        self.writer = me if self.writer == me else 0
-        self.readers = {me: True} if me in self.readers else {}
-        self.turn, self.free = allocate_lock(), allocate_lock()
-        if self.writer or self.readers:
-            self.free.acquire()
-
-
-def _renew():
-    for gate in list(_gates):
-        gate.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
-
-
-# ---------------------------------------------------------------- functions of the caller's
+# ---------------------------------------------------------------- functions that C calls
 
 cdef class Callback:
     """Python code that the C library calls, and what it raised, by thread."""
@@ -484,54 +239,16 @@ cdef class Callback:
     cdef dict errors
 
 
-@cython.no_gc_clear
-cdef class Matrix:
-    """A C matrix or vector, lent to Python for the time of a call."""
-    cdef void *data
-    cdef Py_ssize_t shape[2]
-    cdef Py_ssize_t strides[2]
-    cdef int ndim
-    cdef bint readonly
-    cdef char format[2]
-
-    def __getbuffer__(self, Py_buffer *buffer, int flags):
-        if self.data == NULL:
-            raise BufferError("expected arrays to be used during the call of the function only")
-        if self.readonly and flags & PyBUF_WRITABLE:
-            raise BufferError("expected what the function is given to be read only")
-        buffer.buf, buffer.obj = self.data, self
-        buffer.itemsize = self.strides[self.ndim - 1]
-        buffer.len = self.shape[0] * self.strides[0]
-        buffer.readonly, buffer.ndim = self.readonly, self.ndim
-        buffer.format = self.format if flags & PyBUF_FORMAT else NULL
-        buffer.shape, buffer.strides = self.shape, self.strides
-        buffer.suboffsets = NULL
-        buffer.internal = NULL
-
-
-cdef Matrix matrix(const void *data, char format, Py_ssize_t size, int64_t rows, int64_t columns, bint readonly):
-    """A matrix, or with `columns` 0 a vector."""
-    cdef Matrix m = Matrix.__new__(Matrix)
-    m.data, m.readonly, m.ndim = <void *>data, readonly, 2 if columns else 1
-    m.shape[0], m.shape[1] = rows, columns
-    m.strides[0], m.strides[1] = size * (columns if columns else 1), size
-    m.format[0], m.format[1] = format, 0
-    return m
-
-
 cdef int call_custom_loss(void *user, pynn_dtype dtype, int64_t rows, int64_t n, const void *logits,
                           const void *targets, const int64_t *labels, double *losses, void *gradient,
                           int backward) noexcept with gil:
     cdef Callback custom = <Callback>user
-    cdef Py_ssize_t size = <Py_ssize_t>pynn_dtype_size(dtype)
-    cdef char real = c"f" if dtype == PYNN_FLOAT32 else c"d"
-    cdef Matrix z = matrix(logits, real, size, rows, n, True)
-    cdef Matrix t = matrix(targets, real, size, rows, n, True) if labels == NULL else \
-        matrix(labels, c"q", 8, rows, 0, True)
-    cdef Matrix values = matrix(losses, c"d", 8, rows, 0, False)
-    cdef Matrix g = None if not backward else matrix(gradient, real, size, rows, n, False)
     try:
-        custom.function(z, t, values, g)
+        custom.function(
+            matrix(logits, dtype, rows, n, True),
+            matrix(targets, dtype, rows, n, True) if labels == NULL else matrix(labels, PYNN_INT64, rows, 0, True),
+            matrix(losses, PYNN_FLOAT64, rows, 0, False),
+            matrix(gradient, dtype, rows, n, False) if backward else None)
         return 0
     except BaseException as error:
         custom.errors[get_ident()] = error
@@ -539,24 +256,17 @@ cdef int call_custom_loss(void *user, pynn_dtype dtype, int64_t rows, int64_t n,
 
 
 cdef int call_value(void *user, pynn_dtype dtype, int64_t n, const void *z, void *y) noexcept with gil:
-    cdef Callback custom = <Callback>user
-    cdef Py_ssize_t size = <Py_ssize_t>pynn_dtype_size(dtype)
-    cdef char real = c"f" if dtype == PYNN_FLOAT32 else c"d"
-    try:
-        custom.function.value(matrix(z, real, size, n, 0, True), matrix(y, real, size, n, 0, False))
-        return 0
-    except BaseException as error:
-        custom.errors[get_ident()] = error
-        return 1
+    return call_activation(<Callback>user, "value", dtype, n, z, y)
 
 
 cdef int call_derivative(void *user, pynn_dtype dtype, int64_t n, const void *z, const void *y,
                          void *delta) noexcept with gil:
-    cdef Callback custom = <Callback>user
-    cdef Py_ssize_t size = <Py_ssize_t>pynn_dtype_size(dtype)
-    cdef char real = c"f" if dtype == PYNN_FLOAT32 else c"d"
+    return call_activation(<Callback>user, "derivative", dtype, n, z, delta)
+
+
+cdef int call_activation(Callback custom, str what, pynn_dtype dtype, int64_t n, const void *z, void *out) noexcept:
     try:
-        custom.function.derivative(matrix(z, real, size, n, 0, True), matrix(delta, real, size, n, 0, False))
+        getattr(custom.function, what)(matrix(z, dtype, n, 0, True), matrix(out, dtype, n, 0, False))
         return 0
     except BaseException as error:
         custom.errors[get_ident()] = error
@@ -587,29 +297,20 @@ cdef class Model:
                  uint64_t seed=0, bint target_scaling=False):
         cdef pynn_model_options options
         cdef pynn_error error
-        cdef pynn_status status
         cdef int32_t n = <int32_t>len(layers)
-        cdef pynn_layer *c_layers
-        if self.c != NULL:
-            raise errors.ArgumentValueError("expected a new Model; received one that was initialised before")
+        cdef bytearray memory = bytearray((n + 1) * sizeof(pynn_layer))
+        cdef pynn_layer *c_layers = <pynn_layer *><char *>memory
+        require_new(self.c, self)
         if dtype != "float32" and dtype != "float64":
             raise errors.DtypeError(f"expected dtype 'float32' or 'float64'; received dtype={dtype!r}")
-        c_layers = <pynn_layer *>calloc(n + 1, sizeof(pynn_layer))
-        if c_layers == NULL:
-            raise MemoryError
         lists = []  # what the layers point to
-        try:
-            for i in range(n):
-                read_layer(&c_layers[i], layers[i], lists)
-            pynn_model_options_init(&options)
-            options.inputs, options.dtype, options.seed = inputs, <pynn_dtype><int>_DTYPES[dtype], seed
-            options.target_scaling = target_scaling
-            error.status = PYNN_OK
-            with nogil:
-                status = pynn_model_new(&self.c, context.c, &options, c_layers, n, &error)
-            check(status, &error)
-        finally:
-            free(c_layers)
+        for i in range(n):
+            read_layer(&c_layers[i], layers[i], lists)
+        pynn_model_options_init(&options)
+        options.inputs, options.dtype, options.seed = inputs, <pynn_dtype><int>_DTYPES[dtype], seed
+        options.target_scaling = target_scaling
+        with nogil:
+            check(pynn_model_new(&self.c, context.c, &options, c_layers, n, blank(&error)), &error)
         self.context = context
         for i, layer in enumerate(layers):
             if "custom_activation" in layer:
@@ -670,16 +371,19 @@ cdef class Model:
             self.exclusive.refuse(0)
         return vector(self, pynn_model_parameters(self.c), pynn_model_n_parameters(self.c), pynn_model_dtype(self.c))
 
-    @property
-    def tensors(self):
-        """Parts of the parameter vector: a list of (name, layer, offset, rows, columns)."""
+    cdef list parts(self, bint trainable):
         cdef pynn_tensor t
         found = []
         for i in range(pynn_model_n_tensors(self.c)):
             check(pynn_model_tensor(self.c, i, &t))
-            if t.trainable:
+            if bool(t.trainable) == trainable:
                 found.append((text(t.name), t.layer, t.offset, t.rows, t.columns))
         return found
+
+    @property
+    def tensors(self):
+        """Parts of the parameter vector: a list of (name, layer, offset, rows, columns)."""
+        return self.parts(True)
 
     @property
     def state(self):
@@ -689,13 +393,7 @@ cdef class Model:
     @property
     def states(self):
         """Parts of the state, as `tensors`; those of the targets have layer -1."""
-        cdef pynn_tensor t
-        found = []
-        for i in range(pynn_model_n_tensors(self.c)):
-            check(pynn_model_tensor(self.c, i, &t))
-            if not t.trainable:
-                found.append((text(t.name), t.layer, t.offset, t.rows, t.columns))
-        return found
+        return self.parts(False)
 
     @property
     def target_scaling(self):
@@ -704,16 +402,14 @@ cdef class Model:
     def adapt(self, int32_t layer, Summary summary not None, int64_t first=0):
         """Set a normalization from a summary of its inputs' columns `first` ..."""
         cdef pynn_error error
-        error.status = PYNN_OK
         with self.exclusive:
-            check(pynn_normalization_adapt(self.c, layer, summary.c, first, &error), &error)
+            check(pynn_normalization_adapt(self.c, layer, summary.c, first, blank(&error)), &error)
 
     def adapt_targets(self, Summary summary not None, bint minmax):
         """Set the scaling of targets from a summary of them."""
         cdef pynn_error error
-        error.status = PYNN_OK
         with self.exclusive:
-            check(pynn_target_adapt(self.c, summary.c, minmax, &error), &error)
+            check(pynn_target_adapt(self.c, summary.c, minmax, blank(&error)), &error)
 
     @property
     def layers(self):
@@ -775,9 +471,8 @@ cdef class Model:
         else:
             a.flags |= PYNN_CUSTOM_SERIAL
             a.value, a.derivative, a.user = call_value, call_derivative, <void *>custom
-        error.status = PYNN_OK
         with self.exclusive:
-            status = pynn_model_set_custom_activation(self.c, layer, &a, &error)
+            status = pynn_model_set_custom_activation(self.c, layer, &a, blank(&error))
             if status == PYNN_OK:
                 self.activations[layer] = activation
                 self.callbacks[layer] = custom, activation
@@ -793,11 +488,15 @@ cdef class Model:
             found = custom.errors.pop(thread, found)
         return found
 
-    cdef int raise_from_callbacks(self) except -1:
-        """What it raised in the call that ended with CALLBACK."""
-        error = self.take_error()
-        if error is not None:
-            raise error
+    cdef int finish(self, pynn_status status, pynn_error *error, bint guarded=True) except -1:
+        """Raise what a call ended with: what a function that it called raised, before what the library says of that;
+        numbers that are not finite only where they are `guarded` against."""
+        if status == PYNN_ERROR_CALLBACK:
+            raised = self.take_error()
+            if raised is not None:
+                raise raised
+        if guarded or status != PYNN_ERROR_NUMERIC:
+            check(status, error)
         return 0
 
     @property
@@ -811,60 +510,40 @@ cdef class Model:
         cdef View vo = output(out, "out", pynn_model_dtype(self.c), vx.array.rows * pynn_model_outputs(self.c))
         cdef pynn_error error
         cdef pynn_status status
-        error.status = PYNN_OK
         cdef pynn_workspace *workspace = self.enter()
         with nogil:
-            status = pynn_predict(self.c, workspace, &vx.array, raw, vo.buffer.buf, &error)
+            status = pynn_predict(self.c, workspace, &vx.array, raw, vo.buffer.buf, blank(&error))
         self.leave(workspace)
-        if status == PYNN_ERROR_CALLBACK:
-            self.raise_from_callbacks()
-        if guarded or status != PYNN_ERROR_NUMERIC:
-            check(status, &error)
+        self.finish(status, &error, guarded)
         return out
 
     def evaluate(self, x, targets, weights=None, out=None, bint guarded=True):
         """Mean loss; predictions go to `out`. Values that are not finite raise, unless not `guarded`."""
-        cdef View vx = view(x, "X"), vt = view(targets, "y"), vw = None, vo = None
-        cdef const pynn_array *w = NULL
+        cdef Data d = data(x, targets, weights, None, 0, 0)
+        cdef View vo = None
+        cdef const pynn_array *w = NULL if weights is None else &d.c.weights
         cdef void *memory = NULL
         cdef pynn_error error
         cdef pynn_status status
         cdef double loss = 0
-        if weights is not None:
-            vw = view(weights, "sample_weight")
-            w = &vw.array
         if out is not None:
-            vo = output(out, "out", pynn_model_dtype(self.c), vx.array.rows * pynn_model_outputs(self.c))
+            vo = output(out, "out", pynn_model_dtype(self.c), d.c.x.rows * pynn_model_outputs(self.c))
             memory = vo.buffer.buf
-        error.status = PYNN_OK
         cdef pynn_workspace *workspace = self.enter()
         with nogil:
-            status = pynn_evaluate(self.c, workspace, &vx.array, &vt.array, w, memory, &loss, &error)
+            status = pynn_evaluate(self.c, workspace, &d.c.x, &d.c.targets, w, memory, &loss, blank(&error))
         self.leave(workspace)
-        if status == PYNN_ERROR_CALLBACK:
-            self.raise_from_callbacks()
-        if guarded or status != PYNN_ERROR_NUMERIC:
-            check(status, &error)
+        self.finish(status, &error, guarded)
         return loss
 
     def save(self, bytes path not None, dict metadata not None):
+        kept = []
+        cdef pynn_metadata *entries = read_texts(metadata, kept)
         cdef int32_t n = <int32_t>len(metadata)
-        cdef pynn_error error
-        cdef pynn_status status
         cdef const char *c_path = path
-        cdef pynn_metadata *entries = <pynn_metadata *>calloc(n + 1, sizeof(pynn_metadata))
-        if entries == NULL:
-            raise MemoryError
-        texts = [(key.encode(), value.encode()) for key, value in metadata.items()]
-        for i in range(n):
-            entries[i].key, entries[i].value = texts[i][0], texts[i][1]
-        error.status = PYNN_OK
-        try:
-            with self.exclusive, nogil:
-                status = pynn_save(self.c, c_path, entries, n, &error)
-            check(status, &error)
-        finally:
-            free(entries)
+        cdef pynn_error error
+        with self.exclusive, nogil:
+            check(pynn_save(self.c, c_path, entries, n, blank(&error)), &error)
 
     def metadata(self, str key not None):
         """Text entry of the file the model was loaded from, or None."""
@@ -876,11 +555,8 @@ def load(Context context not None, bytes path not None):
     cdef Model model = Model.__new__(Model)
     cdef const char *c_path = path
     cdef pynn_error error
-    cdef pynn_status status
-    error.status = PYNN_OK
     with nogil:
-        status = pynn_load(&model.c, context.c, c_path, &error)
-    check(status, &error)
+        check(pynn_load(&model.c, context.c, c_path, blank(&error)), &error)
     model.context = context
     return model
 
@@ -893,11 +569,9 @@ cdef class Summary:
 
     def __init__(self, Context context not None, int64_t columns, int64_t held=0):
         cdef pynn_error error
-        if self.c != NULL:
-            raise errors.ArgumentValueError("expected a new Summary; received one that was initialised before")
+        require_new(self.c, self)
         self.turn = Gate("a summary")
-        error.status = PYNN_OK
-        check(pynn_summary_new(&self.c, context.c, columns, held, &error), &error)
+        check(pynn_summary_new(&self.c, context.c, columns, held, blank(&error)), &error)
         self.context = context
 
     def __dealloc__(self):
@@ -907,21 +581,15 @@ cdef class Summary:
         """More rows."""
         cdef View vx = view(x, "X")
         cdef pynn_error error
-        cdef pynn_status status
-        error.status = PYNN_OK
         with self.turn, nogil:
-            status = pynn_summary_add(self.c, &vx.array, &error)
-        check(status, &error)
+            check(pynn_summary_add(self.c, &vx.array, blank(&error)), &error)
 
     def column(self, int64_t index):
         """The fields of pynn_column."""
         cdef pynn_column c
         with self.turn:
             check(pynn_summary_column(self.c, index, &c))
-        return {"rows": c.rows, "count": c.count, "missing": c.missing, "infinite": c.infinite,
-                "first_missing": c.first_missing, "first_infinite": c.first_infinite, "mean": c.mean, "std": c.std,
-                "minimum": c.minimum, "maximum": c.maximum,
-                "quartiles": (c.quartiles[0], c.quartiles[1], c.quartiles[2])}
+        return c
 
 
 cdef const int64_t *read_list(object numbers, list kept) except? NULL:
@@ -929,6 +597,18 @@ cdef const int64_t *read_list(object numbers, list kept) except? NULL:
     cdef bytes memory = b"".join((<object>number).to_bytes(8, sys.byteorder, signed=True) for number in numbers)
     kept.append(memory)
     return <const int64_t *><const char *>memory
+
+
+cdef pynn_metadata *read_texts(dict texts, list kept) except NULL:
+    """Keys and values as entries that live as long as `kept`."""
+    cdef bytearray memory = bytearray((len(texts) + 1) * sizeof(pynn_metadata))
+    cdef pynn_metadata *entries = <pynn_metadata *><char *>memory
+    kept.append(memory)
+    for i, (key, value) in enumerate(texts.items()):
+        pair = (<str>key).encode(), (<str>value).encode()
+        entries[<size_t>i].key, entries[<size_t>i].value = <const char *><bytes>pair[0], <const char *><bytes>pair[1]
+        kept.append(pair)
+    return entries
 
 
 cdef int read_layer(pynn_layer *out, dict layer, list kept) except -1:
@@ -998,12 +678,7 @@ POLICIES = {"raise": PYNN_POLICY_RAISE, "skip": PYNN_POLICY_SKIP, "rollback": PY
 cdef int read_guard(pynn_guard *out, dict guard) except -1:
     """Fields of pynn_guard by name, the policy by its name; those not given keep their defaults."""
     pynn_guard_init(out)
-    out.policy = <pynn_policy><int>POLICIES[guard.get("policy", "raise")]
-    out.streak, out.max_rollbacks = guard.get("streak", out.streak), guard.get("max_rollbacks", out.max_rollbacks)
-    out.backoff, out.divergence = guard.get("backoff", out.backoff), guard.get("divergence", out.divergence)
-    out.snapshot_every, out.window = guard.get("snapshot_every", out.snapshot_every), guard.get("window", out.window)
-    out.clip_z, out.clip_alpha = guard.get("clip_z", out.clip_z), guard.get("clip_alpha", out.clip_alpha)
-    out.check_every = guard.get("check_every", out.check_every)
+    out[0] = <dict>out[0] | guard | {"policy": POLICIES[guard.get("policy", "raise")]}
     return 0
 
 
@@ -1016,21 +691,30 @@ cdef class Trainer:
                  uint64_t seed=0, dict guard=None):
         cdef pynn_trainer_options options
         cdef pynn_error error
-        cdef pynn_status status
-        if self.c != NULL:
-            raise errors.ArgumentValueError("expected a new Trainer; received one that was initialised before")
+        require_new(self.c, self)
         pynn_trainer_options_init(&options, model.c)
         read_spec(&options.optimizer, PYNN_OPTIMIZER, optimizer)
         options.batch_size, options.clip_norm, options.seed = batch_size, clip_norm, seed
         read_guard(&options.guard, guard or {})
-        error.status = PYNN_OK
         with model.exclusive, nogil:
-            status = pynn_trainer_new(&self.c, model.c, &options, &error)
-        check(status, &error)
+            check(pynn_trainer_new(&self.c, model.c, &options, blank(&error)), &error)
         self.model = model
 
     def __dealloc__(self):
         pynn_trainer_free(self.c)
+
+    cdef double number(self, double (*get)(const pynn_trainer *) noexcept nogil) except? -1:
+        """A number that the trainer tells of itself."""
+        cdef int entered = self.model.exclusive.look()
+        cdef double found = get(self.c)
+        self.model.exclusive.leave(entered)
+        return found
+
+    cdef int64_t count(self, int64_t (*get)(const pynn_trainer *) noexcept nogil) except? -1:
+        cdef int entered = self.model.exclusive.look()
+        cdef int64_t found = get(self.c)
+        self.model.exclusive.leave(entered)
+        return found
 
     def train(self, x, targets, weights, order, int64_t first, int64_t count, int64_t batch_size, double seconds=0,
               predictions=None):
@@ -1050,16 +734,15 @@ cdef class Trainer:
             vp = output(predictions, "predictions", pynn_model_dtype(self.model.c),
                         count * pynn_model_outputs(self.model.c))
             out = vp.buffer.buf
-        error.status = PYNN_OK
         with self.model.exclusive, nogil:
-            status = pynn_train_batches(self.c, &d.c, d.order, first, count, batch_size, seconds, out, &step, &error)
+            status = pynn_train_batches(self.c, &d.c, d.order, first, count, batch_size, seconds, out, &step,
+                                        blank(&error))
         progress = (step.steps, step.rows, step.loss, step.gradient_norm, step.refused, step.refused_rows)
-        if status == PYNN_ERROR_CALLBACK:
-            self.model.raise_from_callbacks()
-        if status != PYNN_OK:
-            exception = failure(status, &error)
+        try:
+            self.model.finish(status, &error)
+        except errors.PynnError as exception:
             exception.progress = progress
-            raise exception
+            raise
         return progress
 
     def full_gradient(self, x, targets, weights, int64_t batch_size, gradient):
@@ -1069,24 +752,18 @@ cdef class Trainer:
         cdef double loss = 0
         cdef pynn_error error
         cdef pynn_status status
-        error.status = PYNN_OK
         with self.model.exclusive, nogil:
-            status = pynn_trainer_full_gradient(self.c, &d.c, batch_size, &loss, <double *>g.buffer.buf, &error)
-        if status == PYNN_ERROR_CALLBACK:
-            self.model.raise_from_callbacks()
-        check(status, &error)
+            status = pynn_trainer_full_gradient(self.c, &d.c, batch_size, &loss, <double *>g.buffer.buf, blank(&error))
+        self.model.finish(status, &error)
         return loss
 
     def set_guard(self, dict guard not None):
         """Another guard (fields of pynn_guard by name) from now on, one that has seen nothing yet."""
         cdef pynn_guard g
         cdef pynn_error error
-        cdef pynn_status status
         read_guard(&g, guard)
-        error.status = PYNN_OK
         with self.model.exclusive, nogil:
-            status = pynn_trainer_set_guard(self.c, &g, &error)
-        check(status, &error)
+            check(pynn_trainer_set_guard(self.c, &g, blank(&error)), &error)
 
     def events(self):
         """What the guard did since the last call: (list of the fields of pynn_event, how many older ones were lost)."""
@@ -1096,13 +773,10 @@ cdef class Trainer:
         with self.model.exclusive:
             while pynn_trainer_events(self.c, &e, 1, &dropped):
                 lost += dropped
-                found.append({
+                found.append(<dict>e | {
                     "kind": text(pynn_event_name(e.kind)), "operation": text(pynn_operation_name(e.operation)),
-                    "layer": e.layer if e.layer >= 0 else None, "row": e.row if e.row >= 0 else None,
-                    "column": e.column if e.column >= 0 else None, "step": e.step,
-                    "restored": e.restored if e.restored >= 0 else None, "first": e.first, "rows": e.rows,
-                    "value": e.value, "learning_rate": e.learning_rate, "new_learning_rate": e.new_learning_rate,
-                })
+                    "layer": known(e.layer), "row": known(e.row), "column": known(e.column),
+                    "restored": known(e.restored)})
         return found, lost
 
     def statistics(self, int32_t layer):
@@ -1112,12 +786,7 @@ cdef class Trainer:
         cdef pynn_status status = pynn_trainer_statistics(self.c, layer, &s)
         self.model.exclusive.leave(entered)
         check(status)
-        return {
-            "step": s.step, "largest": s.largest, "mean": s.mean, "std": s.std, "zeros": s.zeros,
-            "saturated": s.saturated, "tiny": s.tiny, "dead": s.dead, "gradient_rms": s.gradient_rms,
-            "gradient_zeros": s.gradient_zeros, "gradient_tiny": s.gradient_tiny, "weight_norm": s.weight_norm,
-            "update_ratio": s.update_ratio, "updates_lost": s.updates_lost,
-        }
+        return s
 
     def losses(self):
         """What the guard has seen of the losses: the fields of pynn_losses, NaN where it has not."""
@@ -1125,8 +794,7 @@ cdef class Trainer:
         cdef int entered = self.model.exclusive.look()
         pynn_trainer_losses(self.c, &seen)
         self.model.exclusive.leave(entered)
-        return {"first": seen.first, "recent": seen.recent, "best": seen.best, "worst": seen.worst,
-                "nothing": seen.nothing, "sampled": seen.sampled, "constant": seen.constant}
+        return seen
 
     def begin_epoch(self):
         """Units count as dead until they are seen alive."""
@@ -1136,10 +804,7 @@ cdef class Trainer:
     @property
     def epoch_loss(self):
         """Mean loss over the rows of the steps since the epoch began, to the same bits whatever the calls."""
-        cdef int entered = self.model.exclusive.look()
-        cdef double found = pynn_trainer_epoch_loss(self.c)
-        self.model.exclusive.leave(entered)
-        return found
+        return self.number(pynn_trainer_epoch_loss)
 
     def blame(self, x, targets, weights, order, int64_t first, int64_t count):
         """Where a step on rows order[first : first+count] first goes wrong: the fields of pynn_blame, None: nowhere."""
@@ -1147,28 +812,22 @@ cdef class Trainer:
         cdef pynn_blame b
         cdef pynn_error error
         cdef pynn_status status
-        error.status = PYNN_OK
         with self.model.exclusive, nogil:
-            status = pynn_trainer_blame(self.c, &d.c, d.order, first, count, &b, &error)
-        self.model.take_error()  # a replay goes on
+            status = pynn_trainer_blame(self.c, &d.c, d.order, first, count, &b, blank(&error))
+        self.model.take_error()  # a replay goes past what functions raise
         check(status, &error)
         if b.operation == PYNN_OPERATION_NONE:
             return None
-        return {
-            "operation": text(pynn_operation_name(b.operation)), "layer": b.layer if b.layer >= 0 else None,
-            "rows": [b.rows[i] for i in range(min(b.n_rows, PYNN_BLAME_CELLS))], "n_rows": b.n_rows,
-            "columns": [b.columns[i] for i in range(min(b.n_columns, PYNN_BLAME_CELLS))], "n_columns": b.n_columns,
-            "n_cells": b.n_cells, "tensor_row": b.tensor_row if b.tensor_row >= 0 else None, "value": b.value,
-            "largest_left": b.largest_left, "largest_right": b.largest_right,
-            "fails_in_float64": bool(b.fails_in_float64),
+        return <dict>b | {
+            "layer": known(b.layer), "tensor_row": known(b.tensor_row),
+            "operation": text(pynn_operation_name(b.operation)), "fails_in_float64": bool(b.fails_in_float64),
+            "rows": [b.rows[i] for i in range(min(b.n_rows, PYNN_BLAME_CELLS))],
+            "columns": [b.columns[i] for i in range(min(b.n_columns, PYNN_BLAME_CELLS))],
         }
 
     @property
     def learning_rate(self):
-        cdef int entered = self.model.exclusive.look()
-        cdef double found = pynn_trainer_learning_rate(self.c)
-        self.model.exclusive.leave(entered)
-        return found
+        return self.number(pynn_trainer_learning_rate)
 
     @learning_rate.setter
     def learning_rate(self, double value):
@@ -1180,9 +839,8 @@ cdef class Trainer:
         cdef pynn_schedule s
         cdef pynn_error error
         read_schedule(&s, schedule)
-        error.status = PYNN_OK
         with self.model.exclusive:
-            check(pynn_trainer_set_schedule(self.c, &s, &error), &error)
+            check(pynn_trainer_set_schedule(self.c, &s, blank(&error)), &error)
 
     def set_average(self, average):
         """Averages parameters from now on: (decay, start, every), None: no longer."""
@@ -1191,9 +849,8 @@ cdef class Trainer:
         pynn_average_init(&a)
         if average is not None:
             a.decay, a.start, a.every = average
-        error.status = PYNN_OK
         with self.model.exclusive:
-            check(pynn_trainer_set_average(self.c, NULL if average is None else &a, &error), &error)
+            check(pynn_trainer_set_average(self.c, NULL if average is None else &a, blank(&error)), &error)
 
     @property
     def average(self):
@@ -1211,10 +868,7 @@ cdef class Trainer:
     @property
     def n_averaged(self):
         """Parameters taken into the average."""
-        cdef int entered = self.model.exclusive.look()
-        cdef int64_t found = pynn_trainer_n_averaged(self.c)
-        self.model.exclusive.leave(entered)
-        return found
+        return self.count(pynn_trainer_n_averaged)
 
     @n_averaged.setter
     def n_averaged(self, int64_t value):
@@ -1229,17 +883,13 @@ cdef class Trainer:
     def set_mixup(self, double alpha):
         """Rows of batches are mixed from now on; 0: not."""
         cdef pynn_error error
-        error.status = PYNN_OK
         with self.model.exclusive:
-            check(pynn_trainer_set_mixup(self.c, alpha, &error), &error)
+            check(pynn_trainer_set_mixup(self.c, alpha, blank(&error)), &error)
 
     @property
     def rate_factor(self):
         """What rollbacks have left of a schedule."""
-        cdef int entered = self.model.exclusive.look()
-        cdef double found = pynn_trainer_rate_factor(self.c)
-        self.model.exclusive.leave(entered)
-        return found
+        return self.number(pynn_trainer_rate_factor)
 
     @rate_factor.setter
     def rate_factor(self, double value):
@@ -1249,10 +899,7 @@ cdef class Trainer:
     @property
     def steps(self):
         """Steps applied so far."""
-        cdef int entered = self.model.exclusive.look()
-        cdef int64_t found = pynn_trainer_steps(self.c)
-        self.model.exclusive.leave(entered)
-        return found
+        return self.count(pynn_trainer_steps)
 
     @steps.setter
     def steps(self, int64_t value):
@@ -1292,63 +939,43 @@ cdef class Checkpoint:
 
     def __init__(self, Trainer trainer not None):
         cdef pynn_error error
-        cdef pynn_status status
-        if self.c != NULL:
-            raise errors.ArgumentValueError("expected a new Checkpoint; received one that was initialised before")
-        error.status = PYNN_OK
+        require_new(self.c, self)
         with trainer.model.exclusive, nogil:
-            status = pynn_checkpoint_new(&self.c, trainer.c, &error)
-        check(status, &error)
+            check(pynn_checkpoint_new(&self.c, trainer.c, blank(&error)), &error)
         self.context = trainer.model.context
 
     def __dealloc__(self):
         pynn_checkpoint_free(self.c)
 
     def take(self, Trainer trainer not None):
-        """Copy the trainer's state anew."""
+        """Copy the trainer's present state."""
         cdef pynn_error error
-        cdef pynn_status status
-        error.status = PYNN_OK
         with self.exclusive, trainer.model.exclusive, nogil:
-            status = pynn_checkpoint_take(self.c, trainer.c, &error)
-        check(status, &error)
+            check(pynn_checkpoint_take(self.c, trainer.c, blank(&error)), &error)
 
     def restore(self, Trainer trainer not None):
         """Put a trainer and its model where this was taken."""
         cdef pynn_error error
-        cdef pynn_status status
-        error.status = PYNN_OK
         with self.exclusive, trainer.model.exclusive, nogil:
-            status = pynn_checkpoint_restore(self.c, trainer.c, &error)
-        check(status, &error)
+            check(pynn_checkpoint_restore(self.c, trainer.c, blank(&error)), &error)
 
     def write(self, bytes path not None, dict texts not None, dict arrays not None):
         """Write a copy to a file, with texts and arrays of one dimension beside it."""
         cdef int32_t n_texts = <int32_t>len(texts), n_arrays = <int32_t>len(arrays)
-        cdef pynn_metadata *entries = <pynn_metadata *>calloc(n_texts + 1, sizeof(pynn_metadata))
-        cdef pynn_vector *vectors = <pynn_vector *>calloc(n_arrays + 1, sizeof(pynn_vector))
+        kept = []
+        cdef pynn_metadata *entries = read_texts(texts, kept)
+        cdef bytearray memory = bytearray((n_arrays + 1) * sizeof(pynn_vector))
+        cdef pynn_vector *vectors = <pynn_vector *><char *>memory
         cdef const char *c_path = path
         cdef pynn_error error
-        cdef pynn_status status
         cdef View v
-        error.status = PYNN_OK
-        kept_texts = [(key.encode(), value.encode()) for key, value in texts.items()]
-        try:
-            if entries == NULL or vectors == NULL:
-                raise MemoryError
-            for i in range(n_texts):
-                entries[i].key, entries[i].value = kept_texts[i][0], kept_texts[i][1]
-            kept_arrays = [(name.encode(), view(array, name, True)) for name, array in arrays.items()]
-            for i in range(n_arrays):
-                v = kept_arrays[i][1]
-                vectors[i].name, vectors[i].dtype = kept_arrays[i][0], v.array.dtype
-                vectors[i].count, vectors[i].data = v.array.rows * v.array.columns, v.array.data
-            with self.exclusive, nogil:
-                status = pynn_checkpoint_write(self.c, c_path, entries, n_texts, vectors, n_arrays, &error)
-            check(status, &error)
-        finally:
-            free(entries)
-            free(vectors)
+        for i, (name, array) in enumerate(arrays.items()):
+            key, v = (<str>name).encode(), view(array, name, True)
+            vectors[<size_t>i].name, vectors[<size_t>i].dtype = <const char *><bytes>key, v.array.dtype
+            vectors[<size_t>i].count, vectors[<size_t>i].data = v.array.rows * v.array.columns, v.array.data
+            kept.append((key, v))
+        with self.exclusive, nogil:
+            check(pynn_checkpoint_write(self.c, c_path, entries, n_texts, vectors, n_arrays, blank(&error)), &error)
 
     def text(self, str key not None):
         """Text of the file that this was read from, or None."""
@@ -1370,11 +997,8 @@ def load_checkpoint(Context context not None, bytes path not None):
     cdef Checkpoint checkpoint = Checkpoint.__new__(Checkpoint)
     cdef const char *c_path = path
     cdef pynn_error error
-    cdef pynn_status status
-    error.status = PYNN_OK
     with nogil:
-        status = pynn_checkpoint_load(&checkpoint.c, context.c, c_path, &error)
-    check(status, &error)
+        check(pynn_checkpoint_load(&checkpoint.c, context.c, c_path, blank(&error)), &error)
     checkpoint.context = context
     return checkpoint
 
@@ -1386,11 +1010,9 @@ def gather(x, order, out):
     cdef View vx = view(x, "x"), vo = indices(order)
     cdef View vout = output(out, "out", vx.array.dtype, vo.array.rows * vx.array.columns)
     cdef pynn_error error
-    cdef pynn_status status
-    error.status = PYNN_OK
     with nogil:
-        status = pynn_gather(&vx.array, <const int64_t *>vo.array.data, vo.array.rows, vout.buffer.buf, &error)
-    check(status, &error)
+        check(pynn_gather(&vx.array, <const int64_t *>vo.array.data, vo.array.rows, vout.buffer.buf, blank(&error)),
+              &error)
     return out
 
 
@@ -1402,62 +1024,9 @@ def mixup_draw(uint64_t seed, int64_t step, double alpha, int64_t rows):
     return share, shift
 
 
-cdef extern from *:
-    """
-    #if defined(_WIN32)
-    static int64_t read_rows_(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows,
-                              const int64_t *places, int64_t n, char *out) {
-      (void)file, (void)offset, (void)step, (void)size, (void)rows, (void)places, (void)n, (void)out;
-      return 0;
-    }
-    #else
-    #include <errno.h>
-    #include <string.h>
-    #include <unistd.h>
-    static int64_t read_bytes_(int file, int64_t offset, int64_t size, char *out) {
-      int64_t done = 0;
-      while (done < size) {
-        const ssize_t got = pread(file, out + done, (size_t)(size - done), (off_t)(offset + done));
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) break;
-        done += got;
-      }
-      return done;
-    }
-
-    /* Row rows[i], which lies `offset + rows[i] * step` bytes into the file, to place places[i]. Returns how
-     * many could be read. A call of the system costs what a few kilobytes do, so rows that near, the next further on,
-     * are read with the bytes between them. */
-    static int64_t read_rows_(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows,
-                              const int64_t *places, int64_t n, char *out) {
-      enum { SPAN = 1 << 15, GAP = 1 << 12 };
-      char span[SPAN];
-      for (int64_t i = 0, many; i < n; i += many) {
-        const int64_t from = offset + rows[i] * step;
-        for (many = 1; step == size && i + many < n && rows[i + many] == rows[i] + many &&
-                       places[i + many] == places[i] + many; many++) {}
-        if (many > 1 || size > SPAN) { /* they stand together in both */
-          const int64_t got = read_bytes_(file, from, many * size, out + places[i] * size);
-          if (got < many * size) return i + got / size;
-          continue;
-        }
-        while (i + many < n && rows[i + many] >= rows[i + many - 1] &&
-               (rows[i + many] - rows[i + many - 1]) * step <= GAP + size &&
-               (rows[i + many] - rows[i]) * step + size <= SPAN)
-          many++;
-        const int64_t got = read_bytes_(file, from, (rows[i + many - 1] - rows[i]) * step + size, span);
-        for (int64_t j = i; j < i + many; j++) {
-          const char *row = span + (rows[j] - rows[i]) * step;
-          if (row + size > span + got) return j;
-          memcpy(out + places[j] * size, row, (size_t)size);
-        }
-      }
-      return n;
-    }
-    #endif
-    """
-    int64_t read_rows_(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows,
-                       const int64_t *places, int64_t n, char *out) nogil
+cdef extern from "base/disk.h":
+    int64_t disk_read_rows(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows,
+                           const int64_t *places, int64_t n, char *out) nogil
 
 
 def read_rows(int file, int64_t offset, int64_t step, int64_t size, rows, places, out):
@@ -1468,8 +1037,8 @@ def read_rows(int file, int64_t offset, int64_t step, int64_t size, rows, places
     if len(places) != len(rows):
         raise errors.ShapeError(f"expected as many places as rows; received {len(places)} for {len(rows)}")
     with nogil:
-        done = read_rows_(file, offset, step, size, <const int64_t *>vr.array.data, <const int64_t *>vp.array.data,
-                          vr.array.rows, <char *>vout.buffer.buf)
+        done = disk_read_rows(file, offset, step, size, <const int64_t *>vr.array.data,
+                              <const int64_t *>vp.array.data, vr.array.rows, <char *>vout.buffer.buf)
     return done
 
 

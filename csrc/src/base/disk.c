@@ -48,6 +48,48 @@ int disk_read(struct disk_file *disk, void *out, size_t size, size_t *taken) {
   return 0;
 }
 
+/* Bytes from `offset` on; how many there were, fewer than `size` only at the end of the file or on an error. */
+static int64_t read_at(int file, int64_t offset, int64_t size, char *out) {
+  int64_t done = 0;
+  while (done < size) {
+    const ssize_t n = pread(file, out + done, smaller((size_t)(size - done), MAX_TRANSFER), (off_t)(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    done += n;
+  }
+  return done;
+}
+
+/* A call of the system costs what a few kilobytes do, so rows that near, the next further on, are read with the bytes
+ * between them. */
+int64_t disk_read_rows(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows, const int64_t *places,
+                       int64_t n, char *out) {
+  enum { SPAN = 1 << 15, GAP = 1 << 12 };
+  char span[SPAN];
+  for (int64_t i = 0, many; i < n; i += many) {
+    const int64_t from = offset + rows[i] * step;
+    many = 1;
+    while (step == size && i + many < n && rows[i + many] == rows[i] + many && places[i + many] == places[i] + many)
+      many++;
+    if (many > 1 || size > SPAN) { /* they stand together in both */
+      const int64_t got = read_at(file, from, many * size, out + places[i] * size);
+      if (got < many * size) return i + got / size;
+      continue;
+    }
+    while (i + many < n && rows[i + many] >= rows[i + many - 1] &&
+           (rows[i + many] - rows[i + many - 1]) * step <= GAP + size &&
+           (rows[i + many] - rows[i]) * step + size <= SPAN)
+      many++;
+    const int64_t got = read_at(file, from, (rows[i + many - 1] - rows[i]) * step + size, span);
+    for (int64_t j = i; j < i + many; j++) {
+      const char *row = span + (rows[j] - rows[i]) * step;
+      if (row + size > span + got) return j;
+      memcpy(out + places[j] * size, row, (size_t)size);
+    }
+  }
+  return n;
+}
+
 /* ---------------------------------------------------------------- writing */
 
 /* The last part of a path. */

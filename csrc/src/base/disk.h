@@ -30,6 +30,11 @@ int disk_commit(struct disk_file *disk);
 /* Closes; removes what was not committed. Legal on an object that failed to open, and twice. */
 void disk_close(struct disk_file *disk);
 
+/* Row rows[i], which lies `offset + rows[i] * step` bytes into an open file, to place places[i] of `out`, n rows of
+ * `size` bytes; fastest when `rows` ascend. Returns how many could be read. */
+int64_t disk_read_rows(int file, int64_t offset, int64_t step, int64_t size, const int64_t *rows, const int64_t *places,
+                       int64_t n, char *out);
+
 /* The system's text for an error number. Thread-safe. */
 void disk_error_text(int code, char *text, size_t size);
 
