@@ -112,7 +112,7 @@ def nearest(value: Any, known: Iterable[str]) -> str:
     if not isinstance(value, str):
         return ""
     folded = {_fold(alias): alias for alias in known}
-    found = difflib.get_close_matches(_fold(value), folded, n=1, cutoff=0.7)
+    found = difflib.get_close_matches(_fold(value), folded, n=1, cutoff=0.6)
     return f": did you mean {folded[found[0]]!r}?" if found else ""
 
 

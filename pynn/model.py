@@ -1181,11 +1181,10 @@ def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
         raise FileFormatError(f"expected a model that pynn saved; received {os.fspath(path)!r} ({error})") from None
     if file.custom_loss_name is not None:
         loss = losses.resolve(file.custom_loss_name, link, custom)
-    missing: list[str] = []
+    metrics, missing = metrics_.from_dicts(remembered.get("metrics") or (), custom)
     try:
         if loss is not None:
             scaling = (remembered.get("target_scaling") or "standard") if core.target_scaling else None
-            metrics, missing = metrics_.from_dicts(remembered.get("metrics") or (), custom)
             model.compile(loss, remembered.get("optimizer") or "adam", metrics, target_scaling=scaling)
         for index, names in (remembered.get("vocabularies") or {}).items():
             spec: Any = model.layers[int(index)].spec

@@ -139,6 +139,30 @@ def test_reduce_on_plateau_follows_keras_rule(points):
         assert seen == rates
 
 
+def by_default(epoch, learning_rate=0.1):
+    return learning_rate / (epoch + 1)
+
+
+@pytest.mark.parametrize(("schedule", "rates"), [
+    (lambda epoch: 0.1 * 0.5**epoch, [0.1, 0.05, 0.025]), (lambda epoch, rate: rate / 2, [0.05, 0.025, 0.0125]),
+    (by_default, [0.1, 0.05, 0.1 / 6]), ([0.3, 0.2, 0.1].__getitem__, [0.3, 0.2, 0.1]),
+])  # fmt: skip
+def test_a_schedule_of_one_or_two_arguments(points, schedule, rates):
+    history = made().fit(*points, epochs=3, callbacks=[pynn.LearningRateScheduler(schedule)])
+    assert history["learning_rate"] == pytest.approx(rates)
+
+
+def test_schedules_that_cannot_be(points):
+    for wrong in (lambda: 0.1, lambda epoch, rate, more: 0.1):
+        with pytest.raises(TypeError, match=r"f\(epoch\) or f\(epoch, learning_rate\)"):
+            pynn.LearningRateScheduler(wrong)
+    for wrong in (None, "0.1", float("nan"), -1.0):
+        with pytest.raises(
+            (ValueError, TypeError), match=r"schedule\(0\) as a finite number > 0; received schedule\(0\)="
+        ):
+            made().fit(*points, callbacks=[pynn.LearningRateScheduler([wrong].__getitem__)])
+
+
 def test_learning_rate_scheduler(points):
     model = made()
     history = model.fit(*points, epochs=4, callbacks=[pynn.LearningRateScheduler(lambda e, rate: rate / (e + 1))])

@@ -59,11 +59,11 @@ class LearningRateScheduler(Callback):
 
 
 def _takes(function: Any, count: int) -> bool:
-    """Return whether a function can be called with `count` arguments by place; True for what does not say."""
+    """Return whether a function can be called with `count` arguments by place; one that does not say takes one."""
     try:
         inspect.signature(function).bind(*range(count))
     except TypeError:
         return False
     except ValueError:
-        return True
+        return count == 1
     return True

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import ArgumentTypeError, ArgumentValueError, ShapeError
-from .base import MAXIMIZE, MINIMIZE, Deciding, is_yes
+from .base import MAXIMIZE, MINIMIZE, Deciding, State, is_yes
 from .kept import Kept
 
 
@@ -113,6 +113,12 @@ class Function(Kept, Deciding):
             error.add_note(f"raised by the metric {self.name!r} of pynn, for {len(predictions)} rows{hint}")
             raise
         return found
+
+    def state_dict(self) -> State:
+        """Return what a checkpoint in the middle of an epoch has to hold."""
+        state = super().state_dict()
+        del state["function"]
+        return state
 
     def as_classes(self, targets: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return targets and predictions as classes, or as 0 and 1 where outputs are a yes or no each."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import checks
-from ..errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
+from ..errors import ArgumentTypeError, ArgumentValueError, FileFormatError, UnknownNameError
 from . import accuracy, confusion, probabilities, regression
 from .base import MAXIMIZE, MINIMIZE, RESERVED, Metric
 from .function import Function
@@ -124,20 +124,29 @@ def _defaults(cls: type[Metric]) -> dict[str, Any]:
     return {name: parameters[name].default for name in cls.arguments}
 
 
-def from_dicts(values: Iterable[Any], custom: Mapping[str, Any] | None = None) -> tuple[list[Any], list[str]]:
+def from_dicts(values: Any, custom: Mapping[str, Any] | None = None) -> tuple[list[Any], list[str]]:
     """Return the metrics that `to_dict` described, and the names of those that only `custom` could have brought.
 
     Parameters
     ----------
-    values : iterable of str or dict
+    values : list of str and dict
     custom : dict of name -> Metric or function, optional
+
+    Raises
+    ------
+    FileFormatError
+        `values` are not what `to_dict` returns.
+    UnknownNameError
+        A metric in `custom` has another name.
     """
     found: list[Any] = []
     missing: list[str] = []
+    if not isinstance(values, (list, tuple)):
+        raise FileFormatError(f"expected a list of metrics; received {values!r}")
     for value in values:
         if isinstance(value, str):
             found.append(value)
-        elif "custom" in value:
+        elif isinstance(value, Mapping) and isinstance(value.get("custom"), str):
             name = value["custom"]
             if not isinstance(custom, Mapping) or name not in custom:
                 missing.append(name)
@@ -150,9 +159,16 @@ def from_dicts(values: Iterable[Any], custom: Mapping[str, Any] | None = None) -
                     f"expected custom[{name!r}] as the metric of this name; received one named {found[-1].name!r}"
                 )
         else:
-            arguments = {key: argument for key, argument in value.items() if key != "metric"}
-            found.append(_MADE[value["metric"]][0](**arguments))
+            found.append(_from_dict(value))
     return found, missing
+
+
+def _from_dict(value: Mapping[str, Any]) -> Metric:
+    try:
+        arguments = {key: argument for key, argument in value.items() if key != "metric"}
+        return _MADE[value["metric"]][0](**arguments)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise FileFormatError(f"expected a metric that pynn saved; received {value!r} ({error})") from None
 
 
 def missing_metrics(names: Iterable[str]) -> str:

@@ -28,24 +28,22 @@ class _Regressor(RegressorMixin, _Predicted):
 
 
 class _Classifier(ClassifierMixin, _Predicted):
-    def __init__(self, targets: Any = None, predictions: Any = None, scores: Any = None, probable: bool = True) -> None:
+    def __init__(self, targets: Any = None, predictions: Any = None, scores: Any = None) -> None:
         super().__init__(targets, predictions)
-        self.scores, self.probable = scores, probable
+        self.scores = scores
         several = np.ndim(predictions) == 2
         width = 0 if scores is None else max(2, np.shape(scores)[1])
         self.classes_ = [np.arange(2)] * width if several else np.arange(width)
 
-    def __getattr__(self, name: str) -> Any:
-        asked = {"predict_proba": True, "decision_function": False}.get(name)
-        if asked is None or asked != self.__dict__.get("probable"):
-            raise AttributeError(name)
-        return self._probabilities if asked else self._margins
 
-    def _probabilities(self, x: np.ndarray) -> np.ndarray:
+class _Probable(_Classifier):
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
         found = self.scores[np.asarray(x)[:, 0]]
         return np.column_stack([1 - found, found]) if found.shape[1] == 1 else found
 
-    def _margins(self, x: np.ndarray) -> np.ndarray:
+
+class _Marginal(_Classifier):
+    def decision_function(self, x: np.ndarray) -> np.ndarray:
         found = self.scores[np.asarray(x)[:, 0]]
         return found[:, 0] if found.shape[1] == 1 else found
 
@@ -65,4 +63,4 @@ def predicted(metric: Function, targets: np.ndarray, predictions: np.ndarray) ->
     scores = predictions.astype(np.float64)
     if link == "softmax":
         scores /= scores.sum(axis=1, keepdims=True)
-    return _Classifier(y, chosen, scores, probable)
+    return (_Probable if probable else _Marginal)(y, chosen, scores)

@@ -100,7 +100,10 @@ class Measure:
 
     def results(self) -> dict[str, float]:
         self.flush()
-        return {metric.name: value_of(metric) for metric in self.metrics}
+        found = {metric.name: value_of(metric) for metric in self.metrics}
+        for metric in self.metrics:
+            metric.reset()  # some keep an epoch's rows
+        return found
 
     def state(self) -> State:
         waiting = {name: getattr(self, name)[: self.n] for name in ("out", "y", "weights")
