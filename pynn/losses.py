@@ -1,7 +1,7 @@
-"""Losses: what training makes small, as classes such as ``Huber(delta=1.0)``.
+"""Losses: what training minimizes, as classes such as ``Huber(delta=1.0)``.
 
-A loss takes logits z, the last layer's values before its activation, and names the link that turns them into
-predictions. ``dir(pynn.losses)`` lists them.
+A loss takes logits z, the values of the last layer, and names the link that turns them into predictions.
+``dir(pynn.losses)`` lists the losses.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ table = Table(
         "gaussian_nll": "Mean of (s + (y - m)^2 e^-s)/2: the negative log-likelihood of a normal distribution but for "
         "log(2 pi)/2. A model of 2k outputs takes y with k columns: the first k outputs are means m, the others the "
         "logs s of the variances. Nix and Weigend, 1994; PyTorch's GaussianNLLLoss with var = e^s and no floor.",
-        "hinge": "Mean of max(0, 1 - t z), t = 1 where y > 0 and -1 elsewhere: labels may be -1 and 1, or 0 and 1. "
-        "Keras's Hinge.",
+        "hinge": "Mean of max(0, 1 - t z), t = 1 where y > 0 and -1 elsewhere: labels are -1 and 1, or 0 and 1; others "
+        "are refused. Keras's Hinge.",
         "squared_hinge": "Mean of max(0, 1 - t z)^2, t as in `Hinge`. Keras's SquaredHinge.",
         "focal": "Sigmoid cross-entropy times w (1 - p_t)^gamma, p_t the probability given to y in [0, 1], w = alpha "
         "for 1 and 1 - alpha for 0: easy rows count less. Lin et al., 2017; torchvision's sigmoid_focal_loss and "
@@ -72,25 +72,26 @@ _CHECKED, _COLUMNS = 4, 16  # rows and columns of a gradient that are checked
 
 @dataclass(frozen=True)
 class Custom(Loss):
-    """A loss of your own: ``compile(loss=f)`` is ``compile(loss=pynn.losses.Custom(f))``.
+    """Train with a loss of your own: ``compile(loss=f)`` is ``compile(loss=pynn.losses.Custom(f))``.
 
     ``f(logits, target)`` returns the loss of each row, (rows,), and its gradient by the logits, (rows, outputs), both
-    before weights and means. `logits` are (rows, outputs) in the model's dtype; `target` the same, or (rows,) int64
-    labels when y is one column of integers and there are more outputs than one. Its first gradient is checked against
-    differences of the loss; a result that is not finite is refused, with the row it came from. It may call another
-    model, not its own, which is computing: that is an error.
+    before weights and means. `logits` are (rows, outputs) in the model's dtype. `target` is the same, or (rows,) int64
+    labels when y is one column of integers and there are more outputs than one. The first gradient is compared with
+    differences of the loss. A result that is not finite is refused, with the row it came from. The function may call
+    another model; to call the model that is training is an error.
 
     Parameters
     ----------
     function : callable, ctypes function pointer, or object with an `address`
-        Beside Python functions, C code of the signature ``pynn_loss_function`` in pynn.h: a ``ctypes.CFUNCTYPE``
-        object, or one with an ``address`` such as ``numba.cfunc`` makes. See `signature`.
+        A Python function, or C code of the signature ``pynn_loss_function`` in pynn.h: a ``ctypes.CFUNCTYPE`` object,
+        or an object with an ``address`` such as ``numba.cfunc`` returns. See `signature`.
     link : str
-        The activation that `predict` applies to the logits.
+        The activation that `predict` applies to the logits. With ``"linear"`` and targets of 0 and 1, metrics such as
+        "accuracy" find out from one call of the function whether a yes is a prediction above 0 (logits) or above 0.5.
     name : str, optional
-        What stands in model files; the function's own name by default. ``pynn.load(path, custom={name: f})``.
+        Name in model files; the function's own name by default. ``pynn.load(path, custom={name: f})``.
     check : bool
-        Whether the gradient is compared with differences of the loss, in the first step.
+        Compare the gradient with differences of the loss, in the first step.
 
     Examples
     --------
@@ -123,12 +124,12 @@ class Custom(Loss):
         object.__setattr__(self, "link", activations.table.canonical(self.link, "link"))
 
     def __deepcopy__(self, memo: Any) -> Custom:
-        """Itself: it does not change, and C code has no copy."""
+        """Return itself: it does not change, and C code cannot be copied."""
         return self
 
     @property
     def row(self) -> dict[str, Any]:  # type: ignore[override]
-        """As of the library's own losses."""
+        """What the core tells about a loss, for this one."""
         flags = ("probabilities", "rowwise", "nonnegative", "pairs", "signs")
         own = {"name": self.name, "fields": [], "aliases": (), "link": self.link, "labels": True}
         return own | dict.fromkeys(flags, False)
@@ -170,7 +171,7 @@ class Custom(Loss):
 
 
 def signature() -> Any:
-    """The ctypes prototype of a loss in C: ``@pynn.losses.signature()`` makes a Python function one.
+    """Return the ctypes prototype of a loss in C: ``@pynn.losses.signature()`` turns a Python function into one.
 
     For numba: ``numba.cfunc("int32(voidptr, int32, int64, int64" + 5 * ", voidptr" + ", int32)")``,
     or with ``CPointer(float32)`` for arrays. The arguments are user, dtype (0 float32, 1 float64), rows, n, logits,
@@ -196,7 +197,7 @@ def _slopes(function: Any, name: str, ends: np.ndarray) -> np.ndarray:
 
 
 class _Call:
-    """What the core calls: fills its arrays with the function's results, the first time with a look at the gradient."""
+    """Fill the core's arrays with a function's results; the first call checks the gradient."""
 
     def __init__(self, function: Callable[..., Any], name: str, check: bool) -> None:
         self.function, self.name, self.unchecked = function, name, check
@@ -213,7 +214,7 @@ class _Call:
         np.asarray(gradient)[...] = found[1]
 
     def results(self, z: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The function's (losses, gradient), of the right shapes."""
+        """Return the function's losses and gradient, of the right shapes."""
         what = f"expected the loss {self.name!r} to return (losses, gradient)"
         found = self.function(z, t)
         if not isinstance(found, (tuple, list)) or len(found) != 2:
@@ -258,7 +259,7 @@ class _Call:
 
 
 def resolve(name: str, link: str, custom: Any) -> Custom:
-    """The loss that a file names, from what `load` was given."""
+    """Return the loss that a file names, from what `load` was given."""
     if not isinstance(custom, dict) or name not in custom:
         raise UnknownNameError(
             f"expected the function of the custom loss {name!r}, which the file was trained with; received "
@@ -278,7 +279,7 @@ def is_loss(value: Any) -> bool:
 
 
 def get(loss: Any) -> Any:
-    """The loss for a name, an alias such as ``"mse"``, an object, or a function of your own (see `Custom`).
+    """Return the loss for a name, an alias such as ``"mse"``, an object, or a function of your own (see `Custom`).
 
     Examples
     --------

@@ -19,7 +19,7 @@ _INK, _MUTED, _TRAINING, _VALIDATION = "#22313f", "#8492a0", "#9fb3c8", "#d9480f
 
 
 def learning_curve(history: Any, ax: Axes | None = None, *, metric: str = "loss") -> Axes:
-    """Draw a metric over the epochs: training thin, validation bold, the best epoch marked.
+    """Draw a metric over the epochs: training thin, validation bold, the best epoch of loss and accuracy marked.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def learning_curve(history: Any, ax: Axes | None = None, *, metric: str = "loss"
     ax : matplotlib Axes, optional
         Where to draw; by default the axes of a new figure.
     metric : str
-        ``"loss"``, ``"accuracy"`` or another name in the history. Its ``"val_"`` twin is drawn when there is one.
+        ``"loss"``, ``"accuracy"`` or another name in the history; its ``"val_"`` values are drawn too, if any.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def save_learning_curve(history: Any, path: Any, *, title: str | None = None) ->
 
 
 def text_curve(history: Any, *, metric: str = "loss", width: int = 60, height: int = 12, unicode: bool = True) -> str:
-    """The same as a block of text.
+    """Return a metric over the epochs as a block of text.
 
     Parameters
     ----------

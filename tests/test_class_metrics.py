@@ -345,3 +345,12 @@ def test_hinge_refuses_labels_that_are_no_two_signs(loss, labels):
     with pytest.raises(pynn.LabelError, match=r"y of 0 and 1, or of -1 and 1,.*y == 1.*softmax_cross_entropy"):
         model.fit(x, y)
     assert not model.built
+
+
+def test_numbers_under_a_hinge_are_found():
+    x = RNG.normal(size=(60, 2))
+    model = pynn.Sequential([pynn.Dense(1)], seed=0)
+    model.compile("hinge")
+    with pytest.warns(pynn.TrainingWarning, match="'hinge' expects labels in y, and row 0 has"):
+        history = model.fit(x, x[:, 0] + 0.5)
+    assert "loss_mismatch" in [finding.code for finding in history.report.findings]

@@ -35,7 +35,7 @@ def test_from_a_file_to_a_model_as_the_guide_says(tmp_path, monkeypatch, capsys)
     pytest.importorskip("pyarrow")
     monkeypatch.chdir(tmp_path)
     text = GUIDE.read_text(encoding="utf-8")
-    part, names = text[: text.index("## Functions of your own")], {}
+    part, names = text[: text.index("## Metrics")], {}
     for block in re.findall(r"^```python\n(.*?)^```", part, re.M | re.S):
         exec(compile(block, "guide.md", "exec"), names)
     out = capsys.readouterr().out
@@ -43,6 +43,23 @@ def test_from_a_file_to_a_model_as_the_guide_says(tmp_path, monkeypatch, capsys)
     assert said
     for comment in said:  # the comments beside the prints are what is printed
         assert comment in out
+
+
+def test_metrics_as_the_guide_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    section, names = GUIDE.read_text(encoding="utf-8").split("## Metrics")[1].split("\n## ")[0], {}
+    for block in re.findall(r"^```python\n(.*?)^```", section, re.M | re.S):
+        exec(compile(block, "guide.md", "exec"), names)
+    assert names["stop"].best > 0.9
+    assert names["stop"].best == max(names["history"]["val_within_ten"])
+    assert names["loaded"].evaluate(names["X"], names["y"]) == names["model"].evaluate(names["X"], names["y"])
+    listed = {
+        name for row in re.findall(r"^\| (`.*?) \|", section, re.M) for name in re.findall(r"`([a-z0-9_]+)`", row)
+    }
+    known = {row[0] for row in pynn.metrics.names.ROWS}
+    assert {name for name in listed if not name.startswith("_")} == {
+        name for name in known if not name.endswith(("_macro", "_micro", "_weighted"))
+    }
 
 
 def test_functions_of_ones_own_as_the_guide_says(tmp_path, monkeypatch):

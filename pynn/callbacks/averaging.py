@@ -13,7 +13,17 @@ from .weights import own_weights, restore
 
 
 class Average(Callback):
-    """A callback that averages the parameters over the steps of a run; the compiled core does it."""
+    """Base of the callbacks that average the parameters over the steps of a run; the compiled core does it.
+
+    Parameters
+    ----------
+    decay : float
+        Decay of an exponential average; 0 is the plain mean.
+    start, every : int
+        Number of applied steps before the first average, and from one to the next.
+    validate, swap : bool
+        Validate with the average; leave it in the model when training ends.
+    """
 
     def __init__(self, decay: float, start: int, every: int, validate: bool, swap: bool) -> None:
         start, every = checks.integer("start", start, 0), checks.integer("every", every, 1)
@@ -43,7 +53,7 @@ class Average(Callback):
             self._own = None
 
     def on_train_end(self, logs: Logs) -> None:
-        self.on_test_end(logs)  # a validation that failed did not come to its end
+        self.on_test_end(logs)  # a validation that failed did not call it
         trainer = self.model.trainer(1) if self.model.built else None
         if trainer is not None and trainer.n_averaged:
             self.parameters = np.array(trainer.average)
@@ -59,7 +69,7 @@ class Average(Callback):
         self.model.use_average(None)
 
     def _put(self) -> None:
-        """The average into the model, with moments of batch normalizations that belong to it."""
+        """Put the average into the model, with the moments of batch normalizations that belong to it."""
         self.model.trainer(1).use_average()
         if not any(layer.spec.kind == "batch_normalization" for layer in self.model.layers):
             return
@@ -68,78 +78,9 @@ class Average(Callback):
         except (NotReadyError, ArgumentTypeError, ArgumentValueError):
             if not self._told:
                 warnings.warn(
-                    "moving moments of BatchNormalization are those of the last steps, not of the averaged weights, as "
-                    "the data cannot be passed over again: call model.update_moments(X)",
+                    "the moving moments of BatchNormalization belong to the last steps, not to the averaged weights, "
+                    "as the data cannot be read a second time: call model.update_moments(X)",
                     TrainingWarning,
                     stacklevel=3,
                 )
             self._told = True
-
-
-class EMA(Average):
-    """An exponential moving average of the parameters: a <- decay a + (1 - decay) w after each step, from a = w.
-
-    Averaged, not the last, parameters are validated and left in the model when training ends. The sum is in float64, is
-    the same on any number of threads and goes on where it was from a checkpoint.
-
-    Parameters
-    ----------
-    decay : float in (0, 1)
-        About the last 1 / (1 - decay) steps count.
-    start, every : int
-        The first step (counted in applied steps) and the distance of those that are taken in.
-    validate : bool
-        Validate with the average.
-    swap : bool
-        Leave the average in the model when training ends; else it is only in `parameters`.
-
-    Attributes
-    ----------
-    parameters : ndarray of float64, or None
-        The average, once training has ended.
-
-    Notes
-    -----
-    Moving moments of a `BatchNormalization` belong to the weights they were taken with. So wherever the average is put
-    into the model, they are taken anew from a pass over the training data, see `Sequential.update_moments`: a forward
-    pass for each such layer and validation. For data that can't be passed over again, streams say, a warning tells that
-    they were not. `EarlyStopping` and `ModelCheckpoint` keep the averaged model when that was validated.
-
-    References
-    ----------
-    Polyak and Juditsky, SIAM J. Control Optim. 30, 1992; PyTorch's ``AveragedModel`` with ``get_ema_multi_avg_fn``.
-
-    Examples
-    --------
-    >>> import pynn
-    >>> (X, y), (Xt, yt) = pynn.datasets.digits()
-    >>> model = pynn.Sequential([pynn.Dense(10)], seed=0)
-    >>> model.compile(loss="softmax_cross_entropy", optimizer=pynn.SGD(learning_rate=0.1))
-    >>> history = model.fit(X[:600], y[:600], epochs=3, callbacks=[pynn.EMA(0.9)])
-    """
-
-    def __init__(
-        self, decay: float = 0.999, start: int = 0, every: int = 1, validate: bool = True, swap: bool = True
-    ) -> None:
-        super().__init__(checks.number("decay", decay, above=0, below=1), start, every, validate, swap)
-
-
-class SWA(Average):
-    """The plain mean of the parameters after the steps start, start + every, ...: stochastic weight averaging.
-
-    For the state after each epoch, `every` is the number of steps in one. Otherwise as `EMA`.
-
-    Parameters
-    ----------
-    start : int >= 0
-        Steps applied before the first that counts.
-    every : int >= 1
-    validate, swap : bool
-
-    References
-    ----------
-    Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI 2018.
-    """
-
-    def __init__(self, start: int = 0, every: int = 1, validate: bool = True, swap: bool = True) -> None:
-        super().__init__(0.0, start, every, validate, swap)

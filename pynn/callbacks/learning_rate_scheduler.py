@@ -13,13 +13,13 @@ from .rates import left_by_rollbacks, require_settable_rate
 
 
 class LearningRateScheduler(Callback):
-    """Set the learning rate of each epoch to what a function returns; `pynn.schedules` counts steps instead.
+    """Set the learning rate of each epoch to what a function returns. Schedules of steps are in `pynn.schedules`.
 
     Parameters
     ----------
     schedule : callable
-        ``f(epoch)`` or ``f(epoch, learning_rate)``, of the epoch's number from 0 and the rate of the epoch before,
-        returns the new rate.
+        ``f(epoch)`` or ``f(epoch, learning_rate)`` with the number of the epoch, from 0, and the rate of the epoch
+        before; it returns the new rate.
 
     Notes
     -----

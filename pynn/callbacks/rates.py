@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 def require_settable_rate(model: Sequential, who: str) -> None:
-    """Refuse, before training, a model whose learning rate would not let itself be set."""
+    """Refuse, before training, a model whose learning rate cannot be set."""
     optimizer = model.optimizer
     if optimizer.schedule is not None:
         raise ArgumentValueError(
             f"expected an optimizer whose learning rate is a number, for {who} to set; received one that follows "
             f"{type(optimizer.schedule).__name__}: leave one of the two out"
         )
-    model.learning_rate = model.learning_rate  # an optimizer without one says so
+    model.learning_rate = model.learning_rate  # raises for an optimizer without one
 
 
 def left_by_rollbacks(model: Sequential) -> float:
-    """The share of the learning rate that the rollbacks of the run at hand have left."""
+    """Return the share of the learning rate that the rollbacks of the current run have left."""
     ledger = model.history.ledger if model.history else []
     rolled_back = [event for event in ledger if event["kind"] == "rolled_back"]
     return math.prod(event["new_learning_rate"] / event["learning_rate"] for event in rolled_back)

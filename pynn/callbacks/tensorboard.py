@@ -15,8 +15,14 @@ class TensorBoard(Callback):
     Parameters
     ----------
     log_dir : str or path
+        Folder of the event files.
     histograms : bool
-        Of every kernel and bias too.
+        Write a histogram of every kernel and bias too.
+
+    Examples
+    --------
+    >>> import pynn
+    >>> board = pynn.TensorBoard("logs")
     """
 
     def __init__(self, log_dir: Any = "logs", histograms: bool = False) -> None:

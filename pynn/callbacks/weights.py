@@ -15,23 +15,24 @@ if TYPE_CHECKING:
 
 
 def weights(model: Sequential) -> State:
-    """Copies of what training changes in a model; of what was validated in this epoch, when that is an average."""
+    """Return copies of what training changes in a model, or of the average that was validated in this epoch."""
     return model.validated or own_weights(model)
 
 
 def own_weights(model: Sequential) -> State:
+    """Return copies of what training changes in a model."""
     return {"parameters": model.parameters.copy(), "state": np.array(model.core.state)}
 
 
 def restore(model: Sequential, kept: State) -> None:
-    """Back to what `weights` gave."""
+    """Put what `weights` returned back into the model."""
     model.parameters[...] = kept["parameters"]
     np.asarray(model.core.state)[...] = kept["state"]
 
 
 @contextmanager
 def as_validated(model: Sequential) -> Iterator[None]:
-    """The model as it was validated in this epoch."""
+    """Put the weights that were validated in this epoch into the model, as long as the context lasts."""
     if model.validated is None:
         yield
         return

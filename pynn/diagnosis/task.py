@@ -20,7 +20,11 @@ ONLY_TRAIN = ("dropout", "gaussian_noise")  # kinds of layers that leave predict
 def of_the_task(model: Sequential, batch_size: int | None, sample: Batch | None) -> list[Finding]:
     """What no training can mend. `batch_size` and `sample`, rows of the data, are None where they are not known."""
     found = [_batch_of_one(model, batch_size), _no_logits(model), _single_unit(model)]
-    found += [] if sample is None else [_improbable(model, sample), _misleading(model, sample)]
+    found += (
+        []
+        if sample is None
+        else [_improbable(model, sample), _misleading(model, sample), _numbers_as_signs(model, sample)]
+    )
     return [finding for finding in found if finding]
 
 
@@ -64,6 +68,20 @@ def _misleading(model: Sequential, sample: Batch) -> Finding | None:
     row = int(sample.rows[none[0]])
     evidence = {"metric": counts[0], "row": row, "value": float(y[none[0], column[0]])}
     return Finding("misleading_metric", "warning", rows=[row], evidence=evidence, advice=(Advice.NUMBER_METRICS,))
+
+
+def _numbers_as_signs(model: Sequential, sample: Batch) -> Finding | None:
+    """Targets that are no labels under a loss that takes only their sign."""
+    if not model.loss.row["signs"]:
+        return None
+    y = sample.y.reshape(len(sample.y), -1)
+    row, column = np.nonzero(np.isfinite(y) & (np.abs(y) != 1) & (y != 0))
+    if not len(row):
+        return None
+    first = int(sample.rows[row[0]])
+    evidence = {"loss": model.loss.name, "row": first, "value": float(y[row[0], column[0]])}
+    return Finding("loss_mismatch", "warning", rows=[first], evidence=evidence, advice=(Advice.TWO_SIGNS_OR_NUMBERS,),
+                   text="numbers_as_signs")  # fmt: skip
 
 
 def _improbable(model: Sequential, sample: Batch) -> Finding | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import ShapeError
-from .base import MAXIMIZE, Deciding, as_numbers, is_yes
+from .base import MAXIMIZE, Deciding, Rows, as_numbers, is_yes
 
 
 class Accuracy(Deciding):
@@ -94,7 +94,7 @@ class TopKAccuracy(Deciding):
         return ((predictions > own) | ((predictions == own) & earlier)).sum(axis=1) < self.k
 
 
-ROWS = (
+ROWS: Rows = (
     ("accuracy", Accuracy, {}, ("acc", "categorical_accuracy", "sparse_categorical_accuracy")),
     ("binary_accuracy", BinaryAccuracy, {}, ()),
     ("top_k_accuracy", TopKAccuracy, {}, ("top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy")),

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import ArgumentTypeError, ArgumentValueError, DtypeError, LabelError, ShapeError
 
 State = dict[str, Any]
+Rows = tuple[tuple[str, type, dict[str, Any], tuple[str, ...]], ...]  # name, class, arguments, aliases
 
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
 RESERVED = ("loss", "learning_rate", "seconds", "epoch")  # what else a line of the history holds
@@ -249,7 +250,7 @@ def ratio(numerator: Any, denominator: Any, undefined: float = 0.0) -> np.ndarra
 
 
 def value_of(metric: Metric) -> float:
-    """Return a metric's result as a float, or refuse what is no number."""
+    """Return a metric's result as a float, or refuse anything but a number."""
     found: Any = metric.result()
     if np.ndim(found) == 0 and not isinstance(found, (str, bytes)):
         try:

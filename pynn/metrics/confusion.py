@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import ArgumentValueError
-from .base import MAXIMIZE, Deciding, Summed, is_yes, ratio, require_columns, require_yes_or_no
+from .base import MAXIMIZE, Deciding, Rows, Summed, is_yes, ratio, require_columns, require_yes_or_no
 
 AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
 
@@ -21,7 +21,7 @@ class Counted(Summed, Deciding):
     A single output makes two classes, 0 and 1.
     """
 
-    arguments = ("threshold",)
+    arguments: tuple[str, ...] = ("threshold",)
 
     def __init__(self, threshold: float | None = None, name: str | None = None) -> None:
         self.threshold = None if threshold is None else checks.number("threshold", threshold)
@@ -42,8 +42,8 @@ class Counted(Summed, Deciding):
             if outputs > 1:
                 self._separate = True
                 w = weights[:, None]
-                sums = [(w * part).sum(axis=0) for part in (actual & chosen, chosen, actual)]
-                self._take(*sums, float(weights.sum()))
+                hits, chosen, actual = ((w * part).sum(axis=0) for part in (actual & chosen, chosen, actual))
+                self._take(hits, chosen, actual, float(weights.sum()))
                 return
             actual, chosen, outputs = actual[:, 0].astype(np.int64), chosen[:, 0].astype(np.int64), 2
         else:
@@ -341,7 +341,7 @@ class FalseNegatives(Cells):
 for _metric in (TruePositives, FalsePositives, TrueNegatives, FalseNegatives):
     _metric.__doc__ = f"{_metric.__doc__}{_CELL}"
 
-ROWS = (
+ROWS: Rows = (
     ("precision", Precision, {}, ("precision_score",)),
     ("recall", Recall, {}, ("recall_score",)),
     ("f1", F1Score, {}, ("f1_score",)),

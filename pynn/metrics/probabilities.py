@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import ArgumentValueError
-from .base import MAXIMIZE, MINIMIZE, Deciding, Summed, is_yes, require_columns, require_yes_or_no
+from .base import MAXIMIZE, MINIMIZE, Deciding, Rows, Summed, is_yes, require_columns, require_yes_or_no
 from .kept import Kept
 
 
@@ -193,7 +193,7 @@ def _precision_recall(positive: np.ndarray, negative: np.ndarray) -> float:
     return float((positive * hits / chosen).sum() / hits[-1])
 
 
-ROWS = (
+ROWS: Rows = (
     ("auc", AUC, {}, ("roc_auc", "auc_roc", "auroc")),
     ("auc_pr", AUC, {"curve": "PR"}, ("pr_auc", "average_precision")),
     ("log_loss", LogLoss, {}, ()),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from .base import MAXIMIZE, MINIMIZE, Metric, Summed, as_numbers, require_columns
+from .base import MAXIMIZE, MINIMIZE, Metric, Rows, Summed, as_numbers, require_columns
 
 _OF_OUTPUT = """
 
@@ -126,7 +126,7 @@ class R2(Summed, OfOutput):
 for _metric in (MeanSquaredError, RootMeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError, R2):
     _metric.__doc__ = f"{_metric.__doc__}{_OF_OUTPUT.format(name=_metric.name)}"
 
-ROWS = (
+ROWS: Rows = (
     ("mse", MeanSquaredError, {}, ("mean_squared_error",)),
     ("rmse", RootMeanSquaredError, {}, ("root_mean_squared_error",)),
     ("mae", MeanAbsoluteError, {}, ("mean_absolute_error",)),

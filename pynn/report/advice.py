@@ -46,6 +46,7 @@ class Advice(StrEnum):
     SIGMOID_LOSS_OR_UNITS = "sigmoid_loss_or_units"
     NUMBER_METRICS = "number_metrics"
     SIGMOID_LOSS_OR_DIVIDE = "sigmoid_loss_or_divide"
+    TWO_SIGNS_OR_NUMBERS = "two_signs_or_numbers"
     MARK_MISSING = "mark_missing"
     DROP_COLUMNS = "drop_columns"
     CATEGORICAL_LAYER = "categorical_layer"
@@ -118,6 +119,7 @@ ADVICE = {
     Advice.NUMBER_METRICS: (
         "For numbers, use 'r2', 'mae' or 'mse'; for classes, use labels with the loss softmax_cross_entropy."
     ),
+    Advice.TWO_SIGNS_OR_NUMBERS: "Use labels 0 and 1, or -1 and 1; to predict numbers, train with 'mse' or 'huber'.",
     Advice.SIGMOID_LOSS_OR_DIVIDE: (
         "If several classes can be right at once, use sigmoid_cross_entropy; otherwise divide each row of y by its sum."
     ),

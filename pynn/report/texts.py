@@ -366,6 +366,9 @@ TEXTS: dict[str, str | Callable[[Finding], str]] = {
         "the last layer applies {activation!r}, and the loss {loss!r} takes logits and applies {link} to them"
     ),
     "improbable_targets": _improbable,
+    "numbers_as_signs": (
+        "the loss {loss!r} expects labels in y, and row {row} has {value:.6g}: all numbers above 0 count as one label"
+    ),
     "unknown_category": _unknown_category,
     "class_spellings": _class_spellings,
     "too_many_classes": _too_many_classes,
