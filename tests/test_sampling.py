@@ -5,6 +5,7 @@ import pytest
 
 import pynn
 from pynn import DataLoader
+from pynn.data import sampling
 
 
 def labels(counts, seed=0):
@@ -550,3 +551,34 @@ def test_a_weight_of_a_class_that_the_model_does_not_have_is_an_error(units, los
     with pytest.raises(pynn.ArgumentValueError, match=r"class_weight of classes in 0 \.\.\. 1; received the class 2"):
         model.fit(np.zeros((4, 3)), [0, 1, 0, 1], class_weight={1: 20, 2: 3})
     model.fit(np.zeros((4, 3)), [0, 1, 0, 1], class_weight={1: 20}, guard="off")
+
+
+def test_several_yes_or_no_outputs_have_no_class():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    Y = (X > 0.8).astype(int)
+    model = pynn.Sequential([pynn.Dense(3)])
+    model.compile("sigmoid_cross_entropy")
+    first = int(np.flatnonzero(Y.sum(1) != 1)[0])
+    for call, purpose, advice in (
+        (lambda: model.fit(X, Y, class_weight={0: 1.0, 1: 10.0}), "class_weight", "sample_weight"),
+        (lambda: model.fit(X, Y, class_weight="balanced"), "class_weight", "Focal"),
+        (lambda: pynn.DataLoader(X, Y, sampling="oversample"), "sampling", "sampling=weights"),
+        (lambda: pynn.DataLoader(X, Y, sampling="undersample"), "sampling", "sampling=weights"),
+        (lambda: pynn.train_test_split(X, Y, stratify=True), "stratify=True", r"np\.unique"),
+    ):
+        with pytest.raises(pynn.LabelError, match=rf"one class in each row for {purpose}.*{advice}") as caught:
+            call()
+        assert caught.value.row is not None
+    assert not model.built
+    with pytest.raises(pynn.LabelError, match=rf"y\[{first}\] sums to"):
+        model.build(3).evaluate(X, Y, class_weight={0: 1.0, 1: 10.0})
+    combined = np.unique(Y, axis=0, return_inverse=True)[1]  # as advised
+    *_, y_test = pynn.train_test_split(X, combined, stratify=True)
+    assert abs((y_test == 0).mean() - (combined == 0).mean()) < 0.02
+
+
+@pytest.mark.parametrize("smooth", [0.0, 0.1])
+def test_one_hot_rows_and_probabilities_have_one(smooth):
+    labels = np.array([0, 1, 2, 2] * 10)
+    rows = np.eye(3, dtype=np.float32)[labels] * (1 - smooth) + np.float32(smooth / 3)
+    assert np.array_equal(sampling.as_labels(rows, "class_weight"), labels)

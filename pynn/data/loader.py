@@ -272,7 +272,7 @@ class DataLoader:
             labels = labels[self._kept]
         elif self.on_bad_rows == "skip" and labels.ndim == 1:  # of a stream: those that are known
             labels = labels[labels == labels]
-        return sampling_.as_labels(labels, "class_weight or sampling")
+        return sampling_.as_labels(labels, "sampling" if isinstance(sampling, str) else "class_weight")
 
     def _sampler(self, sampling: Any, labels: np.ndarray | None) -> sampling_.Sampler | None:
         if not self.by_number:

@@ -27,6 +27,17 @@ __all__ = [
 ]
 
 _BITS = 2**64 - 1
+SLACK = 1e-3  # of the sum of a row's probabilities
+SEVERAL = {  # what to do where several labels of a row can be right
+    "class_weight": (
+        "Weigh whole rows with sample_weight, or the two answers of every output with pynn.losses.Focal(alpha=...)"
+    ),
+    "sampling": "Draw rows by weights of your own: sampling=weights, one for each row",
+    "stratify=True": (
+        "Stratify by what each row has in common with others: "
+        "np.unique(y, axis=0, return_inverse=True)[1] as the last part"
+    ),
+}
 
 
 def derive(seed: int, stream: int) -> int:
@@ -141,17 +152,38 @@ def sampler(sampling: Any, rows: int, labels: np.ndarray | None, kept: np.ndarra
 
 
 def as_labels(y: np.ndarray, purpose: str) -> np.ndarray:
-    """Classes of the rows as a vector: of labels as they are, of one-hot rows by their largest column."""
+    """Return the classes of the rows as a vector: labels as they are, of one-hot rows the largest column.
+
+    Raises
+    ------
+    LabelError
+        Labels that are no integers, or rows with several labels or none; `row` is the first.
+    """
     y = np.asarray(y)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.ndim == 2:
-        return y.argmax(1)
+        return _one_class(y, purpose)
     if y.dtype.kind == "f":
         whole = np.floor(y) == y
         if not whole.all():
             row = int(np.argmin(whole))
             raise LabelError(f"expected y of class labels for {purpose}; received y[{row}]={y[row]}")
     return y
+
+
+def _one_class(y: np.ndarray, purpose: str) -> np.ndarray:
+    """Return the class of each row of probabilities, of which one is right."""
+    sums = y.sum(axis=1, dtype=np.float64)
+    odd = np.flatnonzero(np.abs(sums - 1) > SLACK)  # a row with NaN has no sum, and no say
+    if len(odd):
+        advice = SEVERAL.get(purpose, SEVERAL["class_weight"])
+        error = LabelError(
+            f"expected y with one class in each row for {purpose}; received {y.shape[1]} outputs that are right "
+            f"independently: y[{odd[0]}] sums to {sums[odd[0]]:g}. {advice}"
+        )
+        error.row = int(odd[0])
+        raise error
+    return y.argmax(1)
 
 
 def class_weights(
