@@ -886,6 +886,11 @@ cdef class Trainer:
         with self.model.exclusive:
             check(pynn_trainer_set_mixup(self.c, alpha, blank(&error)), &error)
 
+    def set_raw_predictions(self, bint raw):
+        """Let `train` write logits as predictions from now on, or predictions."""
+        with self.model.exclusive:
+            pynn_trainer_set_raw_predictions(self.c, raw)
+
     @property
     def rate_factor(self):
         """What rollbacks have left of a schedule."""

@@ -372,6 +372,7 @@ cdef extern from "pynn.h" nogil:
     pynn_status pynn_trainer_set_n_averaged(pynn_trainer *trainer, int64_t n)
     pynn_status pynn_trainer_use_average(pynn_trainer *trainer)
     pynn_status pynn_trainer_set_mixup(pynn_trainer *trainer, double alpha, pynn_error *error)
+    void pynn_trainer_set_raw_predictions(pynn_trainer *trainer, int raw)
     void pynn_mixup_draw(uint64_t seed, int64_t step, double alpha, int64_t rows, double *share, int64_t *shift)
     double pynn_trainer_rate_factor(const pynn_trainer *trainer)
     pynn_status pynn_trainer_set_rate_factor(pynn_trainer *trainer, double factor)

@@ -34,7 +34,7 @@ from .errors import (
 from .lbfgs import LBFGS, get_lbfgs
 from .metrics import names as metrics_
 from .names import public
-from .network import adapt, fills
+from .network import adapt, fills, precision
 from .network.adapt import Parts
 from .report import data_faults
 from .report.context import Context
@@ -512,6 +512,7 @@ class Sequential:
                 new.set_schedule(self.optimizer.schedule.core_schedule)
             new.set_average(self._average)
             new.set_mixup(self._mixup)
+            new.set_raw_predictions(precision.scales_in_double(self.core))
             if self._trainer is not None:
                 _core.Checkpoint(self._trainer).restore(new)
             self._trainer, self._capacity = new, batch_size
@@ -909,10 +910,12 @@ class Sequential:
     # ---- using
 
     def predict(self, x: Any, raw: bool = False, *, guard: Any = "raise") -> np.ndarray:
-        """Predictions for every row, (rows, outputs), in the model's dtype.
+        """Predict every row: an array (rows, outputs) in the model's dtype.
 
-        With a loss, its link is applied: softmax turns logits into probabilities, for instance. Threads may predict at
-        the same time. A row's result does not depend on the rows around it, to the last bit.
+        With a loss, its link is applied: softmax turns logits into probabilities, for instance. Under `target_scaling`
+        a float32 model predicts in float64 where float32 has too few steps: for targets whose distance from 0 is more
+        than 8192 times their spread. Threads may predict at the same time. A row's result does not depend on the rows
+        around it, to the last bit.
 
         Parameters
         ----------
@@ -932,11 +935,12 @@ class Sequential:
         if (table := self._table(x, self.schema, target=False)) is not None:
             return np.concatenate([self.predict(block.x, raw, guard=guard) for block in table.blocks(0)])
         x = arrays.as_inputs(known.inputs(x, self.schema), core.inputs, empty=True)
-        out = np.empty((x.shape[0], core.outputs), self.dtype)
+        double = not raw and precision.scales_in_double(core)
+        out = np.empty((x.shape[0], core.outputs), np.float64 if double else self.dtype)
         for first in range(0, x.shape[0], 1 << 16):  # so that Ctrl-C is heard
             part = slice(first, first + (1 << 16))
             try:
-                core.predict(known.filled(x[part], self.schema), out[part], raw, guarded)
+                precision.predict(core, known.filled(x[part], self.schema), out[part], raw, guarded)
             except NumericalError as error:
                 raise data_faults.bad_prediction(error, first) from None
         return out

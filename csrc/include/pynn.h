@@ -743,6 +743,9 @@ PYNN_API pynn_status pynn_trainer_use_average(pynn_trainer *trainer);
  * from Beta(alpha, alpha) and shift from 1 ... rows-1 by (seed, t) alone. alpha 0: none. INVALID_ARGUMENT; UNSUPPORTED
  * for a loss that takes labels but no probabilities, or looks at signs. */
 PYNN_API pynn_status pynn_trainer_set_mixup(pynn_trainer *trainer, double alpha, pynn_error *error);
+/* 1: pynn_train_batches writes logits as predictions from now on, those of scaled targets in units of their spread: for
+ * callers that turn them into doubles. 0: predictions. NULL is legal. */
+PYNN_API void pynn_trainer_set_raw_predictions(pynn_trainer *trainer, int raw);
 /* What is drawn for step `step` of a trainer with this seed. Thread-safe. */
 PYNN_API void pynn_mixup_draw(uint64_t seed, int64_t step, double alpha, int64_t rows, double *share, int64_t *shift);
 

@@ -411,7 +411,7 @@ static void test_nothing(const struct net *net) {
   pynn_context_options_init(NULL), pynn_model_options_init(NULL), pynn_trainer_options_init(NULL, NULL);
   pynn_guard_init(NULL), pynn_plateau_init(NULL), pynn_average_init(NULL);
   pynn_trainer_losses(NULL, &losses), pynn_trainer_losses(net->trainer, NULL), pynn_trainer_begin_epoch(NULL);
-  pynn_mixup_draw(1, 1, 1, 4, NULL, NULL), pynn_shuffle(1, 1, 4, NULL);
+  pynn_mixup_draw(1, 1, 1, 4, NULL, NULL), pynn_shuffle(1, 1, 4, NULL), pynn_trainer_set_raw_predictions(NULL, 1);
   CHECK(losses.first == 3);
   CHECK(!pynn_context_threads(NULL) && !pynn_context_cpu(NULL) && !pynn_context_blas(NULL));
   CHECK(!pynn_model_inputs(NULL) && !pynn_model_outputs(NULL) && !pynn_model_seed(NULL) && !pynn_model_n_layers(NULL));

@@ -11,6 +11,7 @@ import numpy as np
 from ..data import known, sampling
 from ..errors import ArgumentValueError, NumericalError, ShapeError
 from ..metrics.base import value_of
+from ..network import precision
 from ..report import data_faults
 from .batches import checked
 from .metrics import rows_at_once
@@ -57,14 +58,19 @@ def evaluate(
     for metric in metrics:
         metric.reset()
     most, loss, before, weighted = rows_at_once(model), 0.0, 0, False
+    double = precision.scales_in_double(model.core)
+    dtype = np.float64 if double else model.dtype
     for x, y, weights, numbers in parts:
         n = x.shape[0]
-        out: Any = np.empty((min(most, n), model.outputs), model.dtype) if metrics else None
+        out: Any = np.empty((min(most, n), model.outputs), dtype) if metrics else None
         for first in range(0, n, most):
             rows = slice(first, min(first + most, n))
             w = None if weights is None else weights[rows]
             try:
-                loss += model.core.evaluate(x[rows], y[rows], w, out, guarded) * (rows.stop - first)
+                predictions = None if double else out
+                loss += model.core.evaluate(x[rows], y[rows], w, predictions, guarded) * (rows.stop - first)
+                if double and metrics:
+                    precision.predict(model.core, x[rows], out[: rows.stop - first], guarded=guarded)
             except NumericalError as error:
                 raise data_faults.bad_prediction(
                     error, first if numbers is not None else before + first, numbers

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..metrics.base import value_of
+from ..network import precision
 from . import checkpoint
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class Measure:
             if self.refused:
                 kept = ~np.isnan(out).any(axis=1)
                 y, out, weights = y[kept], out[kept], None if weights is None else weights[kept]
+            if len(y) and precision.scales_in_double(self.model.core):  # the trainer wrote logits
+                out = precision.unscaled(self.model.core, out)
             for metric in self.metrics if len(y) else ():
                 metric.update(y, out, weights)
         self.n, self.refused, self.y, self.weights = 0, 0, None, None

@@ -26,7 +26,8 @@ struct pynn_trainer {
   pynn_schedule schedule;
   double rate_factor; /* of the schedule: the product of the rollbacks' backoffs */
   double weight_decay;
-  double mixup; /* alpha; 0: none */
+  int raw_predictions; /* logits in their place */
+  double mixup;        /* alpha; 0: none */
   uint64_t mixup_key;
   struct averaging average;
   uint64_t dropout_key;

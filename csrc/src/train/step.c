@@ -73,7 +73,7 @@ static pynn_status compute(pynn_trainer *t, struct step *s, void *predictions, p
   s->loss = pass_loss(t->w, &s->batch, logits, 1);
   status = pass_failed(t->w, error);
   if (status) return status;
-  if (predictions) pass_predictions(t->w, s->rows, logits, 0, predictions);
+  if (predictions) pass_predictions(t->w, s->rows, logits, t->raw_predictions, predictions);
   pass_backward(t->w, &s->batch, t->gradient, t->dropout_key, (uint64_t)t->steps);
   s->penalty = (double)s->rows * pass_seen_penalty(t->w);
   return pass_failed(t->w, error);

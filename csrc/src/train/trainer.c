@@ -177,3 +177,7 @@ void pynn_trainer_begin_epoch(pynn_trainer *t) {
   for (int32_t i = 0; t->w->observed && i < t->model->n_layers; i++)
     memset(t->w->observed[i].alive, 0, (size_t)t->model->layers[i].units);
 }
+
+void pynn_trainer_set_raw_predictions(pynn_trainer *t, int raw) {
+  if (t) t->raw_predictions = raw != 0;
+}
