@@ -18,6 +18,7 @@ FEW = 20  # rows below which a coincidence proves nothing
 MARKS = (-999.0, 999.0, -9999.0, 9999.0, -99999.0, 99999.0, -999999.0, 999999.0)  # that people write for "missing"
 NO_DATE = -(2.0**63)  # a missing date, as a number
 APART = 20.0  # spreads between the medians of training and validation columns
+MOST = 0.6  # share of rows with one number, from which quantiles jump
 UNITS = 20.0  # times the spread: other units
 MANY_CODES = 10  # categories from which their numbers say nothing to a Dense layer
 LIGHT, HEAVY = 0.05, 20.0  # mean sample weights that change what a learning rate means
@@ -207,7 +208,7 @@ def _validation_mismatch(model: Sequential, seen: Seen) -> Finding | None:
     if seen.validation is None or min(len(seen.validation.x), len(seen.sample.x)) < FEW:
         return None
     ours, theirs = _spreads(seen.sample.x), _spreads(seen.validation.x)
-    known = (ours[1] > 0) & (theirs[1] > 0)
+    known = (ours[1] > 0) & (theirs[1] > 0)  # and no number that most rows have, such as 0 at the edge of pictures
     known[list(seen.categories or ())] = False
     ratio = np.where(known, theirs[1] / ours[1], 1)
     shift = np.where(known, np.abs(theirs[0] - ours[0]) / np.maximum(ours[1], theirs[1]), 0)
@@ -225,9 +226,10 @@ def _validation_mismatch(model: Sequential, seen: Seen) -> Finding | None:
 
 
 def _spreads(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The median of each column, and the width of its middle 80 %."""
-    low, middle, high = np.nanquantile(x.astype(np.float64), (0.1, 0.5, 0.9), axis=0)
-    return middle, high - low
+    """The median of each column and the width of its middle 80 %, 0 where one number has most of the rows."""
+    marks = np.nanquantile(x.astype(np.float64), (0.1, 0.5, 0.9), axis=0)
+    usual = np.max([(x == mark.astype(x.dtype)).mean(axis=0) for mark in marks], axis=0)
+    return marks[1], np.where(usual > MOST, 0, marks[2] - marks[0])
 
 
 # ---- sample weights
