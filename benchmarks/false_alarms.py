@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from habits import HABITS
-from habits_data import knows
 
 import pynn
 
@@ -173,7 +171,7 @@ for _name in pynn.optimizers.table.rows:
     KINDS[f"optimizer {_name}"] = _with
 
 
-def alarms(make: Callable[[np.random.Generator, int], Run], seed: int, habit: bool) -> tuple[bool, list[str]]:
+def alarms(make: Callable[[np.random.Generator, int], Run], seed: int, knows: Any = None) -> tuple[bool, list[str]]:
     """Return whether the run was healthy, and what was said about it."""
     model, X, y, options = make(np.random.default_rng(seed), seed)
     said = []
@@ -187,7 +185,7 @@ def alarms(make: Callable[[np.random.Generator, int], Run], seed: int, habit: bo
     said += [f"{f.code}: {f.message}" for f in history.report.findings if f.severity != "info"]
     said += [str(w.message) for w in caught if issubclass(w.category, pynn.TrainingWarning)]
     better = history[-1]["loss"] <= max(history[0]["loss"], 1.05 * history[0]["loss"])
-    return bool(better and (knows(model, X, y) if habit else _better_than_nothing(model))), said
+    return bool(better and (knows(model, X, y) if knows else _better_than_nothing(model))), said
 
 
 def _better_than_nothing(model: pynn.Sequential) -> bool:
@@ -204,15 +202,18 @@ def main() -> int:
     if options.record and options.record.exists():
         lines = map(json.loads, options.record.read_text().splitlines())
         known = {(line["name"], line["seed"]): line for line in lines}
-    kinds = {**{name: (make, False) for name, make in KINDS.items()},
-             **{name: (make, True) for name, make in HABITS.items()}}  # fmt: skip
+    from habits import HABITS  # they need scikit-learn and pandas
+    from habits_data import knows
+
+    kinds = {name: (make, None) for name, make in KINDS.items()}
+    kinds |= {name: (make, knows) for name, make in HABITS.items()}
     total = healthy_runs = false = 0
-    for name, (make, habit) in kinds.items():
+    for name, (make, judge) in kinds.items():
         lines = []
         for seed in range(options.seeds):
             line = known.get((name, seed))
             if line is None:
-                well, said = alarms(make, seed, habit)
+                well, said = alarms(make, seed, judge)
                 line = {"name": name, "seed": seed, "healthy": well, "said": said}
                 if options.record:
                     with options.record.open("a") as record:

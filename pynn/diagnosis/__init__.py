@@ -1,1 +1,1 @@
-"""Why a step failed, or why training stands still: suspects, trials and rules."""
+"""Explain a failed step or a run that stands still: suspects, trials and rules."""

@@ -15,7 +15,7 @@ JUMP = 0.5  # first update to weights, by norm, of a learning rate that is too h
 
 
 def learning_rate(setup: Setup) -> list[Suspect]:
-    """Plain gradient descent has a bound, 2 / curvature; of any other optimizer the first update tells."""
+    """Suspect a learning rate above 2 / curvature or, for other optimizers than SGD, a large first update."""
     model, rate = setup.model, setup.learning_rate
     name, numbers = model.optimizer.core
     if name == "sgd":
@@ -41,7 +41,7 @@ def _slower(text: str, rate: float, strength: float, evidence: dict[str, Any]) -
 
 
 def _first_update(setup: Setup) -> float:
-    """Norm of the first update over that of the weights; NaN when it cannot be taken, infinite when it overflows."""
+    """Return the norm of the first update divided by that of the weights; NaN when it is not finite."""
     parameters, trainer = setup.trainer("float64", policy="off")
     before, b, n = parameters.copy(), setup.batch, len(setup.batch.x)
     trainer.train(b.x, b.y, b.weights, None, 0, n, n)
@@ -50,11 +50,11 @@ def _first_update(setup: Setup) -> float:
 
 
 def largest_curvature(setup: Setup, turns: int = 30) -> float:
-    """Largest eigenvalue of the loss's second derivative on the batch, by power iteration; NaN when out of range.
+    """Return the largest eigenvalue of the loss's Hessian on the batch, by power iteration; NaN when out of range.
 
-    Products with the Hessian are differences of gradients, in float64 on a copy of the model. When the largest by
-    magnitude is negative, the iteration goes on with the Hessian shifted by it. The work is bounded: of a large model
-    the value may be too low, never too high.
+    Products with the Hessian are differences of gradients, in float64 on a copy of the model. If the eigenvalue of
+    largest magnitude is negative, the iteration continues with the Hessian shifted by it. The work is bounded: for a
+    large model the value may be too low, never too high.
     """
     start = setup.parameters
     parameters, trainer = replace(setup, learning_rate=1e-300).trainer("float64", policy="off", divergence=0)
@@ -63,7 +63,7 @@ def largest_curvature(setup: Setup, turns: int = 30) -> float:
 
     def gradient(at: np.ndarray) -> np.ndarray:
         parameters[...] = at
-        trainer.steps = 0  # the same draws of dropout each time
+        trainer.steps = 0  # the same dropout masks each time
         trainer.train(b.x, b.y, b.weights, None, 0, n, n)
         return np.array(trainer.gradient)
 
@@ -83,7 +83,7 @@ def largest_curvature(setup: Setup, turns: int = 30) -> float:
         return value + shift
 
     turns = int(max(4, min(turns, WORK / (60.0 * len(start) * (n + 16)))))
-    slope = gradient(start)  # along it the curvature is large as a rule
+    slope = gradient(start)  # the curvature along it is usually large
     seed = np.random.default_rng(0).normal(size=start.shape) / np.sqrt(len(start))
     if np.linalg.norm(slope) > 0:
         seed = 0.1 * seed + slope / np.linalg.norm(slope)

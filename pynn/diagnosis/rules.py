@@ -1,4 +1,4 @@
-"""Say why training stands still."""
+"""Explain why training stands still."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .trials import Batch
 if TYPE_CHECKING:
     from ..model import Sequential
 
-PATIENCE = 40  # steps before a loss that does not fall means anything
+PATIENCE = 40  # steps that a loss is given to fall
 STUCK = 0.95  # times the first loss, of a run that has not moved
-FLAT = 1e-6  # no column of X changes by more: to the layers all rows are alike
+FLAT = 1e-6  # largest range of a column of X with which all rows look alike to the layers
 
 
 def stands_still(losses: dict[str, float]) -> bool:
@@ -30,12 +30,12 @@ def stands_still(losses: dict[str, float]) -> bool:
 
 
 def _scales(model: Sequential) -> bool:
-    """Whether the first layer brings X to scale."""
+    """Whether the first layer scales X."""
     return model.core.layers[0]["kind"][0] in ("normalization", "batch_normalization", "categorical")
 
 
 def flat(model: Sequential, sample: Batch) -> list[Finding]:
-    """Whether X is the same in all rows, or so nearly that the layers cannot tell."""
+    """Find an X that is the same in all rows, or nearly the same."""
     spread = float(np.nan_to_num(np.ptp(sample.x.astype(np.float64), axis=0)).max())
     if len(sample.x) < 2 or spread > (0 if _scales(model) else FLAT):
         return []
@@ -48,7 +48,7 @@ def flat(model: Sequential, sample: Batch) -> list[Finding]:
 
 
 def _misses_the_mean(model: Sequential, sample: Batch, loss: float) -> bool:
-    """Whether a regression's loss is no better than if the mean of y were the output for every row."""
+    """Whether a regression's loss is no better than predicting the mean of y for every row."""
     row = model.loss.row
     if row["link"] != "linear" or row["pairs"] or model.core.target_scaling or isinstance(model.loss, losses.Custom):
         return False
@@ -60,7 +60,7 @@ def _misses_the_mean(model: Sequential, sample: Batch, loss: float) -> bool:
 
 
 def unscaled(model: Sequential, sample: Batch) -> list[Finding]:
-    """Columns of X and y that are out of scale."""
+    """Find columns of X and y that are out of scale."""
     scales = _scales(model)
     suspects = [] if scales else _inputs(sample)
     if not model.core.target_scaling:
@@ -76,7 +76,7 @@ def observed(model: Sequential, sample: Batch | None = None) -> list[Finding]:
         return [] if sample is None or trainer.steps < PATIENCE else _moving(model, sample, known)
     rules = RULES if trainer.steps >= PATIENCE else [rule for rule in RULES if rule.at_once]
     if sample and (same := flat(model, sample)):
-        return same  # whatever else is seen follows from it
+        return same  # everything else follows from it
     taken = [(index, of | {"gradient_last": trainer.health(index)[3]}) for index, of in _statistics(model)]
     if sample:
         taken = [(index, of | _dead(model, index, of, sample)) for index, of in taken]
@@ -118,14 +118,14 @@ def _dead(model: Sequential, layer: int, of: dict[str, float], sample: Batch) ->
 
 @dataclass(frozen=True)
 class Rule:
-    """A statistic of layers that explains why nothing moves."""
+    """A layer statistic that explains why training stands still."""
 
     code: str
     holds: Callable[[dict[str, float]], bool]
     advice: Advice
-    by: str  # the statistic that says which is worst
-    hidden: bool = True  # of layers below the last one only
-    at_once: bool = False  # no need to wait: it is exact
+    by: str  # the statistic that ranks layers
+    hidden: bool = True  # not for the last layer
+    at_once: bool = False  # exact, so without waiting for PATIENCE
 
     def look(self, model: Sequential, taken: list[tuple[int, dict[str, float]]]) -> Finding | None:
         considered = taken[:-1] if self.hidden else taken

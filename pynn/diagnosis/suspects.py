@@ -35,11 +35,11 @@ WIDE = 5.0  # times the standard deviation that the default initializer would gi
 
 
 def causes(model: Sequential, batch: Batch, at_fault: list[int]) -> list[Finding]:
-    """What may lie behind a fault on this batch: what cures it alone first, then the strongest evidence."""
+    """Return likely causes of a fault on this batch: what cures it alone first, then the strongest evidence."""
     batch = sampled(model, batch, at_fault)
     start, first = np.asarray(model.parameters, np.float64), initial(model)[0].astype(np.float64)
     with np.errstate(all="ignore"):
-        if not np.linalg.norm(start) < 10 * np.linalg.norm(first):  # blown up: where it began says more
+        if not np.linalg.norm(start) < 10 * np.linalg.norm(first):  # exploded: the initial weights say more
             start = first
         setup = Setup(model, batch, start, float(model.learning_rate))
         marked = _marks(batch)
@@ -59,7 +59,7 @@ def _with_trial(finding: Finding, cured: str) -> Finding:
 
 
 def sampled(model: Sequential, batch: Batch, at_fault: list[int]) -> Batch:
-    """At most ROWS rows, those at fault and outliers among them, fewer of a large model."""
+    """Return at most ROWS rows, fewer for a large model, with those at fault and outliers among them."""
     most = int(min(ROWS, max(8, WORK / (6.0 * len(model.parameters) * STEPS * 8))))
     if len(batch.x) <= most:
         return batch
@@ -71,9 +71,9 @@ def sampled(model: Sequential, batch: Batch, at_fault: list[int]) -> Batch:
 
 
 def _tried(setup: Setup, suspects: list[Suspect]) -> list[str]:
-    """For each suspect whether its cure makes training on the batch go well: "alone", "together" with others, or ""."""
+    """Return which cures make training on the batch go well: "alone", only "together" with the others, or ""."""
     cured = [""] * len(suspects)
-    if not suspects or setup.goes_well(STEPS):  # then a trial proves nothing
+    if not suspects or setup.goes_well(STEPS):  # a trial would prove nothing
         return cured
     for i, suspect in enumerate(suspects):
         cured[i] = "alone" if suspect.cure(setup).goes_well(STEPS) else ""
@@ -101,7 +101,7 @@ OUT_OF_SCALE = {  # code and advice
 
 
 def _sizes(name: str, x: np.ndarray, rows: np.ndarray, cure: Any, drop: Any) -> list[Suspect]:
-    """Columns that are large throughout, and rows that stand out."""
+    """Suspect columns with large values throughout, and rows that stand out."""
     if not ((x > UNSCALED) | (x < -UNSCALED)).any():
         return []
     largest, alone, rest, outlying = lone(x)
@@ -180,12 +180,12 @@ def _weights(batch: Batch) -> list[Suspect]:
 
 
 def _kernels(model: Sequential) -> list[Suspect]:
-    """Layers that started far wider than their activations' own initializers would have it."""
+    """Suspect layers whose initial weights are far larger than those of the default initializer."""
     core = model.core
     parameters, usual = draw(core, by_default(core))
     wide = []
     for (layer, kernel), (_, other) in zip(initial(model)[1], usual, strict=True):
-        size = float(np.sqrt(np.mean(np.square(kernel, dtype=np.float64))))  # about 0: an offset is no better
+        size = float(np.sqrt(np.mean(np.square(kernel, dtype=np.float64))))  # about 0, not about the mean
         default = float(np.std(other, dtype=np.float64))
         if size > WIDE * default > 0:
             wide.append((size / default, layer, size, default))

@@ -18,7 +18,7 @@ ONLY_TRAIN = ("dropout", "gaussian_noise")  # kinds of layers that leave predict
 
 
 def of_the_task(model: Sequential, batch_size: int | None, sample: Batch | None) -> list[Finding]:
-    """What no training can mend. `batch_size` and `sample`, rows of the data, are None where they are not known."""
+    """Find what no training can repair. `batch_size` and `sample`, rows of the data, are None where unknown."""
     found = [_batch_of_one(model, batch_size), _no_logits(model), _single_unit(model)]
     found += (
         []
@@ -36,7 +36,7 @@ def _batch_of_one(model: Sequential, batch_size: int | None) -> Finding | None:
 
 
 def _no_logits(model: Sequential) -> Finding | None:
-    """An activation before a loss that takes logits; the loss's own link is fused with it, and right."""
+    """Find an activation before a loss that takes logits; the loss's own link is fused, and right."""
     link, layers = model.loss.row["link"], [layer for layer in model.layers if layer.spec.kind not in ONLY_TRAIN]
     last = layers[-1]
     activation = getattr(last.spec, "activation", None)
@@ -57,7 +57,7 @@ def _single_unit(model: Sequential) -> Finding | None:
 
 
 def _misleading(model: Sequential, sample: Batch) -> Finding | None:
-    """A metric of classes for targets that are none."""
+    """Find a metric for classes with targets that are no classes."""
     counts = [metric.name for metric in model.metrics if isinstance(metric, (metrics.Accuracy, metrics.BinaryAccuracy))]
     y = sample.y.reshape(len(sample.y), -1)
     if not counts or y.shape[1] != model.outputs or model.loss.row["pairs"]:
@@ -85,7 +85,7 @@ def _numbers_as_signs(model: Sequential, sample: Batch) -> Finding | None:
 
 
 def _improbable(model: Sequential, sample: Batch) -> Finding | None:
-    """Rows of y, under a loss that takes them for probabilities, that do not sum to 1."""
+    """Find rows of y that do not sum to 1, where the loss takes them as probabilities."""
     if model.loss.row["link"] != "softmax" or model.outputs == 1 or sample.y.shape[1:] != (model.outputs,):
         return None
     sums = sample.y.sum(axis=1, dtype=np.float64)

@@ -29,7 +29,7 @@ def takes_steps(model: Sequential) -> bool:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of checked data, and their numbers in the caller's."""
+    """Rows of checked data, and their numbers in the user's data."""
 
     x: np.ndarray
     y: np.ndarray
@@ -41,11 +41,11 @@ class Batch:
 
 
 def batch(data: tuple[Any, Any, Any], order: Any, first: int, count: int, rows: Any = None) -> Batch:
-    """Rows order[first : first+count] of `data`, whose rows have the numbers `rows` for the caller, and outliers."""
+    """Return rows order[first : first+count] of `data` and outliers; `rows` are the numbers in the user's data."""
     at = np.arange(first, first + count) if order is None else order[first : first + count]
     x, y, weights = data
     if len(at) < x.shape[0] and x.size <= SCANNED and not arrays.is_sparse(x):
-        # what made the weights run away may have come in an earlier batch
+        # an outlier in an earlier batch may have made the weights explode
         at = np.concatenate([at, np.setdiff1d(lone_rows(x, y, weights), at)])
     return taken_rows(data, at, rows)
 
@@ -59,7 +59,7 @@ def taken_rows(data: Any, at: np.ndarray, numbers: Any) -> Batch:
 
 @dataclass(frozen=True)
 class Setup:
-    """All that decides how training goes on a batch."""
+    """Everything that decides how training on a batch goes."""
 
     model: Sequential
     batch: Batch
@@ -68,7 +68,7 @@ class Setup:
     layers: list[Any] | None = None  # None: those of the model
 
     def trainer(self, dtype: str | None = None, **guard: Any) -> tuple[np.ndarray, _core.Trainer]:
-        """The parameters of a copy of the model, and a trainer at work on it."""
+        """Return the parameters of a copy of the model, and a trainer for that copy."""
         core, model = self.model.core, self.model
         copy = runtime.twin(core, dtype) if self.layers is None else _core.Model(
             core.context, core.inputs, self.layers, dtype or core.dtype, core.seed, core.target_scaling)  # fmt: skip
@@ -94,13 +94,13 @@ class Setup:
         return found
 
     def goes_well(self, steps: int) -> bool:
-        """No step was refused, and the loss ended below where it began."""
+        """Whether no step was refused and the loss ended below where it began."""
         losses = self.losses(steps)
         return len(losses) == steps and float(np.mean(losses[-steps // 4 :])) < losses[0]
 
 
 def initial(model: Sequential) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
-    """The parameters that the model started from, by its seed, and the kernels in them by layer."""
+    """Return the parameters that the model's seed gives, and the kernels in them by layer."""
     core = model.core
     return draw(core, core.layers)
 
@@ -117,7 +117,7 @@ def draw(core: _core.Model, layers: list[Any]) -> tuple[np.ndarray, list[tuple[i
 
 
 def by_default(core: _core.Model) -> list[Any]:
-    """The layers with the initializers that their activations choose."""
+    """Return the layers with the default initializers of their activations."""
     usual = {row["name"]: row["initializer"] for row in _core.table("activation")}
     return [
         layer | {"kernel_initializer": (usual[layer["activation"][0]], {})}
@@ -129,11 +129,11 @@ def by_default(core: _core.Model) -> list[Any]:
 
 @dataclass(frozen=True)
 class Suspect:
-    """Something out of the ordinary, how far (in powers of ten), and the setup without it."""
+    """A possible cause: how far from ordinary it is, in powers of ten, and the setup without it."""
 
     finding: Finding
     strength: float
-    rank: int  # 0: the data, 1: the weights, 2: the learning rate, in the order in which one makes the next look bad
+    rank: int  # 0: the data, 1: the weights, 2: the learning rate; each can make the next look wrong
     cure: Callable[[Setup], Setup]
 
 
@@ -142,7 +142,7 @@ def magnitudes(x: np.ndarray) -> np.ndarray:
 
 
 def lone(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Of each column the largest magnitude, its row, the largest of all other rows, and whether it stands alone."""
+    """Return each column's largest magnitude, its row, the largest of the other rows, and whether it stands alone."""
     sizes = magnitudes(x)
     alone, columns = sizes.argmax(axis=0), np.arange(x.shape[1])
     largest = sizes[alone, columns]
@@ -152,7 +152,7 @@ def lone(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def lone_rows(*data: np.ndarray | None) -> np.ndarray:
-    """Rows that stand out in a column of any of these, the farthest out first; a few."""
+    """Return a few rows that stand out in a column of any of these."""
     found: list[int] = []
     for x in data:
         if x is not None and x.dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""What a run found and did: findings, reports, histories, and the guard's options."""
+"""Findings, reports, histories, and the guard's options."""
 
 from ..names import public
 from .finding import Finding, Report

@@ -14,38 +14,38 @@ POLICIES = ("raise", "skip", "rollback", "off")
 
 @dataclass(frozen=True)
 class Guard:
-    """What `fit` does about a step that must not be taken: one that is not finite, or that follows a divergence.
+    """Choose what `fit` does about a step that is not finite, or that follows a divergence.
 
-    Such a step never changes the model, its optimizer or their counters. What was done instead is in
+    Such a step never changes the model, its optimizer or their counters. What the guard did instead is in
     ``history.ledger``, in the progress output and in ``history.report``.
 
     Parameters
     ----------
     policy : "raise", "skip", "rollback" or "off"
-        ``"raise"`` a `NumericalError`; ``"skip"`` the batch, unless that happens `streak` times in a row;
-        ``"rollback"``: restore a good state, lower the learning rate and go on (batches whose own numbers are not
-        finite are skipped);
-        ``"off"``: look at nothing.
+        ``"raise"``: raise a `NumericalError`. ``"skip"``: skip the batch, and raise after `streak` skipped batches in
+        a row. ``"rollback"``: restore a good state, lower the learning rate and continue (batches whose own numbers
+        are not finite are skipped). ``"off"``: check nothing.
     check_every : int >= 0
-        Steps from one that takes statistics of the layers to the next; 0: none.
+        Number of steps between two that take statistics of the layers; 0: none do.
     streak : int >= 1
-        Skipped batches in a row that end the run.
+        Number of skipped batches in a row that ends the run.
     max_rollbacks : int >= 0
-        The next fault after so many raises.
+        Number of rollbacks allowed; the next fault raises `NumericalError`.
     backoff : float in (0, 1)
-        Factor of the learning rate at a rollback; the n-th with no good state in between takes ``backoff**n``.
+        Factor applied to the learning rate at a rollback; the n-th in a row without a new good state applies
+        ``backoff**n``.
     snapshot_every : int >= 1
-        Steps between two good states that are kept; the last two are, under ``"rollback"`` alone.
+        Number of steps between two good states. The last two are kept, under ``"rollback"`` only.
     divergence : float > 1, or 0
-        The loss may stay so many times worse than at first, or than with all logits 0, for less than three windows.
-        0: it may do anything.
+        Divergence is declared when the median loss exceeds `divergence` times the larger of the initial loss and the
+        loss with all logits 0 for three consecutive windows. 0 disables this.
     window : int in 8 ... 256
-        Steps whose median loss is judged.
+        Number of steps whose median loss is judged.
     clip_z : float >= 0
-        Gradients whose norm is more than so many standard deviations above its running mean are clipped (ZClip);
-        0: none.
+        Gradients are clipped when their norm exceeds its running mean by more than `clip_z` standard deviations
+        (ZClip); 0: never.
     clip_alpha : float in (0, 1)
-        How much of that running mean a step leaves.
+        Decay of that running mean.
     """
 
     policy: str = "raise"
@@ -79,7 +79,7 @@ list_arguments_of(Guard)
 
 
 def as_guard(value: Any) -> Guard:
-    """A Guard, or one of the given policy."""
+    """Return a Guard, or make one of a policy."""
     if isinstance(value, Guard):
         return value
     if isinstance(value, str):

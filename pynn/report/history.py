@@ -1,4 +1,4 @@
-"""What a training run leaves behind."""
+"""Results of training: of a step, and of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Finding", "History", "Report", "StepResult"]
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one training step did.
+    """Describe what one training step did.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class StepResult:
     grad_norm : float
         Euclidean norm of the gradient over all parameters, before clipping; NaN when the step was refused.
     applied : bool
-        False: the update would not have been finite, and nothing was changed; `findings` says why.
+        False: the update would not have been finite, so nothing was changed; `findings` says why.
     findings : list of Finding
     """
 
@@ -38,22 +38,22 @@ class StepResult:
 
 @dataclass
 class History:
-    """Epochs of a run: dicts of ``loss``, the metrics, the same with ``val_``, ``learning_rate`` and ``seconds``.
+    """Record the epochs of a run: ``loss``, metrics, the same with ``val_``, ``learning_rate`` and ``seconds``.
 
     Attributes
     ----------
     epochs : list of dict
-        One for each epoch that was finished. ``len(history)``, ``history[-1]["loss"]`` and iteration work on it.
+        One for each finished epoch. ``len(history)``, ``history[-1]["loss"]`` and iteration use it.
     history : dict of list
-        The same by name, as in Keras: ``history.history["loss"][-1]``. ``history["loss"]`` is that list too.
+        The same values by name, as in Keras: ``history.history["loss"][-1]``. ``history["loss"]`` is that list too.
     interrupted : bool
-        Ctrl-C stopped the run; the model is as the last finished step left it.
+        Whether Ctrl-C stopped the run; the model is then as the last finished step left it.
     report : Report
-        What was found on the way.
+        What was found in the run.
     ledger : list of dict
         What the guard did, in order: kind, operation, layer, row, column, value, step, learning rate before and after.
     ledger_lost : int
-        Older entries that were more than could be kept.
+        Number of older entries that were dropped from the ledger.
     converged : bool or None
         Of `LBFGS`: whether a tolerance ended it, and not `max_iter` or `max_eval`. None: another optimizer.
     provenance : dict
