@@ -320,7 +320,7 @@ def counts(rng, seed):
 @habit
 def outliers_and_huber(rng, seed):
     x = rng.normal(size=(1000, 5))
-    y = x[:, 0] - x[:, 1] + np.where(rng.random(1000) < 0.02, rng.normal(0, 20, 1000), 0)
+    y = x[:, 0] - x[:, 1] + np.where(rng.random(1000) < 0.02, rng.normal(0, 8, 1000), 0)
     return compiled(seed, [*relu(32), Dense(1)], "huber", pynn.Adam(0.005)), x, y, {"epochs": 20}
 
 
