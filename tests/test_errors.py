@@ -84,7 +84,6 @@ def test_wrong_number_of_columns():
 
 BAD_Y = {
     "too few": (Y[:-1], pynn.ShapeError, "20 rows.*19 rows"),
-    "text": (np.array(["a", "b"] * 10), pynn.DtypeError, "unique"),
     "a class too many": (np.where(np.arange(20) == 7, 2, Y), pynn.LabelError, r"0 \.\.\. 1.*y\[7\]=2"),
     "negative": (np.where(np.arange(20) == 5, -1, Y), pynn.LabelError, r"y\[5\]=-1"),
     "fraction": (Y + 0.25, pynn.LabelError, r"y\[0\]=0.25"),

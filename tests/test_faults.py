@@ -290,11 +290,15 @@ def test_a_label_that_is_no_class(y, row, remedy):
 
 
 def test_targets_as_text_are_refused_with_what_to_do():
+    """Where they are no classes, and where no `fit` has coded them."""
     model = pynn.Sequential([pynn.Dense(2)])
-    model.compile("softmax_cross_entropy")
-    with pytest.raises(pynn.DtypeError, match=r"np\.unique"):
+    model.compile("mse")
+    with pytest.raises(pynn.DtypeError, match="softmax_cross_entropy learns classes"):
         model.fit(np.zeros((4, 2)), ["cat", "dog", "cat", "dog"])
     assert not model.built
+    model.compile("softmax_cross_entropy")
+    with pytest.raises(pynn.DtypeError, match=r"np\.unique"):
+        model.train_step(np.zeros((4, 2)), ["cat", "dog", "cat", "dog"])
 
 
 @pytest.mark.parametrize(("value", "error"), [(np.nan, pynn.NumericalError), (-1.0, pynn.ArgumentValueError)])
