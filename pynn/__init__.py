@@ -44,10 +44,16 @@ def _optimizers() -> list[str]:
 
 
 def _elsewhere(name: str) -> str:
-    """Where the tables have a class of this name."""
-    tables = ("activations", "losses", "initializers", "schedules", "regularizers", "constraints")
-    found = [t for t in tables if name[:1].isupper() and name in dir(_importlib.import_module(f".{t}", __name__))]
-    return f"; there is pynn.{found[0]}.{name}" if found else ""
+    """Return where a module has a class of this name, or the nearest name there is."""
+    if not name[:1].isupper():  # the import system asks for our modules, too
+        return ""
+    from .checks import nearest
+
+    modules = ("activations", "losses", "initializers", "schedules", "regularizers", "constraints", "metrics")
+    homes = {thing: module for module in modules for thing in dir(_importlib.import_module(f".{module}", __name__))}
+    if name in homes:
+        return f"; there is pynn.{homes[name]}.{name}"
+    return nearest(name, [*_WHERE, *_optimizers(), *homes])
 
 
 def __getattr__(name: str) -> object:

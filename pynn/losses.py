@@ -149,22 +149,21 @@ class Custom(Loss):
         core.set_custom_loss(self.name, self.link, True, call or self.function, address, self.check)
 
     def middle(self, outputs: int) -> float | None:
-        """Return 0.5 where predictions meet targets of 0 and 1 without a slope, 0 where they are logits of them.
+        """Return 0.5 where a prediction of more than 1 for a target of 1 costs something, else 0: it is a logit then.
 
-        The function is called once, in float64. None: it failed, or it has another link than "sigmoid" and "linear".
+        The function is called once, in float64. None: it failed, or the link is neither "sigmoid" nor "linear".
         """
         if self.link != "linear":
             return 0.5 if self.link == "sigmoid" else None
         if outputs > 1 and native.address(self.function):  # C code may expect labels, and read where none are
             return None
-        ends = np.repeat([[0.0], [1.0]], outputs, axis=1)
         try:
-            slopes = _slopes(self.function, self.name, ends)
+            below, above = _slopes(self.function, self.name, np.repeat([[0.5], [1.5]], outputs, axis=1))
         except Exception:  # whatever the user's function raises for such logits
             return None
-        if not np.isfinite(slopes).all():
+        if not np.isfinite([below, above]).all():
             return None
-        return 0.5 if np.abs(slopes).max() < 1e-6 else 0.0
+        return 0.5 if (below < 0).all() and (above > 0).all() else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         return {"name": self.name, "custom": True, "link": self.link}
@@ -181,13 +180,13 @@ def signature() -> Any:
     return ctypes.CFUNCTYPE(ctypes.c_int, pointer, ctypes.c_int, long, long, *[pointer] * 5, ctypes.c_int)
 
 
-def _slopes(function: Any, name: str, ends: np.ndarray) -> np.ndarray:
-    """Return the gradient of a custom loss where logits are their targets."""
+def _slopes(function: Any, name: str, logits: np.ndarray) -> np.ndarray:
+    """Return the gradient of a custom loss for targets of 1."""
     address = native.address(function)
     if not address:
-        return _Call(function, name, False).results(ends.copy(), ends.copy())[1]
+        return _Call(function, name, False).results(logits.copy(), np.ones(logits.shape))[1]
     real = sorted(native.reals(function))[-1]
-    z, t = ends.astype(real), ends.astype(real)
+    z, t = logits.astype(real), np.ones(logits.shape, real)
     losses, gradient = np.zeros(len(z)), np.full(z.shape, np.nan, real)
     status = signature()(address)(
         None, int(real == "float64"), *z.shape, z.ctypes.data, t.ctypes.data, None, losses.ctypes.data,

@@ -206,6 +206,9 @@ class Table:
         def get_attribute(attribute: str) -> Any:
             if attribute in self.class_names:
                 return self.spec_class(self.class_names[attribute])
-            raise AttributeError(f"module {name!r} has no attribute {attribute!r}; it has {', '.join(public)}")
+            raise AttributeError(
+                f"module {name!r} has no attribute {attribute!r}; it has {', '.join(public)}"
+                f"{checks.nearest(attribute, public)}"
+            )
 
         return public, get_attribute, lambda: sorted(public)

@@ -285,6 +285,15 @@ def squares(z, t):
     return ((z - t) ** 2).sum(axis=1), 2 * (z - t)
 
 
+def margins(z, t):
+    return np.maximum(0, 1 - t * z).sum(axis=1), np.where(t * z < 1, -t, 0.0)
+
+
+def huber(z, t):
+    e = z - t
+    return np.where(abs(e) < 0.1, e**2, 0.2 * abs(e) - 0.01).sum(axis=1), np.clip(2 * e, -0.2, 0.2)
+
+
 def picky(z, t):
     if len(z) < 10:
         raise ValueError("too few rows")
@@ -292,15 +301,17 @@ def picky(z, t):
 
 
 @pytest.mark.parametrize(("loss", "middle"), [
-    (logistic, 0.0), (squares, 0.5), (losses.Custom(logistic, link="sigmoid", check=False), 0.5)
+    (logistic, 0.0), (squares, 0.5), (margins, 0.0), (huber, 0.5),
+    (losses.Custom(logistic, link="sigmoid", check=False), 0.5)
 ])  # fmt: skip
 def test_accuracy_of_custom_losses_knows_logits(loss, middle):
-    model, x, y, history = trained(loss, lambda x: (x[:, 0] > 0).astype(int), 1, ["accuracy", "f1"], 20)
+    low = -1 if loss is margins else 0
+    model, x, y, history = trained(loss, lambda x: np.where(x[:, 0] > 0, 1, low), 1, ["accuracy", "f1"], 20)
     chosen = model.predict(x)[:, 0] > middle
     found = model.evaluate(x, y)
-    assert found["accuracy"] == pytest.approx((chosen == y).mean())
+    assert found["accuracy"] == pytest.approx((chosen == (y == 1)).mean())
     assert found["accuracy"] > 0.9
-    assert found["f1"] == pytest.approx(sk.f1_score(y, chosen))
+    assert found["f1"] == pytest.approx(sk.f1_score(y == 1, chosen))
     assert not history.report.findings
 
 

@@ -93,3 +93,14 @@ def test_the_public_names_have_documentation():
         thing = getattr(pynn, name)
         if callable(thing):
             assert thing.__doc__, name
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("EarlyStoping", "did you mean 'EarlyStopping'"), ("ADAM", "did you mean 'Adam'"), ("Relu", "did you mean 'ReLU'"),
+    ("Huber", "there is pynn.losses.Huber"), ("AUC", "there is pynn.metrics.AUC"),
+])  # fmt: skip
+def test_a_misspelt_class_is_told_the_nearest(name, said):
+    with pytest.raises(AttributeError, match=said):
+        getattr(pynn, name)
+    with pytest.raises(AttributeError, match="did you mean 'Huber'"):
+        pynn.losses.Hubber

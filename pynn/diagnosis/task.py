@@ -62,7 +62,8 @@ def _misleading(model: Sequential, sample: Batch) -> Finding | None:
     y = sample.y.reshape(len(sample.y), -1)
     if not counts or y.shape[1] != model.outputs or model.loss.row["pairs"]:
         return None
-    none, column = np.nonzero((y < (-1 if model.loss.row["signs"] else 0)) | (y > 1))
+    lowest = -1 if model.loss.middle(model.outputs) == 0 else 0  # of margins and logits
+    none, column = np.nonzero((y < lowest) | (y > 1))
     if not len(none):
         return None
     row = int(sample.rows[none[0]])

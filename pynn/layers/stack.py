@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .. import activations
+from .. import activations, checks
 from ..errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
 from .base import Layer
 from .categorical import Categorical
@@ -126,7 +126,10 @@ def from_dict(values: Mapping[str, Any]) -> Layer:
     kinds = _kinds()
     kind = values.get("layer")
     if kind not in kinds:
-        raise UnknownNameError(f"expected layer as one of {', '.join(map(repr, kinds))}; received layer={kind!r}")
+        names = ", ".join(map(repr, kinds))
+        raise UnknownNameError(
+            f"expected layer as one of {names}; received layer={kind!r}{checks.nearest(kind, kinds)}"
+        )
     try:
         return kinds[kind](**{k: v for k, v in values.items() if k != "layer"})
     except TypeError as error:

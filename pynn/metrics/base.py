@@ -112,7 +112,7 @@ class Metric:
 
     def state_dict(self) -> State:
         """Return what a checkpoint in the middle of an epoch has to hold: plain values and arrays by name."""
-        return {name: value for name, value in vars(self).items() if name != "_loss"}
+        return {name: value for name, value in vars(self).items() if name not in ("_loss", "_middle")}
 
     def load_state_dict(self, state: State) -> None:
         """Continue from what `state_dict` returned."""
@@ -166,6 +166,12 @@ class Deciding(Metric):
     """
 
     threshold: float | None = None
+    _middle: float | None = None  # of the loss's predictions, once known
+
+    def take_loss(self, loss: Any) -> None:
+        """Learn from the loss what predictions and targets mean; see `Metric.take_loss`."""
+        super().take_loss(loss)
+        self._middle = None
 
     def decides(self, outputs: int) -> bool:
         """Return whether each output is a yes or no of its own."""
@@ -174,9 +180,9 @@ class Deciding(Metric):
 
     def yes(self, predictions: np.ndarray) -> np.ndarray:
         """Return which predictions are a yes: those above the threshold, or on that side of the loss's middle."""
-        threshold = self.threshold
-        if threshold is None:
-            threshold = 0.5 if self._loss is None else self._loss.middle(predictions.shape[1])
+        if self.threshold is None and self._middle is None:
+            self._middle = 0.5 if self._loss is None else self._loss.middle(predictions.shape[1])
+        threshold = self._middle if self.threshold is None else self.threshold
         if threshold is None:
             raise ArgumentValueError(
                 f"expected a threshold for the metric {self.name!r}, as the loss {self._loss.name!r} does not show "
