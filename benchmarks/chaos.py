@@ -99,7 +99,7 @@ class Scenario:
                 tensor[where] = self.value
             return (layer, *where)
         if self.place == "state":
-            slots = self.model.trainer(self.batch).slots
+            slots = self.model._learner.trainer_for(self.batch).slots
             if slots:
                 with np.errstate(over="ignore"):
                     np.asarray(slots[0])[0] = self.value
@@ -162,7 +162,7 @@ class Scenario:
             assert (finding.layer, finding.columns) == (cell[0], [cell[-1]]), f"{finding.layer}, {finding.columns}"
             assert finding.evidence["operation"] == "parameter"
 
-        if self.place == "state" and self.model.trainer(self.batch).slots:
+        if self.place == "state" and self.model._learner.trainer_for(self.batch).slots:
             assert finding.evidence["operation"] == "optimizer_state", finding.evidence["operation"]
             assert (finding.layer, finding.columns) == (self.model.core.tensors[0][1], [0])
 

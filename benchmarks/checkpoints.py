@@ -46,8 +46,8 @@ def main() -> None:
         path = Path(folder) / "run.ckpt"
         model = make()
         model.fit(x, y, batch_size=128)
-        copy = _core.Checkpoint(model.trainer(1))
-        took = milliseconds(lambda: copy.take(model.trainer(1)), 9)
+        copy = _core.Checkpoint(model._learner.trainer)
+        took = milliseconds(lambda: copy.take(model._learner.trainer), 9)
         wrote = milliseconds(lambda: copy.write(os.fsencode(path), {}, {}), 5)
         size = path.stat().st_size / 1e6
         print(f"copy {took:.1f} ms, write {wrote:.0f} ms ({size:.1f} MB)")

@@ -189,7 +189,7 @@ def alarms(make: Callable[[np.random.Generator, int], Run], seed: int, knows: An
 
 
 def _better_than_nothing(model: pynn.Sequential) -> bool:
-    seen = model.trainer(1).losses()
+    seen = model._learner.trainer.losses()
     return bool(seen["recent"] < seen["nothing"])
 
 

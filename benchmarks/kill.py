@@ -90,11 +90,11 @@ def live(number: int, folder: Path, epochs: int, width: int, kept: bool) -> None
         del epoch["seconds"]
     rows = [line.split(",") for line in (folder / "log.csv").read_text().splitlines()]
     timed = rows[0].index("seconds")
-    slots = [np.asarray(slot).tobytes() for slot in model.trainer(1).slots]
+    slots = [np.asarray(slot).tobytes() for slot in model._learner.trainer.slots]
     outcome = {
         "parameters": hashlib.sha256(model.parameters.tobytes()).hexdigest(),
         "slots": [hashlib.sha256(slot).hexdigest() for slot in slots],
-        "steps": model.trainer(1).steps,
+        "steps": model._learner.trainer.steps,
         "learning_rate": model.learning_rate,
         "history": history.epochs,
         "ledger": history.ledger,

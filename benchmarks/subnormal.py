@@ -46,7 +46,7 @@ def main() -> None:
                 model.train_step(X, y)
                 taken.append(time.perf_counter() - start)
             ratios.append(taken[0] / taken[1])
-        gradient = np.abs(np.array(models[0].trainer(128).gradient))
+        gradient = np.abs(np.array(models[0]._learner.trainer_for(128).gradient))
         print(
             f"{optimizer:5} {threads} thread(s): subnormal / normal {np.median(ratios):.3f} ({len(ratios)} pairs); "
             f"gradients that are 0 there: {np.mean(gradient == 0):.0%}, largest {gradient.max():.1e}"

@@ -27,7 +27,8 @@ _HOME = {
     ],
     "metrics": ["Metric"],
     "lbfgs": ["LBFGS"],
-    "model": ["Sequential", "load"],
+    "files.load": ["load"],
+    "model": ["Sequential"],
     "tools.rates": ["LearningRateTest", "find_learning_rate"],
     "runtime": ["get_num_threads", "set_num_threads"],
 }  # fmt: skip

@@ -31,6 +31,7 @@ from .errors import (
     ThreadError as ThreadError, TooLargeError as TooLargeError, TrainingWarning as TrainingWarning,
     UnknownNameError as UnknownNameError, UnsupportedError as UnsupportedError,
 )
+from .files.load import load as load
 from .layers import (
     Activation as Activation, Add as Add, BatchNormalization as BatchNormalization, Categorical as Categorical,
     Dense as Dense, Dropout as Dropout, GaussianNoise as GaussianNoise, LayerNormalization as LayerNormalization,
@@ -38,9 +39,7 @@ from .layers import (
 )
 from .lbfgs import LBFGS as LBFGS
 from .metrics import Metric as Metric
-from .model import (
-    load as load, Sequential as Sequential,
-)
+from .model import Sequential as Sequential
 from .optimizers import (
     Adagrad as Adagrad, Adam as Adam, AdamW as AdamW, RMSprop as RMSprop, SGD as SGD,
 )

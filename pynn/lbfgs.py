@@ -56,6 +56,7 @@ class LBFGS:
     history_size: int = 10
 
     name: ClassVar[str] = "lbfgs"
+    takes_steps: ClassVar[bool] = False
     # what the model asks of any optimizer
     learning_rate: float = field(default=1.0, init=False, repr=False)
     schedule: ClassVar[None] = None

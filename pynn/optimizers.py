@@ -27,6 +27,7 @@ class Optimizer(Spec):
     """
 
     global_clipnorm: float | None = None
+    takes_steps: ClassVar[bool] = True  # with a learning rate
     to_change: ClassVar[str] = "set model.learning_rate, or compile the model with another optimizer"
 
     def __post_init__(self) -> None:

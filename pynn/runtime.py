@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 from threading import Lock
 
-import numpy as np
-
 from . import _core, blas, checks
 from .errors import ArgumentValueError, UnsupportedError
 
-__all__ = ["context", "get_num_threads", "provenance", "set_num_threads", "summary", "twin"]
+__all__ = ["context", "get_num_threads", "provenance", "set_num_threads", "summary"]
 
 _lock = Lock()
 _context: _core.Context | None = None
@@ -93,13 +91,3 @@ def set_num_threads(n: int) -> None:
     1
     """
     context().threads = checks.integer("n", n, 1, 256)
-
-
-def twin(core: _core.Model, dtype: str | None = None, *, target_scaling: bool | None = None) -> _core.Model:
-    """A model of the same layers, parameters and state, without a loss."""
-    scales = core.target_scaling if target_scaling is None else target_scaling
-    copy = _core.Model(core.context, core.inputs, core.layers, dtype or core.dtype, core.seed, scales)
-    np.asarray(copy.parameters)[...] = np.asarray(core.parameters)
-    both = min(len(copy.state), len(core.state))  # that of the targets is the last
-    np.asarray(copy.state)[:both] = np.asarray(core.state)[:both]
-    return copy

@@ -94,7 +94,7 @@ def test_an_exception_leaves_model_and_history_consistent(points, hook, tmp_path
     history = model.fit(*points, epochs=1, batch_size=300)  # and it goes on
     assert len(history) == 1
     steps = {"on_epoch_end": 2, "on_train_end": 6, "on_test_begin": 2, "on_test_end": 2, "on_train_batch_end": 1}
-    assert model.trainer(1).steps == steps.get(hook, 0) + 2
+    assert model._learner.trainer.steps == steps.get(hook, 0) + 2
 
 
 # ---- rules
@@ -371,7 +371,7 @@ def test_what_could_not_go_on_does_not_begin(points, callbacks, options, message
     with pytest.raises((ValueError, TypeError, OSError), match=message):
         model.fit(*points, epochs=2, callbacks=callbacks(), **options)
     np.testing.assert_array_equal(model.parameters, before)
-    assert not model.averages
+    assert not model._learner.averages
 
 
 def test_a_fit_within_a_fit_is_refused(points):
@@ -459,7 +459,7 @@ def test_steps_per_epoch(points, steps, kind):
     if kind == "batches":
         data = (Repeated(loader),)
     model, by_hand = made(), made()
-    note = pynn.LambdaCallback(on_epoch_end=lambda e, logs: ends.append(model.trainer(1).steps))
+    note = pynn.LambdaCallback(on_epoch_end=lambda e, logs: ends.append(model._learner.trainer.steps))
     ends = []
     model.fit(*data, epochs=epochs, batch_size=64, steps_per_epoch=steps, callbacks=[note]) if kind == "arrays" else (
         model.fit(*data, epochs=epochs, steps_per_epoch=steps, callbacks=[note])

@@ -46,9 +46,9 @@ def outcome(model):
     """All that two runs of the same bits have in common."""
     history = model.history
     epochs = [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history]
-    slots = [np.asarray(slot).tobytes() for slot in model.trainer(1).slots]
+    slots = [np.asarray(slot).tobytes() for slot in model._learner.trainer.slots]
     ledger = json.dumps(history.ledger)
-    return model.parameters.tobytes(), slots, model.trainer(1).steps, model.learning_rate, epochs, ledger
+    return model.parameters.tobytes(), slots, model._learner.trainer.steps, model.learning_rate, epochs, ledger
 
 
 def run(setup, path=None, die_after=None, epochs=4, resume=False, every=7):
@@ -542,8 +542,8 @@ def test_it_is_a_safetensors_file(data, tmp_path):
     model.fit(*data, checkpoint=tmp_path / "run.ckpt")
     tensors = safetensors.load_file(tmp_path / "run.ckpt")
     assert np.array_equal(tensors["layers.0.kernel"], model.layers[0].kernel)
-    assert tensors["pynn.steps"].tolist() == [model.trainer(1).steps]
-    assert np.array_equal(tensors["pynn.slot.1"], np.asarray(model.trainer(1).slots[1]))
+    assert tensors["pynn.steps"].tolist() == [model._learner.trainer.steps]
+    assert np.array_equal(tensors["pynn.slot.1"], np.asarray(model._learner.trainer.slots[1]))
 
 
 def test_keep(data, tmp_path):
@@ -564,12 +564,12 @@ class Kept:
     def __init__(self, folder, steps=0):
         self.path, self.model = folder / "run.ckpt", make()
         self.model.train_step(np.ones((4, 4), np.float32), np.zeros(4, np.int64))
-        self.model.trainer(1).steps = steps
-        self.saver = checkpoint_.Saver(pynn.Checkpoint(self.path, keep=3), self.model, {})
+        self.model._learner.trainer.steps = steps
+        self.saver = checkpoint_.Saver(pynn.Checkpoint(self.path, keep=3), self.model._learner, {})
 
     def save(self, times=1):
         for _ in range(times):
-            trainer = self.model.trainer(1)
+            trainer = self.model._learner.trainer
             trainer.steps += 1
             self.saver.save({}, trainer.steps)
             self.saver.close()
@@ -798,7 +798,7 @@ def test_ctrl_c_keeps_the_run(data, tmp_path, step):
     model = make()
     history = model.fit(*data, epochs=3, checkpoint=path, callbacks=[interrupt_at(step)])
     assert history.interrupted
-    assert model.trainer(1).steps in (step, step + (-step % 11 if step % 11 else 0))
+    assert model._learner.trainer.steps in (step, step + (-step % 11 if step % 11 else 0))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     resumed = make()
     assert not resumed.fit(*data, epochs=3, checkpoint=path, resume=True, callbacks=[interrupt_at(-1)]).interrupted
@@ -824,7 +824,7 @@ def test_ctrl_c_while_data_are_waited_for(data, tmp_path):
     model, begin = make(), time.monotonic()
     assert model.fit(Slow(True), epochs=2, checkpoint=path).interrupted
     assert time.monotonic() - begin < 20
-    assert model.trainer(1).steps == 3
+    assert model._learner.trainer.steps == 3
     whole, resumed = make(), make()
     whole.fit(Slow(False), epochs=2)
     resumed.fit(Slow(False), epochs=2, checkpoint=path, resume=True)
@@ -842,7 +842,7 @@ def test_a_run_that_begins_anew_keeps_the_earlier_one(tmp_path):
         again = pynn.Sequential([pynn.Dense(2)], seed=0)
         again.compile("softmax_cross_entropy")
         assert len(again.fit(x, [0, 1, 0, 1], epochs=3, checkpoint=tmp_path / name, resume=True)) == 3
-        assert again._epoch == 3, epochs
+        assert again._learner.epoch == 3, epochs
 
 
 def test_a_file_that_is_no_checkpoint_is_not_written_over(tmp_path):

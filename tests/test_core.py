@@ -85,7 +85,7 @@ def test_a_view_keeps_the_memory_alive():
 def test_a_trainer_keeps_its_model_alive():
     model = make()
     model.compile("mse", "adam")
-    trainer = model.trainer(4)
+    trainer = model._learner.trainer_for(4)
     del model
     gc.collect()
     trainer.train(np.zeros((4, 4)), np.zeros((4, 3)), None, None, 0, 4, 4)
@@ -99,14 +99,21 @@ def test_the_garbage_collector_takes_models_and_trainers_in_any_order(python):
     for _ in range(20):
         model = make()
         model.compile("mse", "adam")
-        cycle = [model.trainer(4), model.core.parameters, model.core, model.trainer(8), model.core.context, model]
+        cycle = [
+            model._learner.trainer_for(4),
+            model.core.parameters,
+            model.core,
+            model._learner.trainer_for(8),
+            model.core.context,
+            model,
+        ]
         cycle.append(cycle)
         model.predict(np.zeros((4, 4)))
         del model, cycle
         gc.collect()
     code = (
         "import numpy as np, pynn\n"
-        "m = pynn.Sequential([pynn.Dense(2)]).build(2); m.compile('mse', 'adam'); t = m.trainer(1); c = m.core\n"
+        "m = pynn.Sequential([pynn.Dense(2)]).build(2); m.compile('mse', 'adam'); t = m._learner.trainer; c = m.core\n"
         "m.fit(np.zeros((9, 2)), np.zeros((9, 2)))\n"
         "m.cycle = [t, c, m.core.parameters, t.slots]; f = lambda: (t, m, f)\n"
         "print('well')"
@@ -170,7 +177,7 @@ def test_several_threads_may_train_one_model(in_threads):
     x, y = np.ones((8, 4)), np.ones((8, 3))
     model.train_step(x, y)
     in_threads(lambda: [model.train_step(x, y) for _ in range(50)], 4)
-    assert model.trainer(1).steps == 201
+    assert model._learner.trainer.steps == 201
     assert np.isfinite(model.parameters).all()
 
 

@@ -187,7 +187,7 @@ def test_what_is_not_finite_is_blamed_to_layer_row_and_unit(part, dtype):
     function = part.replace("value", "function")
     assert found.remedy.startswith(f"Check what the {function} of your activation 'value' returns")
     assert (found.layer, found.rows, found.columns) == (1, [23], [1])
-    assert model.trainer(1).steps == 2
+    assert model._learner.trainer.steps == 2
     np.testing.assert_allclose(model.parameters, before, atol=1e-4)
     if part == "value":
         with pytest.raises(pynn.NumericalError, match="layer 1, row 23, unit 1"):

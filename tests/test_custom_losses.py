@@ -102,7 +102,7 @@ def test_what_is_not_finite_is_blamed_to_the_loss_and_its_row(part, bad):
     found = caught.value.report.findings[0]
     assert found.evidence["operation"] == "loss"
     assert found.rows == [23]
-    assert model.trainer(1).steps == 2
+    assert model._learner.trainer.steps == 2
     with pytest.warns(pynn.TrainingWarning):
         history = made(sometimes).fit(x, y, batch_size=8, shuffle=False, guard="skip")
     assert [event["kind"] for event in history.ledger] == ["skipped"]

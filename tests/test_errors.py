@@ -159,7 +159,6 @@ def test_a_memory_mapped_cell_is_named_too(tmp_path):
         ({"batch_size": 0}, "batch_size=0"),
         ({"batch_size": -8}, "batch_size=-8"),
         ({"batch_size": 2.0}, "batch_size=2.0"),
-        ({"batch_size": None}, "batch_size=None"),
         ({"shuffle": "yes"}, "shuffle='yes'"),
         ({"verbose": 3}, "verbose=3"),
         ({"verbose": "loud"}, "verbose='loud'"),

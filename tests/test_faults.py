@@ -137,7 +137,7 @@ def test_moments_that_decay_to_nothing_stay_finite_and_cost_no_time():
     model = pynn.Sequential([pynn.Dense(256), pynn.Dense(1)])
     model.compile("mse", pynn.Adam(1e-3))
     model.train_step(X, np.zeros(64))
-    slots = [np.asarray(slot) for slot in model.trainer(64).slots]
+    slots = [np.asarray(slot) for slot in model._learner.trainer_for(64).slots]
     for slot in slots:
         slot[...] = 1e-39  # subnormal
     step = model.train_step(0 * X, np.zeros(64))
@@ -556,7 +556,7 @@ def test_the_curvature_is_that_of_the_dense_second_derivative(activation, loss, 
     model.compile(loss, pynn.SGD(0.1))
     model.build(4)
     start, n = model.parameters.copy(), len(model.parameters)
-    setup = trials.Setup(model, trials.Batch(X, y, None, np.arange(20)), start, 0.1)
+    setup = trials.Setup(model._learner, trials.Batch(X, y, None, np.arange(20)), start, 0.1)
 
     def gradient(at):
         model.compile(loss, pynn.SGD(1.0))

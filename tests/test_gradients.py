@@ -33,7 +33,7 @@ def compiled(layers, loss, seed=3):
 def gradients(model, x, y, weights=None):
     """(analytic, numeric): the core's gradient and central differences of the loss."""
     model.train_step(x, y, weights)
-    analytic = np.array(model.trainer(1).gradient)
+    analytic = np.array(model._learner.trainer.gradient)
     numeric = np.empty_like(analytic)
     p = model.parameters
     for i in range(p.size):
@@ -130,11 +130,11 @@ def test_dropout_drops_scales_and_passes_the_same_gradient():
     model = pynn.Sequential(layers, dtype="float64").build(1)
     model.compile("mse", pynn.SGD(1e-300))
     model.train_step(np.ones((1, 1)), np.ones((1, n)))
-    assert set(np.unique(np.array(model.trainer(1).gradient))) <= {0.0, -2 / n, -2 / n / 0.75}
+    assert set(np.unique(np.array(model._learner.trainer.gradient))) <= {0.0, -2 / n, -2 / n / 0.75}
     kept = []
     for _ in range(2000):
         model.train_step(np.ones((1, 1)), np.ones((1, n)))
-        kept.append(np.array(model.trainer(1).gradient)[0])
+        kept.append(np.array(model._learner.trainer.gradient)[0])
     kept = np.array(kept) * -n / 2
     assert set(np.round(np.unique(kept), 12)) == {0.0, np.round(1 / 0.75, 12)}
     assert abs(np.mean(kept > 0) - 0.75) < 0.04

@@ -247,14 +247,14 @@ def test_a_dead_network_is_named_whatever_its_bias_has_learned(data, offset, div
     with pytest.warns(pynn.TrainingWarning, match="no gradient passes"):
         history = model.fit(x, offset + y, epochs=40, guard=pynn.Guard(divergence=divergence))
     assert [f.code for f in history.report.findings] == ["dead_relu", "zero_gradient"]
-    losses = model.trainer(1).losses()
+    losses = model._learner.trainer.losses()
     assert losses["sampled"] == pytest.approx(losses["constant"], rel=1e-6)
 
 
 def test_a_short_run_has_statistics_of_its_end(data):
     model = model_of()
     model.fit(*data, epochs=1, batch_size=10)
-    assert (model.trainer(1).steps, model.statistics(0)["step"]) == (64, 51)
+    assert (model._learner.trainer.steps, model.statistics(0)["step"]) == (64, 51)
 
 
 def test_targets_out_of_scale_are_named_when_nothing_is_learned(data):

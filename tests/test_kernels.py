@@ -98,7 +98,7 @@ def evaluated(name, x):
     model.layers[0].bias = x
     model.compile("mae", pynn.SGD(1e-300))
     model.fit(np.ones((1, 1)), np.full((1, 1), -1e308), verbose=0, guard="off")
-    gradient = np.array(model.trainer(1).gradient)[len(x) : 2 * len(x)]
+    gradient = np.array(model._learner.trainer.gradient)[len(x) : 2 * len(x)]
     one = pynn.Sequential([pynn.Dense(1, activation=name, kernel_initializer="ones")], dtype="float64").build(1)
     return one.predict(x[x < 709.5][:, None])[:, 0], gradient
 
@@ -148,7 +148,7 @@ def test_a_step_from_any_state_is_finite_or_refused(name, dtype):
     for repeat in range(100):
         model = pynn.Sequential([pynn.Dense(1, use_bias=False)], dtype=dtype).build(4)
         model.compile("mae", optimizers.get(name))
-        trainer = model.trainer(1)
+        trainer = model._learner.trainer
         calm = repeat % 2  # then only the gradient is extreme
         model.parameters[:] = rng.normal(size=4) if calm else edge(rng, 4, dtype)
         trainer.steps = int(rng.choice([0, 1, 10**3, 10**9, 2**53]))

@@ -36,7 +36,7 @@ def data(kind, rng, rows=ROWS):
 def trained_gradients(model, x, y):
     """As `gradients`, with the loss of training instead of prediction: batch statistics, not moving ones."""
     model.train_step(x, y)
-    analytic = np.array(model.trainer(1).gradient)
+    analytic = np.array(model._learner.trainer.gradient)
     numeric, p = np.empty_like(analytic), model.parameters
     for i in range(p.size):
         kept, h, ends = p[i], 1e-5 * max(1, abs(p[i])), []
@@ -311,7 +311,7 @@ def test_a_rollback_restores_the_state():
         model.layers[0].kernel[1, 2] = np.inf
         step = model.train_step(x, y, guard=guard)
     assert not step.applied
-    restored = model.trainer(1).steps
+    restored = model._learner.trainer.steps
     assert restored < 6
     np.testing.assert_array_equal(state_of(model), kept[restored][0])
     np.testing.assert_array_equal(model.parameters, kept[restored][1])
@@ -331,7 +331,7 @@ def test_a_batch_of_one_row():
     model = pynn.Sequential([pynn.BatchNormalization(), pynn.Dense(1)], dtype="float64").build(2)
     model.compile("mse", optimizer=pynn.SGD(0.1))
     out = np.empty((1, 1))
-    model.trainer(1).train(np.array([[3.0, 4.0]]), np.array([[1.0]]), None, None, 0, 1, 1, 0, out)
+    model._learner.trainer.train(np.array([[3.0, 4.0]]), np.array([[1.0]]), None, None, 0, 1, 1, 0, out)
     assert out[0, 0] == 0  # beta and the bias
     np.testing.assert_array_equal(model.layers[0].moving_variance, [1, 1])
     np.testing.assert_allclose(model.layers[0].moving_mean, [0.03, 0.04])
@@ -404,7 +404,7 @@ def test_noise_is_normal_reproducible_and_absent_in_prediction():
         model.compile("mse", optimizer=pynn.SGD(1e-12))
         model.layers[1].kernel = np.eye(50)
         out = np.empty((400, 50), dtype)
-        model.trainer(400).train(x, x, None, None, 0, 400, 400, 0, out)
+        model._learner.trainer_for(400).train(x, x, None, None, 0, 400, 400, 0, out)
         seen.append(out)
         assert np.abs(model.predict(x)).max() < 1e-10
     noise = seen[0].ravel()

@@ -151,10 +151,10 @@ def test_the_range_test_leaves_the_model_alone_and_proposes_a_rate_that_trains()
     test = pynn.find_learning_rate(model, x[:2000], y[:2000])
     assert not model.built
     model.fit(x[:500], y[:500])
-    kept, steps = np.array(model.parameters), model.trainer(1).steps
+    kept, steps = np.array(model.parameters), model._learner.trainer.steps
     again = pynn.find_learning_rate(model, x[:2000], y[:2000])
     np.testing.assert_array_equal(model.parameters, kept)
-    assert model.trainer(1).steps == steps
+    assert model._learner.trainer.steps == steps
     assert model.learning_rate == 1e-6
     assert again.suggestion > 0
     assert (np.diff(test.learning_rates) > 0).all()

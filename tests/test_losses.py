@@ -27,7 +27,7 @@ def loss_and_gradient(loss, z, y, dtype, weights=None):
         model.layers[0].bias = z[i]
         w = None if weights is None else weights[i : i + 1]
         model.train_step(np.ones((1, 1)), y[i : i + 1], w, guard="off")
-        gradients.append(np.array(model.trainer(1).gradient)[-z.shape[1] :])
+        gradients.append(np.array(model._learner.trainer.gradient)[-z.shape[1] :])
     return value, np.array(gradients)
 
 

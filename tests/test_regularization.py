@@ -72,7 +72,7 @@ def test_penalties_are_in_the_loss_and_in_the_gradient(name, tensor):
             getattr(plain.layers[0], tensor)[...] -= 0.01 * gradient(w)
             np.testing.assert_allclose(model.parameters, plain.parameters, rtol=1e-12, atol=1e-15)
             assert not np.array_equal(before, plain.parameters)
-            gradient_ = np.array(model.trainer(1).gradient)
+            gradient_ = np.array(model._learner.trainer.gradient)
             assert result.grad_norm == pytest.approx(np.sqrt((gradient_**2).sum()), rel=1e-12)
 
 
@@ -238,27 +238,27 @@ def test_the_average_is_validated_and_training_goes_on_without_it():
 def test_a_larger_batch_and_a_rollback_keep_the_average_right():
     x, y = data()
     model = made(pynn.SGD(0.1))
-    model.use_average((0.0, 0, 1))
+    model._learner.use_average((0.0, 0, 1))
     seen = []
     for rows in (4, 8, 16, 24):
         model.train_step(x[:rows], y[:rows], guard="rollback")
         seen.append(np.array(model.parameters))
-    np.testing.assert_allclose(model.trainer(1).average, np.mean(seen, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(model._learner.trainer.average, np.mean(seen, axis=0), rtol=1e-12)
     with pytest.warns(pynn.TrainingWarning):
         assert not model.train_step(x, y, np.full(24, 1.7e308), guard="rollback").applied
-    steps = model.trainer(1).steps
-    assert model.trainer(1).n_averaged == steps
+    steps = model._learner.trainer.steps
+    assert model._learner.trainer.n_averaged == steps
     if steps:
-        np.testing.assert_allclose(model.trainer(1).average, np.mean(seen[:steps], axis=0), rtol=1e-12)
+        np.testing.assert_allclose(model._learner.trainer.average, np.mean(seen[:steps], axis=0), rtol=1e-12)
 
 
 def test_an_average_that_was_kept_outlives_the_run():
     x, y = data()
     model, kept = made(pynn.SGD(0.1)), []
-    note = pynn.LambdaCallback(on_epoch_end=lambda epoch, logs: kept.append(np.asarray(model.trainer(1).average)))
+    note = pynn.LambdaCallback(on_epoch_end=lambda epoch, logs: kept.append(np.asarray(model._learner.trainer.average)))
     ema = pynn.EMA(0.7)
     model.fit(x, y, epochs=3, batch_size=5, callbacks=[note, ema], verbose=0)
-    assert model.trainer(1).average is None
+    assert model._learner.trainer.average is None
     np.testing.assert_array_equal(kept[-1], ema.parameters)
     assert not np.array_equal(kept[0], kept[-1])  # what it was then
 
@@ -279,7 +279,7 @@ def test_mixup_is_training_on_mixed_rows(target, weighted):
         model, plain = made(), made()
         for m in (model, plain):
             m.compile(loss, pynn.Adam(0.01))
-        model.use_mixup(0.4)
+        model._learner.use_mixup(0.4)
         for step in range(10):
             batch = rows[step : step + 10]
             share, shift = _core.mixup_draw(3, step, 0.4, len(batch))
@@ -310,7 +310,7 @@ def test_a_bad_cell_is_named_where_it_lies_though_rows_are_mixed():
         parts = {"x": x.copy(), "y": np.eye(3)[y]}
         parts[name][bad] = np.nan
         model = made()
-        model.use_mixup(0.5)
+        model._learner.use_mixup(0.5)
         with pytest.warns(pynn.TrainingWarning):
             result = model.train_step(parts["x"], parts["y"])
         assert result.findings[0].rows == [bad[0]]
@@ -320,7 +320,7 @@ def test_a_bad_cell_is_named_where_it_lies_though_rows_are_mixed():
     targets = np.eye(3)[y]
     targets[9] = np.nan  # a row of weight 0 may hold anything
     model = made()
-    model.use_mixup(0.5)
+    model._learner.use_mixup(0.5)
     assert model.train_step(x, targets, parts).applied
 
 

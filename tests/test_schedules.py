@@ -226,7 +226,7 @@ def test_a_refused_step_does_not_count_and_a_rollback_multiplies():
     model.train_step(x, y, guard=guard)
     with pytest.warns(pynn.TrainingWarning):
         model.train_step(x * 1e200, y, guard=guard)
-    assert model.learning_rate == pytest.approx(0.5 * schedule(model.trainer(1).steps))
+    assert model.learning_rate == pytest.approx(0.5 * schedule(model._learner.trainer.steps))
     kept = pickle.loads(pickle.dumps(model))
     assert kept.learning_rate == model.learning_rate
 

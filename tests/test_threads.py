@@ -91,7 +91,7 @@ def test_a_model_in_the_middle_of_a_step_is_refused_in_the_child(tmp_path):
     def child():
         calls = [
             lambda: busy.predict(X), lambda: busy.evaluate(X, Y), lambda: busy.fit(X, Y),
-            lambda: busy.save(tmp_path / "x"), lambda: busy.parameters.copy(), lambda: busy.trainer(1).steps,
+            lambda: busy.save(tmp_path / "x"), lambda: busy.parameters.copy(), lambda: busy._learner.trainer.steps,
         ]  # fmt: skip
         assert [refused(call) for call in calls] == [True] * len(calls)
         assert not (tmp_path / "x").exists()
@@ -223,7 +223,7 @@ def test_own_code_may_call_another_model_and_look_at_its_trainer():
     teacher, seen = make(), []
 
     def loss(logits, target):
-        seen.append((model.learning_rate, model.trainer(1).steps))
+        seen.append((model.learning_rate, model._learner.trainer.steps))
         assert teacher.predict(X[:1]).shape == (1, 2)
         return squares(logits, target)
 
@@ -253,9 +253,11 @@ def test_a_trainer_is_looked_at_between_steps():
         model.train_step(X, Y)
 
     names = ("steps", "epoch_loss", "learning_rate", "rate_factor", "n_averaged")
-    model.trainer(64)
-    lookers = [threading.Thread(target=lambda n=name: found.append(getattr(model.trainer(1), n))) for name in names]
-    lookers.append(threading.Thread(target=lambda: found.append(model.trainer(1).losses())))
+    model._learner.trainer_for(64)
+    lookers = [
+        threading.Thread(target=lambda n=name: found.append(getattr(model._learner.trainer, n))) for name in names
+    ]
+    lookers.append(threading.Thread(target=lambda: found.append(model._learner.trainer.losses())))
 
     def look():
         for thread in lookers:
@@ -307,4 +309,4 @@ def test_of_threads_that_begin_at_once_one_fits(in_threads):
 
     in_threads(work, 8)
     assert sorted(outcomes) == ["fitted"] + ["refused"] * 7
-    assert model.trainer(1).steps == 1
+    assert model._learner.trainer.steps == 1

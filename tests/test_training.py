@@ -235,7 +235,7 @@ def test_a_larger_batch_keeps_the_optimizers_state(points):
     sizes = (8, 64, 16, 200)
     one, two = make(), make()
     two.build(2)
-    two.trainer(256)
+    two._learner.trainer_for(256)
     for model in (one, two):
         for size in sizes:
             model.train_step(x[:size], y[:size])
@@ -448,7 +448,7 @@ def test_a_step_that_would_overflow_changes_nothing(points):
     assert report is model.history.report
     assert report.findings[0].evidence["operation"] in str(report.to_dict())
     assert report.findings[0].layer in (0, 1)
-    assert report.findings[0].step == model.trainer(1).steps
+    assert report.findings[0].step == model._learner.trainer.steps
     assert np.isfinite(model.parameters).all()
 
 

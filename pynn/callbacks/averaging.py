@@ -34,27 +34,27 @@ class Average(Callback):
     def on_train_begin(self, logs: Logs) -> None:
         self.parameters = self._own = None
         self._told = False
-        if self.model.averages:
+        if self.trainee.averages:
             raise ArgumentValueError("expected one EMA or SWA in callbacks; received two")
-        self.model.use_average(self.average)
+        self.trainee.use_average(self.average)
 
     def on_epoch_begin(self, epoch: int, logs: Logs) -> None:
-        self.model.validated = None
+        self.trainee.validated = None
 
     def on_test_begin(self, logs: Logs) -> None:
-        if self.validate and self.model.trainer(1).n_averaged:
-            self._own = own_weights(self.model)
+        if self.validate and self.trainee.steps and self.trainee.trainer.n_averaged:
+            self._own = own_weights(self.trainee)
             self._put()
 
     def on_test_end(self, logs: Logs) -> None:
         if self._own is not None:
-            self.model.validated = own_weights(self.model)
-            restore(self.model, self._own)
+            self.trainee.validated = own_weights(self.trainee)
+            restore(self.trainee, self._own)
             self._own = None
 
     def on_train_end(self, logs: Logs) -> None:
         self.on_test_end(logs)  # a validation that failed did not call it
-        trainer = self.model.trainer(1) if self.model.built else None
+        trainer = self.trainee.trainer if self.trainee.has_trainer else None
         if trainer is not None and trainer.n_averaged:
             self.parameters = np.array(trainer.average)
             if self.swap:
@@ -66,15 +66,15 @@ class Average(Callback):
                 TrainingWarning,
                 stacklevel=3,
             )
-        self.model.use_average(None)
+        self.trainee.use_average(None)
 
     def _put(self) -> None:
         """Put the average into the model, with the moments of batch normalizations that belong to it."""
-        self.model.trainer(1).use_average()
-        if not any(layer.spec.kind == "batch_normalization" for layer in self.model.layers):
+        self.trainee.trainer.use_average()
+        if not any(spec.kind == "batch_normalization" for spec in self.trainee.network.specs):
             return
         try:
-            self.model.update_moments()
+            self.trainee.update_moments()
         except (NotReadyError, ArgumentTypeError, ArgumentValueError):
             if not self._told:
                 warnings.warn(

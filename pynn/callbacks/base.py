@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ..model import Sequential
+from typing import Any, Protocol
 
 Logs = dict[str, float]
 State = dict[str, Any]
+
+
+class Trainee(Protocol):
+    """What the library's own callbacks work on: a learner in training."""
+
+    network: Any
+    trainer: Any
+    steps: int
+    has_trainer: bool
+    averages: bool
+    validated: State | None
+
+    def use_average(self, average: tuple[float, int, int] | None) -> None: ...
+    def update_moments(self, x: Any = None) -> None: ...
 
 
 class Callback:
@@ -41,7 +52,8 @@ class Callback:
     ...         print(epoch, logs["loss"])
     """
 
-    model: Sequential
+    model: Any
+    trainee: Trainee
     params: dict[str, Any]
 
     def on_train_begin(self, logs: Logs) -> None:

@@ -96,7 +96,7 @@ class EarlyStopping(Monitor):
         if better or self.best_epoch is None:
             self.best, self.best_epoch = value if better else self.best, epoch
             if self.restore_best_weights:
-                self._weights = weights(self.model)
+                self._weights = weights(self.trainee)
         if better and (self.baseline is None or self.improves(value, self.baseline)):
             self._waited = 0
             return
@@ -108,7 +108,7 @@ class EarlyStopping(Monitor):
     def on_train_end(self, logs: Logs) -> None:
         if self._weights is None:
             return
-        restore(self.model, self._weights)
+        restore(self.trainee, self._weights)
         if self.best == self._sign * math.inf:
             warnings.warn(
                 f"{self.monitor!r} was never a finite number: the model has the weights of epoch "

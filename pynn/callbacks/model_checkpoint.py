@@ -94,7 +94,7 @@ class ModelCheckpoint(Monitor):
                 f"expected fields of filepath among 'epoch', {', '.join(map(repr, logs))}; received "
                 f"filepath={self.filepath!r} ({error})"
             ) from None
-        with as_validated(self.model):
+        with as_validated(self.trainee):
             self.model.save(path)
 
     def state_dict(self) -> State:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..errors import ArgumentValueError
 
-if TYPE_CHECKING:
-    from ..model import Sequential
 
-
-def require_settable_rate(model: Sequential, who: str) -> None:
+def require_settable_rate(model: Any, who: str) -> None:
     """Refuse, before training, a model whose learning rate cannot be set."""
     optimizer = model.optimizer
     if optimizer.schedule is not None:
@@ -22,7 +19,7 @@ def require_settable_rate(model: Sequential, who: str) -> None:
     model.learning_rate = model.learning_rate  # raises for an optimizer without one
 
 
-def left_by_rollbacks(model: Sequential) -> float:
+def left_by_rollbacks(model: Any) -> float:
     """Return the share of the learning rate that the rollbacks of the current run have left."""
     ledger = model.history.ledger if model.history else []
     rolled_back = [event for event in ledger if event["kind"] == "rolled_back"]

@@ -36,8 +36,8 @@ class TensorBoard(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         for name, value in logs.items():
             self._writer.add_scalar(name, value, epoch)
-        for name, layer, offset, rows, columns in self.model.core.tensors if self.histograms else ():
-            values = self.model.parameters[offset : offset + rows * columns]
+        for name, layer, offset, rows, columns in self.trainee.network.core.tensors if self.histograms else ():
+            values = self.trainee.network.parameters[offset : offset + rows * columns]
             self._writer.add_histogram(f"{layer}.{name}", values, epoch)
         self._writer.flush()
 

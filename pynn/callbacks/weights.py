@@ -4,41 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from .base import State
-
-if TYPE_CHECKING:
-    from ..model import Sequential
+from .base import State, Trainee
 
 
-def weights(model: Sequential) -> State:
+def weights(trainee: Trainee) -> State:
     """Return copies of what training changes in a model, or of the average that was validated in this epoch."""
-    return model.validated or own_weights(model)
+    return trainee.validated or own_weights(trainee)
 
 
-def own_weights(model: Sequential) -> State:
+def own_weights(trainee: Trainee) -> State:
     """Return copies of what training changes in a model."""
-    return {"parameters": model.parameters.copy(), "state": np.array(model.core.state)}
+    return {"parameters": trainee.network.parameters.copy(), "state": trainee.network.state.copy()}
 
 
-def restore(model: Sequential, kept: State) -> None:
+def restore(trainee: Trainee, kept: State) -> None:
     """Put what `weights` returned back into the model."""
-    model.parameters[...] = kept["parameters"]
-    np.asarray(model.core.state)[...] = kept["state"]
+    trainee.network.parameters[...] = kept["parameters"]
+    trainee.network.state[...] = kept["state"]
 
 
 @contextmanager
-def as_validated(model: Sequential) -> Iterator[None]:
+def as_validated(trainee: Trainee) -> Iterator[None]:
     """Put the weights that were validated in this epoch into the model, as long as the context lasts."""
-    if model.validated is None:
+    if trainee.validated is None:
         yield
         return
-    own = own_weights(model)
-    restore(model, model.validated)
+    own = own_weights(trainee)
+    restore(trainee, trainee.validated)
     try:
         yield
     finally:
-        restore(model, own)
+        restore(trainee, own)

@@ -16,8 +16,8 @@ JUMP = 0.5  # first update to weights, by norm, of a learning rate that is too h
 
 def learning_rate(setup: Setup) -> list[Suspect]:
     """Suspect a learning rate above 2 / curvature or, for other optimizers than SGD, a large first update."""
-    model, rate = setup.model, setup.learning_rate
-    name, numbers = model.optimizer.core
+    rate = setup.learning_rate
+    name, numbers = setup.learner.optimizer.core
     if name == "sgd":
         curvature = largest_curvature(setup)
         momentum = numbers["momentum"]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..report.advice import Advice
 from ..report.finding import Finding
+from ..training.learner import Learner
 from .seen import Seen, as_labels
-
-if TYPE_CHECKING:
-    from ..model import Sequential
 
 FEW = 20  # rows below which a coincidence proves nothing
 MARKS = (-999.0, 999.0, -9999.0, 9999.0, -99999.0, 99999.0, -999999.0, 999999.0)  # that people write for "missing"
@@ -24,10 +22,10 @@ MANY_CODES = 10  # categories from which their numbers say nothing to a Dense la
 LIGHT, HEAVY = 0.05, 20.0  # mean sample weights that change what a learning rate means
 
 
-def of_the_data(model: Sequential, seen: Seen) -> list[Finding]:
+def of_the_data(learner: Learner, seen: Seen) -> list[Finding]:
     """Return what the data explain by themselves, the most telling first."""
     with np.errstate(all="ignore"):
-        return [finding for rule in RULES if (finding := rule(model, seen))]
+        return [finding for rule in RULES if (finding := rule(learner, seen))]
 
 
 # ---- columns of X
@@ -57,7 +55,7 @@ def _far(mark: float, rest: np.ndarray) -> bool:
     return min(abs(mark - low), abs(mark - high)) > 3 * (high - low) > 0 and abs(mark) > 3 * max(abs(low), abs(high))
 
 
-def _missing_marker(model: Sequential, seen: Seen) -> Finding | None:
+def _missing_marker(learner: Learner, seen: Seen) -> Finding | None:
     return missing_marker(find_marks(seen.sample.x), seen.sample.rows)
 
 
@@ -74,11 +72,11 @@ def missing_marker(marks: dict[int, tuple[float, np.ndarray]], numbers: np.ndarr
                    evidence=evidence, advice=(Advice.MARK_MISSING,), text=text)  # fmt: skip
 
 
-def _target_leak(model: Sequential, seen: Seen) -> Finding | None:
+def _target_leak(learner: Learner, seen: Seen) -> Finding | None:
     x, y = seen.sample.x, seen.sample.y.reshape(len(seen.sample.y), -1)
     if x.shape[1] < 2 or len(x) < FEW:
         return None
-    labels = as_labels(seen.sample.y) if model.loss.row["link"] in ("softmax", "sigmoid") else None
+    labels = as_labels(seen.sample.y) if learner.loss.row["link"] in ("softmax", "sigmoid") else None
     if labels is not None:
         leaks, text = np.flatnonzero(_tells_classes(x, labels)), "column_is_target"
         if not len(leaks):
@@ -118,9 +116,9 @@ def _counts_rows(seen: Seen) -> np.ndarray:
     return np.asarray(np.isclose(steps, steps[0], rtol=1e-3, atol=0).all(axis=0) & (steps[0] != 0))
 
 
-def _category_as_number(model: Sequential, seen: Seen) -> Finding | None:
-    taken = {column for layer in model.layers for column in getattr(layer.spec, "columns", None) or ()
-             if layer.spec.kind == "categorical"}  # fmt: skip
+def _category_as_number(learner: Learner, seen: Seen) -> Finding | None:
+    taken = {column for spec in learner.network.specs for column in getattr(spec, "columns", None) or ()
+             if spec.kind == "categorical"}  # fmt: skip
     sizes = {column: size for column, size in (seen.categories or {}).items() if size > 2 and column not in taken}
     if not sizes:
         return None
@@ -134,9 +132,9 @@ def _category_as_number(model: Sequential, seen: Seen) -> Finding | None:
 # ---- classes
 
 
-def _one_class(model: Sequential, seen: Seen) -> Finding | None:
-    labels = seen.labels if model.loss.row["link"] in ("softmax", "sigmoid") else None
-    if model.loss.row["link"] == "softmax" and model.outputs == 1:  # which is said elsewhere
+def _one_class(learner: Learner, seen: Seen) -> Finding | None:
+    labels = seen.labels if learner.loss.row["link"] in ("softmax", "sigmoid") else None
+    if learner.loss.row["link"] == "softmax" and learner.network.outputs == 1:  # which is said elsewhere
         return None
     if labels is None or len(labels) < 2 or (labels != labels[0]).any():
         return None
@@ -144,9 +142,11 @@ def _one_class(model: Sequential, seen: Seen) -> Finding | None:
                    advice=(Advice.CHECK_TARGET,))  # fmt: skip
 
 
-def _unordered_rows(model: Sequential, seen: Seen) -> Finding | None:
+def _unordered_rows(learner: Learner, seen: Seen) -> Finding | None:
     """Rows sorted by class and taken in their order: each class undoes what the one before taught."""
-    labels = seen.labels if seen.in_order and seen.targets is not None and model.loss.row["link"] != "linear" else None
+    labels = (
+        seen.labels if seen.in_order and seen.targets is not None and learner.loss.row["link"] != "linear" else None
+    )
     window = max(32, seen.batch_size or 1)
     if labels is None or len(labels) < 2 * window:
         return None
@@ -160,39 +160,43 @@ def _unordered_rows(model: Sequential, seen: Seen) -> Finding | None:
     return Finding("unordered_rows", "warning", evidence=evidence, advice=(Advice.SHUFFLE,))
 
 
-def _class_imbalance(model: Sequential, seen: Seen) -> Finding | None:
+def _class_imbalance(learner: Learner, seen: Seen) -> Finding | None:
     """The most frequent class for every row, which accuracy makes look good."""
-    counts = [metric.name for metric in model.metrics if metric.name in ("accuracy", "binary_accuracy")]
-    labels = as_labels(seen.sample.y) if counts and model.loss.row["link"] in ("softmax", "sigmoid") else None
-    if labels is None or len(labels) < FEW or seen.sample.y.reshape(len(labels), -1).shape[1] > 1 < model.outputs:
+    counts = [metric.name for metric in learner.metrics if metric.name in ("accuracy", "binary_accuracy")]
+    labels = as_labels(seen.sample.y) if counts and learner.loss.row["link"] in ("softmax", "sigmoid") else None
+    if (
+        labels is None
+        or len(labels) < FEW
+        or seen.sample.y.reshape(len(labels), -1).shape[1] > 1 < learner.network.outputs
+    ):
         return None
     n = np.bincount(labels)
     most = int(n.argmax())
     if n[most] < 0.8 * len(labels) or len(labels) - n[most] < 5:
         return None
-    out = predictions(model, seen.sample.x)
+    out = predictions(learner, seen.sample.x)
     chosen = out.argmax(axis=1) if out.shape[1] > 1 else (out[:, 0] > 0).astype(int)
     if (chosen != most).any():
         return None
     evidence = {"share": float(n[most] / len(labels)), "label": most, "metric": counts[0], "n_checked": len(labels)}
-    known = model.trainer(1).losses()
+    known = learner.trainer.losses()
     harmless = known["sampled"] < 0.9 * known["constant"]
     return Finding("class_imbalance", "info" if harmless else "warning", evidence=evidence,
                    advice=(Advice.BALANCE,))  # fmt: skip
 
 
-def predictions(model: Sequential, x: np.ndarray) -> np.ndarray:
+def predictions(learner: Learner, x: np.ndarray) -> np.ndarray:
     """Return logits, as they are."""
-    out = np.empty((len(x), model.core.outputs), model.dtype)
-    model.core.predict(x, out, True, False)
+    out = np.empty((len(x), learner.network.core.outputs), learner.network.dtype)
+    learner.network.core.predict(x, out, True, False)
     return out
 
 
 # ---- validation
 
 
-def _unseen_classes(model: Sequential, seen: Seen) -> Finding | None:
-    labels = as_labels(seen.validation_targets) if model.loss.row["link"] == "softmax" else None
+def _unseen_classes(learner: Learner, seen: Seen) -> Finding | None:
+    labels = as_labels(seen.validation_targets) if learner.loss.row["link"] == "softmax" else None
     if labels is None or seen.targets is None or seen.labels is None:
         return None
     unseen = np.setdiff1d(labels, seen.labels)
@@ -204,7 +208,7 @@ def _unseen_classes(model: Sequential, seen: Seen) -> Finding | None:
                    text="class_only_in_validation")  # fmt: skip
 
 
-def _validation_mismatch(model: Sequential, seen: Seen) -> Finding | None:
+def _validation_mismatch(learner: Learner, seen: Seen) -> Finding | None:
     if seen.validation is None or min(len(seen.validation.x), len(seen.sample.x)) < FEW:
         return None
     ours, theirs = _spreads(seen.sample.x), _spreads(seen.validation.x)
@@ -235,7 +239,7 @@ def _spreads(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 # ---- sample weights
 
 
-def _loss_scale(model: Sequential, seen: Seen) -> Finding | None:
+def _loss_scale(learner: Learner, seen: Seen) -> Finding | None:
     """Weights far from 1 on average: they multiply the learning rate, and what is shown as loss."""
     weights = seen.weights if seen.weights is not None else seen.sample.weights
     if weights is None:
@@ -243,7 +247,7 @@ def _loss_scale(model: Sequential, seen: Seen) -> Finding | None:
     mean = float(np.mean(weights))
     if LIGHT <= mean <= HEAVY or not mean > 0:
         return None
-    harmless = model.optimizer.name in SCALE_FREE and mean > 1e-4
+    harmless = learner.optimizer.name in SCALE_FREE and mean > 1e-4
     return Finding("loss_scale", "info" if harmless else "warning", evidence={"mean": mean, "array": "sample_weight"},
                    advice=(Advice.DIVIDE_WEIGHTS,), text="mean_weight")  # fmt: skip
 

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..report.finding import Finding
+from ..training.learner import Learner
 from .data_rules import of_the_data
 from .rules import observed
 from .seen import Seen
 from .task import of_the_task
 
-if TYPE_CHECKING:
-    from ..model import Sequential
 
-
-def review(model: Sequential, seen: Seen | None, batch_size: int | None, guarded: bool = True) -> list[Finding]:
+def review(learner: Learner, seen: Seen | None, batch_size: int | None, guarded: bool = True) -> list[Finding]:
     """Return what else there is to say about a run that ended, the most telling first.
 
     `seen` is None where the run saw no data, as one that was resumed after its last step. Without a guard nobody asked
     to look at the data.
     """
     sample = seen.sample if seen else None
-    found = of_the_task(model, batch_size, sample)
+    found = of_the_task(learner, batch_size, sample)
     explained = any(finding.layer is not None for finding in found)  # the task explains what layers show
-    about_data = of_the_data(model, seen) if seen and guarded and model.built else []
-    if model.built and not explained:
+    about_data = of_the_data(learner, seen) if seen and guarded and learner.network.built else []
+    if learner.network.built and not explained:
         marked = {column for one in about_data if one.code == "missing_marker" for column in one.columns}
-        found += [one for one in observed(model, sample) if not _is_of_marks(one, marked)]
+        found += [one for one in observed(learner, sample) if not _is_of_marks(one, marked)]
     return about_data + found
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ..network.passes import Part
 from .trials import Batch, taken_rows
 
 ROWS, CELLS = 1000, 1 << 21  # most rows, and cells, of a sample
 
 
-def spread_out(data: Any, numbers: Any = None) -> Batch:
-    """Return rows from all over (X, y, weights), a bounded number; `numbers` are theirs in the user's data."""
-    rows = data[0].shape[0]
-    count = max(8, min(ROWS, CELLS // data[0].shape[1]))
-    return taken_rows(data, np.unique(np.linspace(0, rows - 1, count).astype(np.int64)), numbers)
+def spread_out(part: Part) -> Batch:
+    """Return rows from all over some data, a bounded number."""
+    rows = part.x.shape[0]
+    count = max(8, min(ROWS, CELLS // part.x.shape[1]))
+    return taken_rows(part, np.unique(np.linspace(0, rows - 1, count).astype(np.int64)))
 
 
 @dataclass(frozen=True)

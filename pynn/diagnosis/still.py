@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..report.advice import Advice
 from ..report.finding import Finding
+from ..training.learner import Learner
 from .suspects import sampled
-from .trials import STEPS, Batch, Setup, initial, takes_steps
-
-if TYPE_CHECKING:
-    from ..model import Sequential
+from .trials import STEPS, Batch, Setup, takes_steps
 
 HIGH = 0.7  # a dropout rate that may be the cause
 LEFT = 0.15  # of the values of all dropout layers in a row, which may be the cause too
@@ -22,19 +20,19 @@ HIGHER = (10.0, 100.0, 1e3, 1e4, 1e5)  # times the learning rate that are tried
 BETTER = 0.9  # times the loss, of a trial that helps
 
 
-def dropped(model: Sequential, sample: Batch) -> list[Finding]:
+def dropped(learner: Learner, sample: Batch) -> list[Finding]:
     """Return the finding of dropout without which training on some rows goes clearly better."""
     with np.errstate(all="ignore"):
-        return _dropout(model, sampled(model, sample, []))
+        return _dropout(learner, sampled(learner, sample, []))
 
 
-def too_slow(model: Sequential, sample: Batch, taken: list[dict[str, float]], small: float = SMALL) -> list[Finding]:
+def too_slow(learner: Learner, sample: Batch, taken: list[dict[str, float]], small: float = SMALL) -> list[Finding]:
     """Return the finding of a learning rate with a multiple of which training on some rows goes clearly better.
 
     `small`: the largest update, against the weights, that may be too small.
     """
     with np.errstate(all="ignore"):
-        return _slow(model, sampled(model, sample, []), taken, small)
+        return _slow(learner, sampled(learner, sample, []), taken, small)
 
 
 def _end(setup: Setup) -> float:
@@ -43,12 +41,12 @@ def _end(setup: Setup) -> float:
     return float(np.mean(losses[-STEPS // 4 :])) if len(losses) == STEPS else float("inf")
 
 
-def _dropout(model: Sequential, batch: Batch) -> list[Finding]:
-    rates = {layer.index: float(layer.spec.rate) for layer in model.layers if layer.spec.kind == "dropout"}
+def _dropout(learner: Learner, batch: Batch) -> list[Finding]:
+    rates = {index: float(spec.rate) for index, spec in enumerate(learner.network.specs) if spec.kind == "dropout"}
     if not rates or (max(rates.values()) <= HIGH and float(np.prod([1 - rate for rate in rates.values()])) > LEFT):
         return []
-    start = initial(model)[0].astype(np.float64)
-    setup = Setup(model, batch, start, float(model.learning_rate) if takes_steps(model) else 0.01)
+    start = learner.network.drawn()[0].astype(np.float64)
+    setup = Setup(learner, batch, start, float(learner.learning_rate) if takes_steps(learner) else 0.01)
     without, usual = _end(without_dropout(setup)), _end(setup)
     if not without < BETTER * usual:
         return []
@@ -63,17 +61,17 @@ def _dropout(model: Sequential, batch: Batch) -> list[Finding]:
 def without_dropout(setup: Setup) -> Setup:
     """Return the setup with nothing dropped."""
     layers = [layer | {"kind": ("dropout", {"rate": 0.0})} if layer["kind"][0] == "dropout" else layer
-              for layer in setup.model.core.layers]  # fmt: skip
+              for layer in setup.learner.network.core.layers]  # fmt: skip
     return replace(setup, layers=layers)
 
 
-def _slow(model: Sequential, batch: Batch, taken: list[dict[str, float]], small: float) -> list[Finding]:
+def _slow(learner: Learner, batch: Batch, taken: list[dict[str, float]], small: float) -> list[Finding]:
     ratio = max((of["update_ratio"] for of in taken), default=1.0)
-    if not takes_steps(model) or not ratio < small:
+    if not takes_steps(learner) or not ratio < small:
         return []
-    rate, trainer = float(model.learning_rate), model.trainer(1)
+    rate, trainer = float(learner.learning_rate), learner.trainer
     known = trainer.losses()
-    setup = Setup(model, batch, np.asarray(model.parameters, np.float64), rate)
+    setup = Setup(learner, batch, np.asarray(learner.network.parameters, np.float64), rate)
     before = setup.losses(1)
     usual = _end(setup)
     if not before or not np.isfinite(usual):

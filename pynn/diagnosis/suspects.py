@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..report.advice import Advice
 from ..report.finding import Finding
+from ..training.learner import Learner
 from .curvature import learning_rate
 from .data_rules import find_marks, missing_marker
 from .trials import (
@@ -21,31 +22,26 @@ from .trials import (
     Setup,
     Suspect,
     by_default,
-    draw,
-    initial,
     lone,
     lone_rows,
     takes_steps,
 )
 
-if TYPE_CHECKING:
-    from ..model import Sequential
-
 WIDE = 5.0  # times the standard deviation that the default initializer would give a kernel
 
 
-def causes(model: Sequential, batch: Batch, at_fault: list[int]) -> list[Finding]:
+def causes(learner: Learner, batch: Batch, at_fault: list[int]) -> list[Finding]:
     """Return likely causes of a fault on this batch: what cures it alone first, then the strongest evidence."""
-    batch = sampled(model, batch, at_fault)
-    start, first = np.asarray(model.parameters, np.float64), initial(model)[0].astype(np.float64)
+    batch = sampled(learner, batch, at_fault)
+    start, first = np.asarray(learner.network.parameters, np.float64), learner.network.drawn()[0].astype(np.float64)
     with np.errstate(all="ignore"):
         if not np.linalg.norm(start) < 10 * np.linalg.norm(first):  # exploded: the initial weights say more
             start = first
-        setup = Setup(model, batch, start, float(model.learning_rate))
+        setup = Setup(learner, batch, start, float(learner.learning_rate))
         marked = _marks(batch)
         plain = marked[0].cure(setup).batch if marked else batch
-        suspects = [*marked, *_inputs(plain), *_targets(model, batch), *_weights(batch), *_kernels(model)]
-        suspects += learning_rate(setup) if takes_steps(model) else []
+        suspects = [*marked, *_inputs(plain), *_targets(learner, batch), *_weights(batch), *_kernels(learner)]
+        suspects += learning_rate(setup) if takes_steps(learner) else []
         cured = _tried(setup, suspects)
     order = sorted(
         range(len(suspects)),
@@ -58,9 +54,9 @@ def _with_trial(finding: Finding, cured: str) -> Finding:
     return finding.with_evidence(tried=cured, trial_steps=STEPS) if cured else finding
 
 
-def sampled(model: Sequential, batch: Batch, at_fault: list[int]) -> Batch:
+def sampled(learner: Learner, batch: Batch, at_fault: list[int]) -> Batch:
     """Return at most ROWS rows, fewer for a large model, with those at fault and outliers among them."""
-    most = int(min(ROWS, max(8, WORK / (6.0 * len(model.parameters) * STEPS * 8))))
+    most = int(min(ROWS, max(8, WORK / (6.0 * len(learner.network.parameters) * STEPS * 8))))
     if len(batch.x) <= most:
         return batch
     marked = np.isin(batch.rows, at_fault)
@@ -155,8 +151,8 @@ def _inputs(batch: Batch) -> list[Suspect]:
     return _sizes("X", batch.x, batch.rows, scaled, _without)
 
 
-def _targets(model: Sequential, batch: Batch) -> list[Suspect]:
-    if batch.y.dtype.kind != "f" and (model.loss.row["labels"] or batch.y.dtype.kind not in "iu"):
+def _targets(learner: Learner, batch: Batch) -> list[Suspect]:
+    if batch.y.dtype.kind != "f" and (learner.loss.row["labels"] or batch.y.dtype.kind not in "iu"):
         return []
 
     def scaled(columns: np.ndarray) -> Callable[[Setup], Setup]:
@@ -179,12 +175,12 @@ def _weights(batch: Batch) -> list[Suspect]:
     return _sizes("sample_weight", batch.weights.reshape(-1, 1), batch.rows, scaled, _without)
 
 
-def _kernels(model: Sequential) -> list[Suspect]:
+def _kernels(learner: Learner) -> list[Suspect]:
     """Suspect layers whose initial weights are far larger than those of the default initializer."""
-    core = model.core
-    parameters, usual = draw(core, by_default(core))
+    core = learner.network.core
+    parameters, usual = learner.network.drawn(by_default(core))
     wide = []
-    for (layer, kernel), (_, other) in zip(initial(model)[1], usual, strict=True):
+    for (layer, kernel), (_, other) in zip(learner.network.drawn()[1], usual, strict=True):
         size = float(np.sqrt(np.mean(np.square(kernel, dtype=np.float64))))  # about 0, not about the mean
         default = float(np.std(other, dtype=np.float64))
         if size > WIDE * default > 0:

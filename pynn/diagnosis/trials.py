@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .. import _core, arrays, runtime
+from .. import _core, arrays
 from ..errors import PynnError
+from ..network.passes import Part
 from ..report.finding import Finding
-
-if TYPE_CHECKING:
-    from ..model import Sequential
+from ..training.learner import Learner
 
 UNSCALED = 100.0  # largest |value| of a column of X, or of y under a loss that squares it
 ALONE = 1e3  # times the largest of all other rows: an outlier
@@ -22,9 +21,9 @@ SCANNED = 1 << 25  # cells of X that are looked through for outliers
 WORK = 2e10  # floating-point operations that looking for causes may take
 
 
-def takes_steps(model: Sequential) -> bool:
+def takes_steps(learner: Learner) -> bool:
     """Whether there is a learning rate: L-BFGS has none."""
-    return bool(model.optimizer.name != "lbfgs")
+    return bool(learner.optimizer.takes_steps)
 
 
 @dataclass(frozen=True)
@@ -40,18 +39,18 @@ class Batch:
         return Batch(self.x[at], self.y[at], None if self.weights is None else self.weights[at], self.rows[at])
 
 
-def batch(data: tuple[Any, Any, Any], order: Any, first: int, count: int, rows: Any = None) -> Batch:
-    """Return rows order[first : first+count] of `data` and outliers; `rows` are the numbers in the user's data."""
+def batch(part: Part, order: Any, first: int, count: int) -> Batch:
+    """Return rows order[first : first+count] of `part` and outliers."""
     at = np.arange(first, first + count) if order is None else order[first : first + count]
-    x, y, weights = data
+    x, y, weights, _ = part
     if len(at) < x.shape[0] and x.size <= SCANNED and not arrays.is_sparse(x):
         # an outlier in an earlier batch may have made the weights explode
         at = np.concatenate([at, np.setdiff1d(lone_rows(x, y, weights), at)])
-    return taken_rows(data, at, rows)
+    return taken_rows(part, at)
 
 
-def taken_rows(data: Any, at: np.ndarray, numbers: Any) -> Batch:
-    x, y, weights = data
+def taken_rows(part: Part, at: np.ndarray) -> Batch:
+    x, y, weights, numbers = part
     taken = x[at].toarray() if arrays.is_sparse(x) else x[at]
     rows = at if numbers is None else np.asarray(numbers)[at]
     return Batch(taken, y[at], None if weights is None else weights[at], rows)
@@ -61,7 +60,7 @@ def taken_rows(data: Any, at: np.ndarray, numbers: Any) -> Batch:
 class Setup:
     """Everything that decides how training on a batch goes."""
 
-    model: Sequential
+    learner: Learner
     batch: Batch
     parameters: np.ndarray
     learning_rate: float
@@ -69,18 +68,16 @@ class Setup:
 
     def trainer(self, dtype: str | None = None, **guard: Any) -> tuple[np.ndarray, _core.Trainer]:
         """Return the parameters of a copy of the model, and a trainer for that copy."""
-        core, model = self.model.core, self.model
-        copy = runtime.twin(core, dtype) if self.layers is None else _core.Model(
-            core.context, core.inputs, self.layers, dtype or core.dtype, core.seed, core.target_scaling)  # fmt: skip
-        np.asarray(copy.state)[...] = np.asarray(core.state)
-        model.loss.apply(copy)
-        parameters = np.asarray(copy.parameters)
+        learner = self.learner
+        copy = learner.network.copy(dtype, layers=self.layers)
+        parameters = copy.parameters
         parameters[...] = self.parameters
-        name, numbers = model.optimizer.core
+        name, numbers = learner.optimizer.core
         optimizer = (name, numbers | {"learning_rate": self.learning_rate})
-        clip = model.optimizer.global_clipnorm or 0.0
+        clip = learner.optimizer.global_clipnorm or 0.0
         guard = {"check_every": 0} | guard
-        return parameters, _core.Trainer(copy, optimizer, len(self.batch.x), clip, model.seed, guard=guard)
+        size, seed = len(self.batch.x), learner.network.seed
+        return parameters, _core.Trainer(copy.core, optimizer, size, clip, seed, guard=guard)
 
     def losses(self, steps: int) -> list[float]:
         """Return the losses of steps on the whole batch; fewer than `steps` when one was refused."""
@@ -97,23 +94,6 @@ class Setup:
         """Whether no step was refused and the loss ended below where it began."""
         losses = self.losses(steps)
         return len(losses) == steps and float(np.mean(losses[-steps // 4 :])) < losses[0]
-
-
-def initial(model: Sequential) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
-    """Return the parameters that the model's seed gives, and the kernels in them by layer."""
-    core = model.core
-    return draw(core, core.layers)
-
-
-def draw(core: _core.Model, layers: list[Any]) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
-    copy = _core.Model(core.context, core.inputs, layers, core.dtype, core.seed, core.target_scaling)
-    parameters = np.asarray(copy.parameters)
-    kernels = [
-        (layer, parameters[offset : offset + rows * columns].reshape(rows, columns))
-        for name, layer, offset, rows, columns in copy.tensors
-        if name == "kernel"
-    ]
-    return parameters, kernels
 
 
 def by_default(core: _core.Model) -> list[Any]:

@@ -7,11 +7,11 @@ from .categorical import Categorical
 from .dense import Activation, Dense
 from .noise import Dropout, GaussianNoise
 from .normalization import BatchNormalization, LayerNormalization, Normalization
-from .stack import Add, Residual, check_names, flatten, from_core, from_dict, nest, tolerates, with_functions
+from .stack import Add, Residual, checked, flatten, from_core, from_dict, nest, tolerates, with_functions
 
 __all__ = [
     "Activation", "Add", "BatchNormalization", "Categorical", "Dense", "Dropout", "GaussianNoise", "Layer",
-    "LayerNormalization", "Normalization", "Residual", "check_names", "flatten", "from_core", "from_dict", "nest",
+    "LayerNormalization", "Normalization", "Residual", "checked", "flatten", "from_core", "from_dict", "nest",
     "tolerates", "with_functions",
 ]  # fmt: skip
 

@@ -140,6 +140,19 @@ def from_dict(values: Mapping[str, Any]) -> Layer:
         ) from None
 
 
+def checked(layers: Iterable[Any]) -> list[Layer]:
+    """The layers of a network in a row, residual blocks as their layers and an `Add`; refuses what makes no network."""
+    given = list(layers)
+    for i, layer in enumerate(given):
+        if not isinstance(layer, Layer):
+            raise ArgumentTypeError(f"expected layers such as pynn.Dense(10); received layers[{i}]={layer!r}")
+    specs = flatten(given)
+    check_names(specs)
+    if not any(layer.kind == "dense" for layer in specs):
+        raise ArgumentValueError("expected layers with at least one pynn.Dense; received none")
+    return specs
+
+
 def check_names(layers: Iterable[Layer]) -> None:
     """Custom activations are told apart by their names, in files for instance."""
     named: dict[str, Any] = {}

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _core
 from ..layers import Normalization
+from .network import assemble
 
 __all__ = ["with_fills", "without_fills"]
 
@@ -84,7 +85,7 @@ def _copy(
     core: _core.Model, layers: list[Any], added: int | None = None, removed: int | None = None
 ) -> _core.Model:  # fmt: skip
     """Return a model of other layers with the parameters and the state of those that both have, and the loss."""
-    copy = _core.Model(core.context, core.inputs, layers, core.dtype, core.seed, core.target_scaling)
+    copy = assemble(core.inputs, layers, core.dtype, core.seed, core.target_scaling, core.context)
     np.asarray(copy.parameters)[...] = np.asarray(core.parameters)
     for name, index, *_ in core.states:
         if index == removed:

@@ -150,7 +150,7 @@ class Monitor(Callback):
     def set_rate(self, rate: float) -> None:
         """scikit-learn's velocity holds the learning rate of the steps that made it; pynn's holds gradients alone."""
         rate = max(rate, float(np.finfo(np.float64).tiny))
-        for velocity in self.model.trainer(1).slots:
+        for velocity in self.trainee.trainer.slots:
             np.asarray(velocity)[...] *= self.model.learning_rate / rate
         self.model.learning_rate = rate
 

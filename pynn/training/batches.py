@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from ..diagnosis.explain import explain
-from ..errors import ArgumentTypeError, ArgumentValueError, NumericalError
+from ..errors import ArgumentValueError, NumericalError
+from ..network.passes import Part, part_of
 from ..report.finding import Finding
 from . import checkpoint
-from .metrics import Measure, Progressed, State
-
-if TYPE_CHECKING:
-    from ..model import Sequential
+from .learner import Learner
+from .metrics import EpochMetrics, Progressed, State
 
 Begin = Callable[[], None] | None  # called before each batch; None: batches need not be told apart
 Steps = Callable[[], int]  # called right before each call of the core: the most steps it may make
@@ -27,12 +24,11 @@ class Batches:
 
     inputs: int | None = None  # None: the first batch decides
     rows: int | None = None  # in an epoch, when that is known
-    numbers: Any = None  # of the rows of the batch at hand in the caller's data, where they differ
-    at_hand: Any = None  # (X, y, weights), and the order, of the last call of the core
+    current: Any = None  # (part, order) of the last call of the core
     waits = True  # whether what waits for data may be interrupted
     batch_size = 1  # rows, as far as that is known
 
-    def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
+    def run(self, learner: Learner, metrics: EpochMetrics, begin: Begin, steps: Steps) -> Iterator[Progressed]:
         raise NotImplementedError
 
     def describe(self) -> State:
@@ -45,9 +41,9 @@ class Batches:
         return False
 
     @property
-    def unclear(self) -> bool:
-        """Whether the epoch may be over or not, and `state` could not tell."""
-        return False
+    def is_resumable(self) -> bool:
+        """Whether `state` knows where the data stand: not where an epoch may have ended or not."""
+        return True
 
     def state(self, between: bool) -> State:
         """Where the data stand, for `restore`; `between` two epochs or within one."""
@@ -65,9 +61,9 @@ class Batches:
 class Loaded(Batches):
     """A `DataLoader`. Arrays in memory go to C as they are, else blocks of rows as the loader reads them."""
 
-    def __init__(self, loader: Any, data: tuple[Any, Any, Any] | None) -> None:
+    def __init__(self, loader: Any, data: Part | None) -> None:
         self.loader, self.data = loader, data
-        self.inputs = None if data is None else data[0].shape[1]
+        self.inputs = None if data is None else data.x.shape[1]
         if loader.n_rows is not None:
             self.rows = min(len(loader) * loader.batch_size, loader.n_rows)
         self.epoch, self.batch_size = loader.epoch, loader.batch_size
@@ -80,7 +76,7 @@ class Loaded(Batches):
         about = {name: getattr(loader, name) for name in names}
         if self.data is None:
             return {"loader": about | {"source": type(loader.source).__name__}}
-        parts = zip(("X", "y", "sample_weight"), self.data, strict=True)
+        parts = zip(("X", "y", "sample_weight"), self.data[:3], strict=True)
         return {"loader": about} | {name: checkpoint.fingerprint(part) for name, part in parts}
 
     @property
@@ -102,46 +98,44 @@ class Loaded(Batches):
                     "action": bad["action"]}  # fmt: skip
         return [Finding("nonfinite_input", "info", columns=columns, evidence=evidence, text="passed_over")]
 
-    def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
+    def run(self, learner: Learner, metrics: EpochMetrics, begin: Begin, steps: Steps) -> Iterator[Progressed]:
         loader = self.loader
         epoch, seen = loader.begin()
         self.epoch = epoch
         if self.data is not None:
             order = None if loader.ordered else loader.order(epoch)
             yield from self.steps(
-                model, measure, begin, steps, self.data, order, seen * loader.batch_size, self.rows, epoch, 0
+                learner, metrics, begin, steps, self.data, order, seen * loader.batch_size, self.rows, epoch, 0
             )
             return
         for block in loader.blocks(epoch, seen):
-            data = model.check_batch(block.x, block.targets, block.weights, block.numbers)
-            self.numbers = block.numbers
-            yield from self.steps(model, measure, begin, steps, data, None, 0, len(block), epoch, seen)
+            data = learner.check_batch(block.x, block.targets, block.weights, block.numbers)
+            yield from self.steps(learner, metrics, begin, steps, data, None, 0, len(block), epoch, seen)
             seen += -(-len(block) // loader.batch_size)
 
     def steps(
-        self, model: Sequential, measure: Measure, begin: Begin, steps: Steps, data: tuple[Any, Any, Any], order: Any,
+        self, learner: Learner, metrics: EpochMetrics, begin: Begin, steps: Steps, data: Part, order: Any,
         first: int, last: int | None, epoch: int, before: int,
     ) -> Iterator[Progressed]:  # fmt: skip
         """Steps over rows order[first : last] of checked arrays, which follow `before` batches of the epoch."""
-        x, y, weights = data
-        self.at_hand = data, order
+        x, y, weights, _ = data
+        self.current = data, order
         last = x.shape[0] if last is None else last
         batch_size = min(self.loader.batch_size, last)
-        trainer = model.trainer(batch_size)
+        trainer = learner.trainer_for(batch_size)
         while first < last:
             if begin:
                 begin()
-            count = min(batch_size if begin else min(measure.room(batch_size), steps() * batch_size), last - first)
-            out = measure.predictions(count)
+            count = min(batch_size if begin else min(metrics.room(batch_size), steps() * batch_size), last - first)
+            out = metrics.predictions(count)
             try:
                 done = trainer.train(x, y, weights, order, first, count, batch_size, SECONDS, out)
             except NumericalError as error:
                 at = first + error.progress[1] + error.progress[5]
-                named = {"X": x, "y": y, "sample_weight": weights}
-                raise explain(error, model, named, order, at, min(batch_size, last - at), self.numbers) from None
+                raise explain(error, learner, data, order, at, min(batch_size, last - at)) from None
             passed = done[1] + done[5]
-            rows: Any = slice(first, first + passed) if order is None else order[first : first + passed]
-            measure.add(y[rows], None if weights is None else weights[rows], done)
+            taken: Any = slice(first, first + passed) if order is None else order[first : first + passed]
+            metrics.add(y[taken], None if weights is None else weights[taken], done)
             first += passed
             self.loader.seen(epoch, before + -(-first // batch_size))
             yield done
@@ -165,9 +159,9 @@ class Streamed(Batches):
         return {"seen": 0 if between else self.seen, "own": own}
 
     @property
-    def unclear(self) -> bool:
+    def is_resumable(self) -> bool:
         length = len(self.batches) if hasattr(self.batches, "__len__") else 0
-        return self._has_state() and not self.exhausted and self.seen >= length
+        return not self._has_state() or self.exhausted or self.seen < length
 
     def restore(self, state: State) -> None:
         self.seen = state["seen"]
@@ -176,27 +170,27 @@ class Streamed(Batches):
         else:
             self.skipped = self.seen
 
-    def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
+    def run(self, learner: Learner, metrics: EpochMetrics, begin: Begin, steps: Steps) -> Iterator[Progressed]:
         skipped, self.skipped = self.skipped, 0
         if not skipped:
             self.seen = 0
         for batch in itertools.islice(self.batches, skipped, None):
-            x, y, weights = checked(model, batch)
+            part = learner.check_batch(*part_of(batch))
             if begin:
                 begin()
-            self.numbers, self.at_hand = getattr(batch[0], "rows", None), ((x, y, weights), None)
-            self.exhausted = False
-            measure.room(x.shape[0])
+            self.current, self.exhausted = (part, None), False
+            count = part.x.shape[0]
+            metrics.room(count)
             steps()
-            done = one_step(model, x, y, weights, measure.predictions(x.shape[0]), self.numbers)
-            measure.add(y, weights, done)
+            done = one_step(learner, part, metrics.predictions(count))
+            metrics.add(part.y, part.weights, done)
             self.seen += 1
             yield done
         self.exhausted = True
 
 
 class Limited(Batches):
-    """The next so many batches of others in each epoch, which begin anew when they end, and not before."""
+    """A fixed number of batches of others in each epoch; those start over only when they end."""
 
     def __init__(self, batches: Batches, steps: int) -> None:
         self.batches, self.most, self.inputs = batches, steps, batches.inputs
@@ -212,8 +206,8 @@ class Limited(Batches):
         return self.taken >= self.most
 
     @property
-    def unclear(self) -> bool:
-        return self.batches.unclear
+    def is_resumable(self) -> bool:
+        return self.batches.is_resumable
 
     def state(self, between: bool) -> State:
         return {"taken": 0 if between else self.taken, "batches": self.batches.state(self.calls is None)}
@@ -223,23 +217,19 @@ class Limited(Batches):
         self.batches.restore(state["batches"])
 
     @property
-    def numbers(self) -> Any:
-        return self.batches.numbers
-
-    @property
-    def at_hand(self) -> Any:
-        return self.batches.at_hand
+    def current(self) -> Any:
+        return self.batches.current
 
     def findings(self) -> list[Finding]:
         return self.batches.findings()
 
-    def run(self, model: Sequential, measure: Measure, begin: Begin, steps: Steps) -> Iterator[Progressed]:
+    def run(self, learner: Learner, metrics: EpochMetrics, begin: Begin, steps: Steps) -> Iterator[Progressed]:
         at_once = begin or (lambda: None)
         if self.ended:
             self.taken = 0
         while not self.ended:
             fresh, self.resumed = self.calls is None and not self.resumed, False
-            self.calls = self.calls or self.batches.run(model, measure, at_once, steps)
+            self.calls = self.calls or self.batches.run(learner, metrics, at_once, steps)
             done = next(self.calls, None)
             if done is not None:
                 self.taken += done[0] + done[4]
@@ -250,18 +240,11 @@ class Limited(Batches):
                 raise ArgumentValueError("expected batches for steps_per_epoch; received an iterable that has run out")
 
 
-def checked(model: Sequential, batch: Any) -> tuple[Any, Any, Any]:
-    """A batch that somebody's iterable yielded, as the core reads it."""
-    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-        raise ArgumentTypeError(f"expected batches (xb, yb) or (xb, yb, wb); received {type(batch).__name__}")
-    return model.check_batch(*batch)
-
-
-def one_step(
-    model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, out: Any = None, rows: Any = None
-) -> Progressed:
-    """One step on all rows of checked arrays; `rows` are their numbers in the caller's data."""
+def one_step(learner: Learner, part: Part, out: Any = None) -> Progressed:
+    """Take one step on all rows of checked arrays."""
+    x, y, weights, _ = part
+    count = x.shape[0]
     try:
-        return model.trainer(x.shape[0]).train(x, y, weights, None, 0, x.shape[0], x.shape[0], 0, out)
+        return learner.trainer_for(count).train(x, y, weights, None, 0, count, count, 0, out)
     except NumericalError as error:
-        raise explain(error, model, {"X": x, "y": y, "sample_weight": weights}, None, 0, x.shape[0], rows) from None
+        raise explain(error, learner, part, None, 0, count) from None

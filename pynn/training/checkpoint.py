@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +32,7 @@ from ..errors import (
     TrainingWarning,
 )
 from ..names import public
-
-if TYPE_CHECKING:
-    from ..model import Sequential
+from .learner import Learner
 
 __all__ = ["Checkpoint", "Saver", "describe", "fingerprint"]
 
@@ -138,9 +136,10 @@ def choices(callback: Any) -> dict[str, Any]:
     return described | {key: value for key, value in kept.items() if isinstance(value, plain)}
 
 
-def describe(model: Sequential, optimizer: Any, run: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be the same in the run that goes on, as plain values; `run` is what `fit` knows of it."""
-    description = model.to_dict() | {"optimizer": optimizer.to_dict()} | dict(run)
+def describe(model: Mapping[str, Any], optimizer: Any, run: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be the same in the run that goes on, as plain values; `model` and `run` are what the
+    model and `fit` know of themselves."""
+    description = dict(model) | {"optimizer": optimizer.to_dict()} | dict(run)
     return json.loads(json.dumps(description, default=str))
 
 
@@ -219,8 +218,8 @@ def restore(thing: Any, state: Any) -> None:
 class Saver:
     """Keeps a run in a file. `save` returns when the state is copied; a thread writes it."""
 
-    def __init__(self, settings: Checkpoint, model: Sequential, description: dict[str, Any]) -> None:
-        self.settings, self.model, self.description = settings, model, description
+    def __init__(self, settings: Checkpoint, learner: Learner, description: dict[str, Any]) -> None:
+        self.settings, self.learner, self.description = settings, learner, description
         self.path = os.fsencode(settings.path)
         self.error: PynnError | None = None  # of the last write that failed, not yet said
         self.saved_steps = -1  # of the last checkpoint that was begun, and when that was
@@ -268,13 +267,13 @@ class Saver:
         self._join()
         arrays: dict[str, np.ndarray] = {}
         packed = pack(state, arrays)
-        trainer = self.model.trainer(1)
+        trainer = self.learner.trainer
         if self._copy is None:
             self._copy = _core.Checkpoint(trainer)
         else:
             self._copy.take(trainer)
         texts = {
-            "python": json.dumps(self.model.remembered()),
+            "python": json.dumps(self.learner.notes()),
             "run": json.dumps({"version": VERSION, "description": self.description, "state": packed}),
         }
         self.saved_steps, self._time = steps, time.monotonic()
@@ -351,7 +350,7 @@ class Saver:
 
     # ---- reading
 
-    def begin_anew(self) -> None:
+    def start(self) -> None:
         """What is in the file is not gone on with: an earlier run is kept as path.1, what is no checkpoint refused."""
         if not os.path.exists(self.path):
             return

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -12,73 +12,58 @@ from ..data import known, sampling
 from ..errors import ArgumentValueError, NumericalError, ShapeError
 from ..metrics.base import value_of
 from ..network import precision
+from ..network.passes import Part, Passes
 from ..report import data_faults
-from .batches import checked
+from .learner import Learner
 from .metrics import rows_at_once
 
-if TYPE_CHECKING:
-    from ..model import Sequential
+__all__ = ["Checked", "evaluate", "require_finite"]
 
 
-class Held:
-    """Checked batches of any iterable, as `Blocks` has them: to evaluate on, weighted by class (classes, weights)."""
+class Checked:
+    """Passes over rows as the core reads them, weighted by class (classes, weights) if that is given."""
 
-    def __init__(self, model: Sequential, batches: Iterable[Any], class_weight: Any = None) -> None:
-        self.model, self.batches, self.class_weight = model, batches, class_weight
+    def __init__(self, learner: Learner, passes: Passes, class_weight: Any = None) -> None:
+        self.learner, self.passes, self.class_weight = learner, passes, class_weight
 
-    def __iter__(self) -> Iterator[tuple[Any, Any, Any, Any]]:
-        for batch in self.batches:
-            x, y, weights = checked(self.model, batch)
-            x = known.filled(x, self.model.schema)
+    def __iter__(self) -> Iterator[Part]:
+        for part in self.passes:
+            x = known.filled(part.x, self.learner.network.schema)
+            checked = self.learner.check_batch(x, *part[1:])
             if self.class_weight is not None:
-                by_class = sampling.row_weights(self.class_weight, sampling.as_labels(y, "class_weight"))[:, None]
-                weights = by_class if weights is None else weights * by_class
-            yield x, y, weights, getattr(batch[0], "rows", None)
+                labels = sampling.as_labels(checked.y, "class_weight")
+                by_class = sampling.row_weights(self.class_weight, labels)[:, None]
+                weights = by_class if checked.weights is None else checked.weights * by_class
+                checked = checked._replace(weights=weights)
+            yield checked
 
 
-class Blocks:
-    """Checked rows of a loader, (X, y, weights, rows' numbers) after (X, ...), each time it is iterated: to evaluate
-    on."""
-
-    def __init__(self, model: Sequential, loader: Any) -> None:
-        self.model, self.loader = model, loader
-
-    def __iter__(self) -> Iterator[tuple[Any, Any, Any, Any]]:
-        for block in self.loader.blocks(0):
-            x = known.filled(block.x, self.model.schema)
-            yield *self.model.check_batch(x, block.targets, block.weights, block.numbers), block.numbers
-
-
-def evaluate(
-    model: Sequential, parts: Iterable[tuple[Any, Any, Any, Any]], *, guarded: bool = True
-) -> dict[str, float]:
-    """Loss and metrics over parts (X, y, weights, rows' numbers or None) of checked arrays, in chunks. The metrics are
-    copies: those of the model may be at work for an epoch, or for another thread."""
-    metrics = copy.deepcopy(model.metrics)
+def evaluate(learner: Learner, passes: Passes, *, guarded: bool = True) -> dict[str, float]:
+    """Return loss and metrics over checked rows, in chunks. The metrics are copies: those of the learner may be in use
+    for an epoch, or by another thread."""
+    metrics = copy.deepcopy(learner.metrics)
     for metric in metrics:
         metric.reset()
-    most, loss, before, weighted = rows_at_once(model), 0.0, 0, False
-    double = precision.scales_in_double(model.core)
-    dtype = np.float64 if double else model.dtype
-    for x, y, weights, numbers in parts:
+    core, most, loss, before, weighted = learner.network.core, rows_at_once(learner), 0.0, 0, False
+    double = precision.scales_in_double(core)
+    dtype = np.float64 if double else learner.network.dtype
+    for x, y, weights, rows in passes:
         n = x.shape[0]
-        out: Any = np.empty((min(most, n), model.outputs), dtype) if metrics else None
+        out: Any = np.empty((min(most, n), learner.network.outputs), dtype) if metrics else None
         for first in range(0, n, most):
-            rows = slice(first, min(first + most, n))
-            w = None if weights is None else weights[rows]
+            part = slice(first, min(first + most, n))
+            w = None if weights is None else weights[part]
             try:
                 predictions = None if double else out
-                loss += model.core.evaluate(x[rows], y[rows], w, predictions, guarded) * (rows.stop - first)
+                loss += core.evaluate(x[part], y[part], w, predictions, guarded) * (part.stop - first)
                 if double and metrics:
-                    precision.predict(model.core, x[rows], out[: rows.stop - first], guarded=guarded)
+                    precision.predict(core, x[part], out[: part.stop - first], guarded=guarded)
             except NumericalError as error:
-                raise data_faults.bad_prediction(
-                    error, first if numbers is not None else before + first, numbers
-                ) from None
+                raise data_faults.bad_prediction(error, first if rows is not None else before + first, rows) from None
             for metric in metrics:
-                metric.update(y[rows], out[: rows.stop - first], w)
+                metric.update(y[part], out[: part.stop - first], w)
         before += n
-        weighted = weighted or w is None or bool(weights.any())
+        weighted = weighted or weights is None or bool(weights.any())
     if not before:
         raise ShapeError("expected at least one row to evaluate; received none")
     require_weight(weighted)
@@ -94,16 +79,16 @@ def require_weight(weighted: bool) -> None:
         )
 
 
-def require_finite(model: Sequential, data: tuple[Any, Any, Any], numbers: Any = None) -> None:
+def require_finite(learner: Learner, part: Part) -> None:
     """Refuse X, y and weights with cells that are NaN or infinite before any step, but not the y of rows of weight 0;
-    memory-mapped data are left to the steps. `numbers` are the rows' for the caller."""
-    for name, x in zip(("X", "y", "sample_weight"), data, strict=True):
-        if x is None:
+    memory-mapped data are left to the steps."""
+    for name, x in zip(("X", "y", "sample_weight"), part[:3], strict=True):
+        if x is None or x.dtype.kind != "f":
             continue
         if getattr(x, "base", None) is not None and type(x.base).__name__ in ("mmap", "memmap"):
             continue
-        cells = model.refused(name, x)
-        if name == "y" and data[2] is not None:
-            cells = cells[data[2][cells[:, 0], 0] != 0]
+        cells = learner.network.bad_cells(name, x)
+        if name == "y" and part.weights is not None:
+            cells = cells[part.weights[cells[:, 0], 0] != 0]
         if len(cells):
-            raise data_faults.bad_cells(name, x, cells, numbers)
+            raise data_faults.bad_cells(name, x, cells, part.rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,34 +15,34 @@ from ..report.advice import Advice
 from ..report.finding import Finding, Report
 from .batches import Loaded
 from .evaluate import evaluate
-from .run import Training
-
-if TYPE_CHECKING:
-    from ..model import Sequential
+from .learner import Learner
+from .plan import Plan
+from .run import Run
 
 ROWS = 1024  # of a part of the data
 
 
-class FullBatch(Training):
+class FullBatch(Run):
     """A run of `fit` in which scipy chooses the points and each of its iterations is an epoch."""
 
-    def __init__(self, model: Sequential, batches: Any, *arguments: Any) -> None:
+    def __init__(self, learner: Learner, plan: Plan) -> None:
+        batches, epochs = plan.batches, len(plan.epochs)
         if not isinstance(batches, Loaded) or batches.data is None or not batches.loader.plain:
             raise ArgumentTypeError(
                 f"expected arrays for LBFGS, which takes all rows at once; received {type(batches).__name__.lower()} "
                 "data: train with Adam, or pass X and y"
             )
-        super().__init__(model, batches, *arguments)
-        if len(self.epochs) != 1:
+        super().__init__(learner, plan)
+        if epochs != 1:
             raise ArgumentValueError(
-                f"expected epochs=1 with LBFGS, whose max_iter limits it; received epochs={len(self.epochs)}"
+                f"expected epochs=1 with LBFGS, whose max_iter limits it; received epochs={epochs}"
             )
-        for layer in model.layers:
+        for index, spec in enumerate(learner.network.specs):
             for name in ("kernel_constraint", "bias_constraint"):
-                if getattr(layer.spec, name, None) is not None:
+                if getattr(spec, name, None) is not None:
                     raise ArgumentValueError(
                         f"expected layers without constraints with LBFGS, which takes no steps to follow them with; "
-                        f"received layer {layer.index} with {name}={getattr(layer.spec, name)!r}"
+                        f"received layer {index} with {name}={getattr(spec, name)!r}"
                     )
         if any(isinstance(callback, Average) for callback in self.callbacks):
             raise ArgumentValueError("expected no EMA or SWA with LBFGS, which takes no steps to average; received one")
@@ -52,11 +52,11 @@ class FullBatch(Training):
         self.first_odd: np.ndarray | None = None
 
     def run_epochs(self) -> dict[str, float]:
-        model = self.model
+        learner, parameters = self.learner, self.learner.network.parameters
         if self.saver:
             raise ArgumentValueError("expected no checkpoint with LBFGS, whose state is scipy's; received checkpoint")
-        self.trainer = model.trainer(min(ROWS, self.data[0].shape[0]))
-        self.point, self.loss = np.array(model.parameters, np.float64), float("nan")
+        self.trainer = learner.trainer_for(min(ROWS, self.data.x.shape[0]))
+        self.point, self.loss = np.array(parameters, np.float64), float("nan")
         self.logs: dict[str, float] = {}
         self.loss, gradient = self.evaluate(self.point)
         if not (np.isfinite(self.loss) and np.isfinite(gradient).all()):
@@ -64,18 +64,18 @@ class FullBatch(Training):
         try:
             last = self.search()
         except BaseException:
-            model.parameters[...] = self.point
+            parameters[...] = self.point
             raise
         if self.first_odd is not None and not len(self.history):
             raise self.fault(self.first_odd if np.isfinite(self.first_odd).all() else self.point, gradient)
-        model.parameters[...] = last
+        parameters[...] = last
         return self.logs
 
     def search(self) -> np.ndarray:
         """The best point that scipy finds."""
         from scipy.optimize import minimize
 
-        options = self.model.optimizer
+        options = self.learner.optimizer
         most = options.max_eval or max(2, options.max_iter * 5 // 4)
         found = minimize(
             self.objective, self.point, jac=True, method="L-BFGS-B", callback=self.iterated,
@@ -88,30 +88,30 @@ class FullBatch(Training):
     def fault(self, point: np.ndarray, gradient: np.ndarray) -> NumericalError:
         """The error for a point that is not finite, with what a replay of the first rows at fault shows; the model is
         at the last good one. A point that is no point comes of the `gradient` at the start."""
-        model, (x, y, weights) = self.model, self.data
-        model.parameters[...] = point
+        learner, parameters = self.learner, self.learner.network.parameters
+        x, y, weights, _ = self.data
+        parameters[...] = point
         for first in range(0, x.shape[0], ROWS):
             count = min(ROWS, x.shape[0] - first)
             blame = self.trainer.blame(x, y, weights, None, first, count)
             if blame is not None and blame["operation"] not in ("clip", "update"):  # those are of steps
-                named = {"X": x, "y": y, "sample_weight": weights}
-                error = explain(NumericalError(), model, named, None, first, count)
-                model.parameters[...] = self.point
+                error = explain(NumericalError(), learner, self.data, None, first, count)
+                parameters[...] = self.point
                 return error
-        model.parameters[...] = self.point
+        parameters[...] = self.point
         finding = Finding("exploding_gradient", "fault", evidence={"largest_gradient": float(np.abs(gradient).max())},
                           advice=(Advice.SCALE_OR_SMALLER,), text="line_search_failed")  # fmt: skip
         error = NumericalError()
-        at_hand = trials.batch(self.data, None, 0, min(ROWS, x.shape[0]))
-        error.report = Report([finding, *suspects.causes(model, at_hand, [])])
+        first_rows = trials.batch(self.data, None, 0, min(ROWS, x.shape[0]))
+        error.report = Report([finding, *suspects.causes(learner, first_rows, [])])
         return error
 
     def evaluate(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss and its gradient there."""
         gradient = np.empty(len(point))
         with np.errstate(over="ignore"):
-            self.model.parameters[...] = point
-        loss = self.trainer.full_gradient(*self.data, min(ROWS, self.data[0].shape[0]), gradient)
+            self.learner.network.parameters[...] = point
+        loss = self.trainer.full_gradient(*self.data[:3], min(ROWS, self.data.x.shape[0]), gradient)
         return loss, gradient
 
     def objective(self, point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -128,10 +128,10 @@ class FullBatch(Training):
     def iterated(self, intermediate_result: Any) -> None:
         """scipy has finished an iteration: an epoch."""
         self.point, self.loss = np.array(intermediate_result.x), float(intermediate_result.fun)
-        self.model.parameters[...] = self.point
+        self.learner.network.parameters[...] = self.point
         self.logs = self.run_epoch(len(self.history))
         self.ended = time.perf_counter()
-        if self.model.stop_training:
+        if self.learner.stop_training:
             raise StopIteration
 
     def begin_clock(self) -> float:
@@ -139,7 +139,7 @@ class FullBatch(Training):
 
     def train(self, epoch: int) -> dict[str, float]:
         """What the iteration came to: the loss, and the metrics there."""
-        metrics = evaluate(self.model, [(*self.data, None)], guarded=False) if self.model.metrics else {}
+        metrics = evaluate(self.learner, [self.data], guarded=False) if self.learner.metrics else {}
         return metrics | {"loss": self.loss}
 
     def findings(self) -> list[Finding]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..metrics.base import value_of
 from ..network import precision
 from . import checkpoint
-
-if TYPE_CHECKING:
-    from ..model import Sequential
+from .learner import Learner
 
 # steps, rows, mean loss, gradient norm of the last step, batches left out, rows in them
 Progressed = tuple[int, int, float, float, int, int]
@@ -20,21 +18,23 @@ State = dict[str, Any]
 ROWS, BYTES = 4096, 8 << 20  # most predictions held at a time
 
 
-def rows_at_once(model: Sequential, most: int = ROWS) -> int:
+def rows_at_once(learner: Learner, most: int = ROWS) -> int:
     """Rows whose predictions are held at a time."""
-    return max(1, min(most, BYTES // (model.outputs * model.dtype.itemsize)))
+    return max(1, min(most, BYTES // (learner.network.outputs * learner.network.dtype.itemsize)))
 
 
-class Measure:
+class EpochMetrics:
     """The metrics of an epoch. They take in blocks of rows that no clock decides: so sums have the same bits however
     many steps the calls of the core make."""
 
-    def __init__(self, model: Sequential) -> None:
-        self.model, self.metrics = model, model.metrics
+    def __init__(self, learner: Learner) -> None:
+        self.learner, self.metrics = learner, learner.metrics
+        self.outputs, self.dtype = learner.network.outputs, learner.network.dtype
+        self.most = rows_at_once(learner)
         self.begin()
 
     def begin(self) -> None:
-        """Of an epoch."""
+        """Start an epoch."""
         for metric in self.metrics:
             metric.reset()
         self.n, self.refused = 0, 0
@@ -47,7 +47,7 @@ class Measure:
         """Rows that the next call may train on: whole batches."""
         if not self.metrics:
             return max(1, (1 << 16) // batch_size) * batch_size
-        most = max(batch_size, rows_at_once(self.model))
+        most = max(batch_size, self.most)
         if most - self.n < batch_size:
             self.flush()
         return (most - self.n) // batch_size * batch_size
@@ -57,7 +57,7 @@ class Measure:
         if not self.metrics:
             return None
         if self.out is None or len(self.out) < self.n + rows:
-            grown = np.empty((max(self.n + rows, rows_at_once(self.model)), self.model.outputs), self.model.dtype)
+            grown = np.empty((max(self.n + rows, self.most), self.outputs), self.dtype)
             grown[: self.n] = self.out[: self.n] if self.n else 0
             self.out = grown
         return self.out[self.n : self.n + rows]
@@ -95,8 +95,8 @@ class Measure:
             if self.refused:
                 kept = ~np.isnan(out).any(axis=1)
                 y, out, weights = y[kept], out[kept], None if weights is None else weights[kept]
-            if len(y) and precision.scales_in_double(self.model.core):  # the trainer wrote logits
-                out = precision.unscaled(self.model.core, out)
+            if len(y) and precision.scales_in_double(self.learner.network.core):  # the trainer wrote logits
+                out = precision.unscaled(self.learner.network.core, out)
             for metric in self.metrics if len(y) else ():
                 metric.update(y, out, weights)
         self.n, self.refused, self.y, self.weights = 0, 0, None, None

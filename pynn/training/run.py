@@ -9,13 +9,11 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import runtime
 from ..callbacks.averaging import Average
-from ..callbacks.base import Callback
 from ..diagnosis import suspects, trials
 from ..diagnosis.review import review
 from ..errors import NumericalError, ShapeError, TrainingWarning
@@ -23,72 +21,74 @@ from ..report import events as events_
 from ..report import texts, wording
 from ..report.context import Context
 from ..report.finding import Finding, Report
-from ..report.guard import Guard
 from ..report.history import History
 from . import checkpoint
-from .batches import Batches, Loaded, State
+from .batches import Loaded, State
 from .evaluate import evaluate
 from .interrupts import Interrupts
-from .metrics import Measure
-from .progress import Progress
+from .learner import Learner
+from .metrics import EpochMetrics
+from .plan import Plan
 from .seen import named_columns, seen_by
 
-if TYPE_CHECKING:
-    from ..model import Sequential
 
+class Run:
+    """One run of `fit`: the epochs of a plan."""
 
-class Training:
-    """One run of `fit`."""
-
-    def __init__(
-        self,
-        model: Sequential,
-        batches: Batches,
-        validation: Iterable[tuple[Any, Any, Any, Any]] | None,
-        epochs: range,
-        callbacks: Sequence[Callback],
-        progress: Progress,
-        guard: Guard,
-        base: int = 0,
-    ) -> None:
-        self.guard = guard
-        self.base = base  # epochs that the model had seen before
+    def __init__(self, learner: Learner, plan: Plan) -> None:
+        self.learner, self.plan = learner, plan
+        self.batches, self.callbacks, self.progress = plan.batches, plan.callbacks, plan.progress
         self.saver: checkpoint.Saver | None = None
+        self.kept: tuple[Any, State] | None = None  # the checkpoint to resume from: the core's, and this run's state
+        self.base = plan.base
         self.kept_at: tuple[int, int] | None = None  # the last checkpoint, if between two epochs
-        self.epoch, self.batch = epochs.start, 0  # that run next
-        self.within, self.begun = False, False  # an epoch; its first batch is done
-        self.measure = Measure(model)
-        self.interrupts = Interrupts(batches.waits)
-        self.model, self.batches, self.validation, self.epochs = model, batches, validation, epochs
-        self.callbacks, self.progress = callbacks, progress
-        self.one_by_one = any(callback.uses_batches for callback in callbacks)
-        self.history = model.history = History(provenance=runtime.provenance())
+        self.epoch, self.batch = plan.epochs.start, 0  # that run next
+        self.in_epoch, self.started = False, False  # `started`: the epoch's first batch is done
+        self.metrics = EpochMetrics(learner)
+        self.interrupts = Interrupts(plan.batches.waits)
+        self.per_batch = any(callback.uses_batches for callback in plan.callbacks)
+        self.history = learner.history = History(provenance=runtime.provenance())
         self.causes: list[Finding] = []  # of the first step that was refused, when the run went on
-        model.stop_training = False
+        learner.stop_training = False
 
-    def run(self, kept: tuple[Any, State] | None = None) -> History:
-        """All epochs, or those that are left of a run that was `kept`. Ctrl-C ends them between two steps and keeps the
-        model and the history."""
+    def run(self) -> History:
+        """Run all epochs, or those that are left of the run that it resumes. Ctrl-C ends them between two steps
+        and keeps the model and the history."""
+        learner, plan = self.learner, self.plan
+        learner.passes = plan.passes
+        try:
+            learner.use_mixup(plan.mixup)
+            with Context(names=plan.columns):
+                return self.run_through()
+        finally:  # the epochs finished count, however the run ended
+            learner.passes = learner.validated = None
+            learner.chosen = plan.optimizer, learner.optimizer
+            learner.use_mixup(0.0)
+            if plan.counts:
+                learner.epoch = self.base + len(self.history)
+
+    def run_through(self) -> History:
+        """Run the epochs, then report."""
         for callback in self.callbacks:
-            callback.model = self.model
-            callback.params = {"epochs": self.epochs.stop}
+            callback.model, callback.trainee = self.plan.model, self.learner
+            callback.params = {"epochs": self.plan.epochs.stop}
         logs: dict[str, float] = {}
         try:
             self.call("on_train_begin", logs)
-            self.model.use_guard(self.guard)
-            if kept is not None:
-                logs = self.go_on(*kept)
+            self.learner.use_guard(self.plan.guard)
+            if self.kept is not None:
+                logs = self.resume(*self.kept)
             with self.interrupts if self.saver else nullcontext():
                 logs = self.run_epochs() or logs
-                if self.saver and self.model.built and (self.kept_at != self.place or self.saver.failed):
+                if self.saver and self.learner.network.built and (self.kept_at != self.place or self.saver.failed):
                     self.keep()
         except KeyboardInterrupt:
             self.history.interrupted = True
             print(f"interrupted in epoch {len(self.history) + 1}; the model keeps its last step", file=sys.stderr)
-            if self.saver and self.interrupts.safe and self.model.built and self.tells_all:
+            if self.saver and self.interrupts.safe and self.learner.network.built and self.is_resumable:
                 self.keep()
         except NumericalError as error:
-            self.keep_ledger(self.epochs.start + len(self.history))
+            self.keep_ledger(self.plan.epochs.start + len(self.history))
             self.keep_report(error)
             raise
         except BaseException:  # a callback's own, for instance
@@ -99,91 +99,93 @@ class Training:
             if self.saver:
                 self.saver.close()
             self.end(logs)
-        looked = self.guard.policy != "off"
-        size = self.batches.batch_size if isinstance(self.batches, Loaded) else None
-        found = events_.findings(self.history.ledger) + self.causes
-        found += review(self.model, seen_by(self.batches, self.validation), size, looked)
-        found = [named_columns(self.batches).completed(finding) for finding in found]
-        self.history.report = Report(found + self.batches.findings() + self.findings(), looked)
-        faults = [finding for finding in self.history.report.findings if finding.severity != "info"]
-        if faults:
-            more = (
-                f" history.ledger has all {len(self.history.ledger)} entries." if len(self.history.ledger) > 1 else ""
-            )
-            warnings.warn(f"{faults[0].told(placed=True)}{more}", TrainingWarning, stacklevel=4)
+        self.report()
         if self.saver:
             self.saver.finish()
         return self.history
 
-    def run_epochs(self) -> dict[str, float]:
-        """All epochs that are left; the values of the last."""
-        logs: dict[str, float] = {}
-        while self.epoch < self.epochs.stop and not self.model.stop_training:
-            logs = self.run_epoch(self.epoch)
-        return logs
+    def report(self) -> None:
+        """Look at the data and the layers once more: what was found goes into the history, and into one warning."""
+        learner, batches, history = self.learner, self.batches, self.history
+        looked = self.plan.guard.policy != "off"
+        size = batches.batch_size if isinstance(batches, Loaded) else None
+        found = events_.findings(history.ledger) + self.causes
+        found += review(learner, seen_by(batches, self.plan.validation), size, looked)
+        names = named_columns(batches)
+        found = [names.completed(finding) for finding in found]
+        history.report = Report(found + batches.findings() + self.findings(), looked)
+        faults = [finding for finding in history.report.findings if finding.severity != "info"]
+        if faults:
+            more = f" history.ledger has all {len(history.ledger)} entries." if len(history.ledger) > 1 else ""
+            warnings.warn(f"{faults[0].told(placed=True)}{more}", TrainingWarning, stacklevel=6)
 
     def keep_report(self, error: NumericalError) -> None:
         """Keep the report of a fault, with the number of rollbacks that could not prevent it."""
         report = self.history.report = error.report or Report()
-        if self.guard.policy == "rollback" and error.progress is not None and report.findings:
+        if self.plan.guard.policy == "rollback" and error.progress is not None and report.findings:
             tried = sum(entry["kind"] == "rolled_back" for entry in self.history.ledger)
             report.findings[0] = report.findings[0].with_evidence(rollbacks=tried)
+
+    def run_epochs(self) -> dict[str, float]:
+        """All epochs that are left; the values of the last."""
+        logs: dict[str, float] = {}
+        while self.epoch < self.plan.epochs.stop and not self.learner.stop_training:
+            logs = self.run_epoch(self.epoch)
+        return logs
 
     def findings(self) -> list[Finding]:
         """What else the run has to say."""
         return []
 
     @property
-    def tells_all(self) -> bool:
-        """Whether `state` would: not when an epoch's last step was taken and what ends it was not."""
-        return not self.batches.unclear and not (self.within and self.begun and self.batches.ended)
+    def is_resumable(self) -> bool:
+        """Whether `state` would tell all: not if an epoch's last step was taken and what ends it was not."""
+        return self.batches.is_resumable and not (self.in_epoch and self.started and self.batches.ended)
 
     @property
     def place(self) -> tuple[int, int]:
-        """Of a checkpoint between two epochs."""
-        return self.epoch, self.steps()
+        """The epoch and step of a checkpoint between two epochs."""
+        return self.epoch, self.learner.steps
 
     def keep(self) -> None:
         """Make a checkpoint."""
         assert self.saver is not None
-        self.kept_at = None if self.within else self.place
-        self.saver.save(self.state(), self.steps())
-
-    def steps(self) -> int:
-        return int(self.model.trainer(1).steps)
+        self.kept_at = None if self.in_epoch else self.place
+        self.saver.save(self.state(), self.learner.steps)
 
     def state(self) -> State:
         """All that the rest of the run depends on and that the core does not keep."""
         history = self.history
         return {
-            "base": self.base, "epoch": self.epoch, "batch": self.batch, "within": self.within, "begun": self.begun,
-            "stopped": self.model.stop_training,
+            "base": self.base, "epoch": self.epoch, "batch": self.batch, "within": self.in_epoch,
+            "begun": self.started,
+            "stopped": self.learner.stop_training,
             "history": {"epochs": history.epochs, "ledger": history.ledger, "lost": history.ledger_lost},
-            "data": self.batches.state(not (self.within and self.begun)),
-            "measure": self.measure.state() if self.within else None,
+            "data": self.batches.state(not (self.in_epoch and self.started)),
+            "measure": self.metrics.state() if self.in_epoch else None,
             "causes": [finding.to_dict() for finding in self.causes],
             "callbacks": [checkpoint.state_of(callback) for callback in self.callbacks],
         }  # fmt: skip
 
-    def go_on(self, core: Any, state: State) -> dict[str, float]:
-        """Be where `state` was taken; returns the logs of the last epoch."""
-        if not self.model.built:
-            self.model.build(core.inputs)
-        core.restore(self.model.trainer(self.batches.batch_size))
-        self.model.keep_learning_rate()
+    def resume(self, core: Any, state: State) -> dict[str, float]:
+        """Go back to where `state` was taken; returns the logs of the last epoch."""
+        if not self.learner.network.built:
+            self.learner.build(core.inputs)
+        core.restore(self.learner.trainer_for(self.batches.batch_size))
+        self.learner.keep_learning_rate()
         self.base, self.epoch, self.batch = state["base"], state["epoch"], state["batch"]
-        self.within, self.begun = state["within"], state["begun"]
+        self.in_epoch, self.started = state["within"], state["begun"]
         history = self.history
         history.epochs, history.ledger = state["history"]["epochs"], state["history"]["ledger"]
         history.ledger_lost = state["history"]["lost"]
         self.causes = [Finding.from_dict(finding) for finding in state["causes"]]
         self.batches.restore(state["data"])
-        if self.within:
-            self.measure.restore(state["measure"])
+        if self.in_epoch:
+            self.metrics.restore(state["measure"])
         for callback, kept in zip(self.callbacks, state["callbacks"], strict=True):
             checkpoint.restore(callback, kept)
-        self.model.stop_training = state["stopped"]
-        self.kept_at = None if self.within else self.place
+        self.learner.stop_training = state["stopped"]
+        self.kept_at = None if self.in_epoch else self.place
         return history[-1] if len(history) else {}
 
     def pause(self) -> None:
@@ -191,61 +193,60 @@ class Training:
         self.interrupts.safe = True
         if self.saver:
             self.interrupts.hear()
-            if self.tells_all and self.saver.due(self.steps()):
+            if self.is_resumable and self.saver.due(self.learner.steps):
                 self.keep()
 
     def before_steps(self) -> int:
         """From here to the next `pause` things change; the most steps that may be taken until then."""
         self.interrupts.safe = False
-        left = self.saver.steps_left(self.steps()) if self.saver and self.model.built else None
+        left = self.saver.steps_left(self.learner.steps) if self.saver else None
         return 1 << 40 if left is None else left
 
     def keep_ledger(self, epoch: int) -> None:
         """What the guard did, into the history and the progress output; the learning rate it left is the model's."""
-        if not self.model.built:
+        if not self.learner.has_trainer:
             return
-        trainer, numbers = self.model.trainer(1), self.batches.numbers
-        events, lost = trainer.events()
+        events, lost = self.learner.trainer.events()
+        rows = self.batches.current[0].rows if events and self.batches.current else None
         for event in events:
             if (
                 event["kind"] in ("rolled_back", "skipped")
                 and event["operation"] not in wording.OF_THE_DATA
                 and not self.causes
             ):
-                data, order = self.batches.at_hand
-                batch = trials.batch(data, order, event["first"], event["rows"], numbers)
-                self.causes = suspects.causes(self.model, batch, [])
-            if numbers is not None and event["row"] is not None:
-                event["row"] = int(numbers[event["row"]])
+                batch = trials.batch(*self.batches.current, event["first"], event["rows"])
+                self.causes = suspects.causes(self.learner, batch, [])
+            if rows is not None and event["row"] is not None:
+                event["row"] = int(rows[event["row"]])
             del event["first"], event["rows"]
             self.history.ledger.append({"epoch": epoch} | event)
             self.progress.note(texts.event(event))
         if lost:
             self.progress.note(f"and {lost} more before these")
             self.history.ledger_lost += lost
-        self.model.keep_learning_rate()
+        self.learner.keep_learning_rate()
 
     def run_epoch(self, epoch: int) -> dict[str, float]:
         """One epoch, or what is left of it, and its validation; its values are added to the history."""
-        model, begin = self.model, self.begin_clock()
-        if not self.within:
+        learner, begin = self.learner, self.begin_clock()
+        if not self.in_epoch:
             self.interrupts.safe = False
             self.call("on_epoch_begin", epoch, {})
             self.begin_epoch()
-        self.progress.begin(epoch, self.epochs.stop, self.batches.rows)
+        self.progress.begin(epoch, self.plan.epochs.stop, self.batches.rows)
         logs = self.train(epoch)
         self.interrupts.safe = False
-        if self.validation is not None:
+        if self.plan.validation is not None:
             self.call("on_test_begin", {})
             with Context(data="validation"):
-                found = evaluate(model, self.validation, guarded=self.guard.policy != "off")
+                found = evaluate(learner, self.plan.validation, guarded=self.plan.guard.policy != "off")
             self.call("on_test_end", found)
             logs |= {f"val_{name}": value for name, value in found.items()}
-        logs |= {"learning_rate": model.learning_rate, "seconds": time.perf_counter() - begin}
+        logs |= {"learning_rate": learner.learning_rate, "seconds": time.perf_counter() - begin}
         self.progress.end(logs)
         self.history.epochs.append(logs)
         self.call("on_epoch_end", epoch, logs)
-        self.epoch, self.within = epoch + 1, False
+        self.epoch, self.in_epoch = epoch + 1, False
         self.pause()
         return logs
 
@@ -254,34 +255,33 @@ class Training:
         return time.perf_counter()
 
     def begin_epoch(self) -> None:
-        self.measure.begin()
-        if self.model.built:
-            self.model.trainer(1).begin_epoch()
-        self.batch, self.within, self.begun = 0, True, False
+        self.metrics.begin()
+        if self.learner.has_trainer:
+            self.learner.trainer.begin_epoch()
+        self.batch, self.in_epoch, self.started = 0, True, False
         self.interrupts.safe = True
 
     def train(self, epoch: int) -> dict[str, float]:
         """The steps of one epoch: the mean loss and the metrics, of each batch before its update."""
-        model = self.model
-        begin = (lambda: self.call("on_train_batch_begin", self.batch, {})) if self.one_by_one else None
-        calls = self.batches.run(model, self.measure, begin, self.before_steps)
-        while not model.stop_training:
+        learner = self.learner
+        begin = (lambda: self.call("on_train_batch_begin", self.batch, {})) if self.per_batch else None
+        calls = self.batches.run(learner, self.metrics, begin, self.before_steps)
+        while not learner.stop_training:
             try:
                 steps, count, mean, norm, refused, _ = next(calls)
             except StopIteration:
-                if not self.begun:
+                if not self.started:
                     raise ShapeError("expected batches to train on; received an iterable that ended at once") from None
                 break
-            self.begun = True
+            self.started = True
             self.keep_ledger(epoch)
             self.batch += steps + refused
-            self.progress.advance(count, {"loss": model.trainer(1).epoch_loss})
-            if self.one_by_one:
+            self.progress.advance(count, {"loss": learner.trainer.epoch_loss})
+            if self.per_batch:
                 self.call("on_train_batch_end", self.batch - 1, {"loss": mean, "grad_norm": norm})
-            if not model.stop_training:
+            if not learner.stop_training:
                 self.pause()
-        counted = model.built and self.measure.weighted
-        return {"loss": model.trainer(1).epoch_loss if counted else math.nan} | self.measure.results()
+        return {"loss": learner.trainer.epoch_loss if self.metrics.weighted else math.nan} | self.metrics.results()
 
     def call(self, name: str, *arguments: Any) -> None:
         for callback in self.callbacks:

@@ -6,28 +6,28 @@ from typing import Any
 
 from ..data.schema import Schema
 from ..diagnosis.seen import Seen, spread_out
+from ..network.passes import ArrayPasses, LoaderPasses, Part
 from ..report.context import Context
 from .batches import Batches, Loaded
-from .evaluate import Blocks
 
 
 def seen_by(batches: Batches, validation: Any) -> Seen | None:
     """Return what a run was trained and validated on; None where it took no step."""
-    if not batches.at_hand:
+    if not batches.current:
         return None
-    data, loaded = batches.at_hand[0], _loaded(batches)
-    targets, weights = (data[1], data[2]) if loaded is not None and loaded.data is not None else (None, None)
+    data, loaded = batches.current[0], _loaded(batches)
+    targets, weights = (data.y, data.weights) if loaded is not None and loaded.data is not None else (None, None)
     schema = _schema(batches)
     held = _validation(validation)
     return Seen(
-        spread_out(data, batches.numbers),
+        spread_out(data),
         targets,
         weights,
         batches.batch_size if loaded is not None else None,
         loaded is not None and loaded.loader.ordered,
         {at: len(column.values) for at, column in enumerate(schema.columns) if column.values} if schema else None,
-        None if held is None else spread_out(held[:3], held[3]),
-        None if held is None else held[1],
+        None if held is None else spread_out(held),
+        None if held is None else held.y,
     )
 
 
@@ -47,8 +47,9 @@ def _schema(batches: Batches) -> Schema | None:
     return None if loaded is None else getattr(loaded.loader, "schema", None)
 
 
-def _validation(validation: Any) -> Any:
+def _validation(validation: Any) -> Part | None:
     """Validation rows that cost nothing: arrays, or the first block of a loader."""
-    if isinstance(validation, list):
-        return validation[0]
-    return next(iter(validation), None) if isinstance(validation, Blocks) else None
+    if isinstance(validation, ArrayPasses):
+        return validation.whole
+    loaded = isinstance(getattr(validation, "passes", None), LoaderPasses)
+    return next(iter(validation), None) if loaded else None

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ..diagnosis.rules import observed
 from ..errors import NumericalError, TrainingWarning
+from ..network.passes import Part
 from ..report.context import Context
 from ..report.events import findings as findings_of
 from ..report.history import StepResult
 from .batches import one_step
-
-if TYPE_CHECKING:
-    from ..model import Sequential
+from .learner import Learner
 
 
-def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, rows: Any) -> StepResult:
+def step(learner: Learner, part: Part) -> StepResult:
     """One step on checked arrays; a refused one is a result, with a warning."""
-    trainer, call = model.trainer(x.shape[0]), Context(on_bad_rows=False)
+    trainer, rows, call = learner.trainer_for(part.x.shape[0]), part.rows, Context(on_bad_rows=False)
     try:
         with call:
-            applied, _, loss, norm, _, _ = one_step(model, x, y, weights, None, rows)
+            applied, _, loss, norm, _, _ = one_step(learner, part)
     except NumericalError as error:
         findings = error.report.findings if error.report else []
         warnings.warn(f"a step was refused and changed nothing: {error}", TrainingWarning, stacklevel=3)
         return StepResult(float("nan"), float("nan"), False, findings)
     finally:
         events = trainer.events()[0]
-    model.keep_learning_rate()
+    learner.keep_learning_rate()
     for event in events:
         if rows is not None and event["row"] is not None:
             event["row"] = int(rows[event["row"]])
@@ -39,5 +35,5 @@ def step(model: Sequential, x: np.ndarray, y: np.ndarray, weights: np.ndarray | 
         warnings.warn(f"a step was refused: {found[0].told(placed=True)}", TrainingWarning, stacklevel=3)
         return StepResult(float("nan"), float("nan"), False, found)
     if trainer.statistics(0)["step"] == trainer.steps:
-        found += observed(model)
+        found += observed(learner)
     return StepResult(loss, norm, True, found)

@@ -8,17 +8,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ... import _core, arrays, losses
 from ...errors import ArgumentTypeError, ArgumentValueError, NotReadyError, UnsupportedError
+from ...network.network import Network, assemble
+from ...network.predict import predict
 from . import amalgamate
 from .quantize import quantize
-
-if TYPE_CHECKING:
-    from ...model import Sequential
 
 _LINKAGES = ("static", "extern")
 _WEIGHTS = ("float32", "int8")
@@ -54,7 +53,7 @@ class Exported:
 
 
 def export_c(
-    model: Sequential,
+    trained: Network,
     path: Any,
     *,
     name: str | None = None,
@@ -96,13 +95,13 @@ def export_c(
     for argument, value, known in (("weights", weights, _WEIGHTS), ("linkage", linkage, _LINKAGES)):
         if value not in known:
             raise ArgumentValueError(f"expected {argument} as one of {known}; received {argument}={value!r}")
-    network = _Network(model, _identifier(name, path), weights == "int8")
-    rows = None if calibration is None else arrays.as_matrix(calibration, "calibration", model.inputs)
+    network = _Network(trained, _identifier(name, path), weights == "int8")
+    rows = None if calibration is None else arrays.as_matrix(calibration, "calibration", trained.inputs)
     if rows is not None and len(rows) == 0:
         raise ArgumentValueError("expected calibration with at least one row; received none")
     network.add_layers()
     network.add_labels(labels)
-    exported = _measured(model, network, rows, path)
+    exported = _measured(trained, network, rows, path)
     text = _header(network, exported, linkage)
     temporary = Path(f"{path}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="ascii")
@@ -157,11 +156,11 @@ class _Value:
 class _Network:
     """The pieces of a header: constants, the functions needed, and the calls that make a prediction."""
 
-    def __init__(self, model: Sequential, prefix: str, int8: bool) -> None:
-        self.core = model.core
+    def __init__(self, trained: Network, prefix: str, int8: bool) -> None:
+        self.core = trained.core
         self.prefix, self.int8 = f"{prefix}_", int8
-        self.name, self.inputs, self.outputs = prefix, model.inputs, self.core.outputs
-        self.parameters = np.array(model.parameters, np.float32)
+        self.name, self.inputs, self.outputs = prefix, trained.inputs, self.core.outputs
+        self.parameters = np.array(trained.parameters, np.float32)
         self.state = np.array(getattr(self.core, "state", ()), np.float64)
         if not np.isfinite(self.parameters).all():
             raise ArgumentValueError("expected a model with finite parameters; received NaN or infinity among them")
@@ -398,11 +397,11 @@ class _Network:
         self.labels = list(labels)
 
 
-def _measured(model: Sequential, network: _Network, rows: np.ndarray | None, path: str) -> Exported:
+def _measured(trained: Network, network: _Network, rows: np.ndarray | None, path: str) -> Exported:
     cost = (path, network.name, network.flash_bytes, 4 * network.scratch)
     if rows is None:
         return Exported(*cost)
-    expected = model.predict(rows)
+    expected = predict(trained, rows, False, True)
     found = _reference(network).predict(rows.astype(np.float32), np.empty(expected.shape, np.float32))
     same = expected.argmax(1) == found.argmax(1) if network.outputs > 1 else (expected > 0.5) == (found > 0.5)
     return Exported(*cost, float(np.abs(found.astype(np.float64) - expected).max()), float(np.mean(same)))
@@ -410,9 +409,8 @@ def _measured(model: Sequential, network: _Network, rows: np.ndarray | None, pat
 
 def _reference(network: _Network) -> _core.Model:
     """A float32 model with the weights as the header holds them."""
-    scaled = {"target_scaling": True} if getattr(network.core, "target_scaling", False) else {}
     context = _core.Context(cpu="baseline", threads=1)
-    core = _core.Model(context, network.inputs, network.core.layers, "float32", 0, **scaled)
+    core = assemble(network.inputs, network.core.layers, "float32", 0, network.core.target_scaling, context)
     np.asarray(core.parameters)[...] = network.exact
     if network.state.size:
         np.asarray(core.state)[...] = network.state

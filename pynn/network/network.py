@@ -1,0 +1,282 @@
+"""A network: layer specs, and the compiled core that is made of them. Nothing else makes a core model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .. import _core, activations, arrays, runtime
+from .. import layers as layers_
+from ..errors import NotReadyError, ShapeError
+
+__all__ = ["Description", "Network", "assemble", "read_core"]
+
+Place = tuple[int, str]  # index of a layer, name of one of its tensors
+
+
+@dataclass(frozen=True)
+class Description:
+    """A network as plain values: what readers of any format give, and what writers take.
+
+    Attributes
+    ----------
+    layers : sequence of Layer
+        Flat: residual blocks as their layers and an `Add`.
+    inputs : int or None
+        Columns of X; None: not known yet, and no `tensors`.
+    tensors : mapping of (layer, name) to array
+        Parameters and state that differ from freshly built ones.
+    """
+
+    layers: tuple[layers_.Layer, ...]
+    seed: int = 0
+    dtype: str = "float32"
+    inputs: int | None = None
+    tensors: Mapping[Place, np.ndarray] = field(default_factory=dict)
+
+
+class Network:
+    """Layers and their numbers.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        Flat, as `layers.flatten` gives them.
+    seed : int
+    dtype : numpy dtype
+
+    Attributes
+    ----------
+    specs : list of Layer
+    loss : Loss or None
+        Applied to the core: its link makes predictions of logits.
+    target_scaling : "standard", "minmax" or None
+    schema : Schema or None
+        Meaning of the columns of the tables trained on.
+    initial : dict of (layer, name) to array
+        Tensors that layers of trained models brought along; `build` starts from them.
+    """
+
+    def __init__(self, layers: Iterable[layers_.Layer], *, seed: int = 0, dtype: Any = "float32") -> None:
+        self.specs = list(layers)
+        self.seed, self.dtype = seed, np.dtype(dtype)
+        self.loss: Any = None
+        self.target_scaling: str | None = None
+        self.schema: Any = None
+        self.initial: dict[Place, np.ndarray] = {}
+        self._core: _core.Model | None = None
+
+    # ---- building
+
+    def build(self, inputs: int) -> Network:
+        """Make the core with fresh parameters: same seed, same numbers."""
+        layers = [spec.core for spec in self.specs]
+        core = assemble(inputs, layers, self.dtype.name, self.seed, self.target_scaling is not None)
+        if self.loss is not None:
+            self.loss.apply(core)
+        before, self._core = self._core, core
+        try:
+            self.assign(self.initial)
+        except ShapeError:
+            self._core = before
+            raise
+        return self
+
+    @classmethod
+    def of_core(cls, core: _core.Model) -> Network:
+        """Make the network of a core model, of a file for instance."""
+        network = cls(map(layers_.from_core, core.layers), seed=core.seed, dtype=core.dtype)
+        network._core = core
+        return network
+
+    @classmethod
+    def of(cls, description: Description) -> Network:
+        """Make the network that a description describes."""
+        network = cls(description.layers, seed=description.seed, dtype=description.dtype)
+        if description.inputs is not None:
+            network.build(description.inputs)
+            network.assign(description.tensors)
+        return network
+
+    def describe(self) -> Description:
+        """Describe this network; the tensors are views."""
+        tensors = {} if self._core is None else self.tensors
+        inputs = None if self._core is None else self.inputs
+        return Description(tuple(self.specs), self.seed, self.dtype.name, inputs, tensors)
+
+    def set_loss(self, loss: Any, target_scaling: str | None = None) -> None:
+        """Apply a loss to the core; parameters stay."""
+        core = self._core
+        if core is not None:
+            if core.target_scaling != (target_scaling is not None):
+                core = self._copied(core, target_scaling=target_scaling is not None)
+            loss.apply(core)
+        self._core, self.loss, self.target_scaling = core, loss, target_scaling
+
+    def learn_sizes(self, sizes: Mapping[int, tuple[int, ...]]) -> None:
+        """Set the numbers of codes of categories, by layer."""
+        for index, found in sizes.items():
+            spec: Any = self.specs[index]
+            self.specs[index] = replace(spec, sizes=found)
+
+    # ---- sizes
+
+    @property
+    def built(self) -> bool:
+        """Whether the number of inputs is known and parameters exist."""
+        return self._core is not None
+
+    @property
+    def core(self) -> _core.Model:
+        """The compiled model."""
+        if self._core is None:
+            raise NotReadyError("expected a model that was built; call fit, or build(inputs) first")
+        return self._core
+
+    @property
+    def inputs(self) -> int:
+        """Columns of X."""
+        return int(self.core.inputs)
+
+    @property
+    def outputs(self) -> int:
+        """Columns of predictions."""
+        for spec in reversed(self.specs):
+            if isinstance(spec, layers_.Dense):
+                return spec.units
+        return 0
+
+    # ---- tensors
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """All parameters as one writable vector."""
+        return np.asarray(self.core.parameters)
+
+    @property
+    def state(self) -> np.ndarray:
+        """All that layers hold beside parameters, as one writable float64 vector."""
+        return np.asarray(self.core.state)
+
+    @property
+    def tensors(self) -> dict[Place, np.ndarray]:
+        """Parts of the parameters and the state by layer and name, as views; those of the targets have layer -1."""
+        core, found = self.core, {}
+        for parts, whole in ((core.tensors, self.parameters), (core.states, self.state)):
+            for name, layer, offset, rows, columns in parts:
+                view = whole[offset : offset + rows * columns]
+                found[layer, name] = view.reshape(rows, columns) if rows > 1 or name == "kernel" else view
+        return found
+
+    def find(self, layer: int, name: str) -> np.ndarray | None:
+        """Return a tensor as a view; None if the layer has none of that name, or the network is not built."""
+        return None if self._core is None else self.tensors.get((layer, name))
+
+    def view(self, layer: int, name: str) -> np.ndarray:
+        """Return a tensor as a view."""
+        found = self.tensors.get((layer, name))
+        if found is None:
+            raise AttributeError(f"layer {layer}, {self.specs[layer]!r}, has no {name}")
+        return found
+
+    def assign(self, tensors: Mapping[Place, Any]) -> None:
+        """Write tensors, all or none of them."""
+        if not tensors:
+            return
+        views = {place: self.view(*place) for place in tensors}
+        values = {place: np.asarray(value) for place, value in tensors.items()}
+        for (layer, name), view in views.items():
+            shape = values[layer, name].shape
+            if shape != view.shape:
+                raise ShapeError(
+                    f"expected {name} of layer {layer} with shape {view.shape}; received {name} of shape {shape}"
+                )
+        for place, view in views.items():
+            view[...] = values[place]
+
+    # ---- copies
+
+    def copy(self, dtype: str | None = None, *, layers: list[Any] | None = None) -> Network:
+        """Return a network of the same layers, numbers and loss; `layers` are other choices for the core's layers."""
+        found = Network(self.specs, seed=self.seed, dtype=dtype or self.dtype)
+        found.loss, found.target_scaling, found.schema = self.loss, self.target_scaling, self.schema
+        found._core = self._copied(self.core, dtype, layers=layers)
+        if self.loss is not None:
+            self.loss.apply(found._core)
+        return found
+
+    @staticmethod
+    def _copied(
+        core: _core.Model, dtype: str | None = None, layers: Any = None, target_scaling: bool | None = None
+    ) -> _core.Model:
+        """A core of the same layers, parameters and state, without a loss."""
+        scales = core.target_scaling if target_scaling is None else target_scaling
+        copy = assemble(core.inputs, layers or core.layers, dtype or core.dtype, core.seed, scales, core.context)
+        np.asarray(copy.parameters)[...] = np.asarray(core.parameters)
+        both = min(len(copy.state), len(core.state))  # that of the targets is the last
+        np.asarray(copy.state)[:both] = np.asarray(core.state)[:both]
+        return copy
+
+    def below(self, index: int) -> _core.Model | None:
+        """Return a core of the layers below one; None if they leave X as it is."""
+        unchanged = all(isinstance(spec, (layers_.Dropout, layers_.GaussianNoise)) for spec in self.specs[:index])
+        return None if unchanged else self.cut(index)
+
+    def cut(self, count: int) -> _core.Model:
+        """Return a core of the first layers."""
+        core = self.core
+        below = assemble(core.inputs, core.layers[:count], core.dtype, core.seed, context=core.context)
+        for to, source in ((below.parameters, core.parameters), (below.state, core.state)):
+            np.asarray(to)[...] = np.asarray(source)[: len(to)]
+        return below
+
+    def drawn(self, layers: list[Any] | None = None) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
+        """Return the parameters that training starts from, by the seed, and the kernels in them by layer.
+
+        Parameters
+        ----------
+        layers : list of dict, optional
+            Other choices for the core's layers, other initializers for instance.
+        """
+        core = self.core
+        fresh = assemble(core.inputs, layers or core.layers, core.dtype, core.seed, core.target_scaling, core.context)
+        parameters, kernels = np.asarray(fresh.parameters), []
+        for name, layer, offset, rows, columns in fresh.tensors:
+            part = parameters[offset : offset + rows * columns]
+            if layers is None and (layer, name) in self.initial:
+                part[...] = self.initial[layer, name].reshape(-1)
+            if name == "kernel":
+                kernels.append((layer, part.reshape(rows, columns)))
+        return parameters, kernels
+
+    # ---- data
+
+    def bad_cells(self, name: str, x: np.ndarray) -> np.ndarray:
+        """Return the cells (row, column) of X, y or sample_weight that are no finite numbers of the network's dtype and
+        that no layer takes care of."""
+        scaled = self.target_scaling if name == "y" else any(spec.kind == "normalization" for spec in self.specs)
+        most = np.inf if scaled or x.dtype.itemsize < 8 else float(np.finfo(self.dtype).max)
+        cells = arrays.find_nonfinite(x, most)
+        if name != "X" or not len(cells):
+            return cells
+        taken = {column: layers_.tolerates(self.specs, column) for column in np.unique(cells[:, 1]).tolist()}
+        return cells[[not taken[column][0 if np.isnan(x[row, column]) else 1] for row, column in cells.tolist()]]
+
+
+def read_core(path: bytes, functions: Mapping[str, Any] | None = None) -> _core.Model:
+    """Read a model file; `functions` are those that it names, by name."""
+    core = _core.load(runtime.context(), path)
+    for index, layer in enumerate(core.layers):
+        if "custom_activation" in layer:
+            core.set_custom_activation(index, activations.resolve(layer["custom_activation"], functions))
+    return core
+
+
+def assemble(
+    inputs: int, layers: list[Any], dtype: str, seed: int, target_scaling: bool = False, context: Any = None
+) -> _core.Model:
+    """Make a core model of the layers' choices."""
+    return _core.Model(context or runtime.context(), inputs, layers, dtype, seed, target_scaling)
