@@ -55,7 +55,7 @@ int main(int argc, char **argv) {
   if (argc != 3 || pynn_context_new(&context, &options) || pynn_load(&model, context, argv[2], NULL)) return 1;
   if (pynn_workspace_new(&workspace, model)) return 1;
   const pynn_array row = pynn_matrix(x, PYNN_FLOAT32, 1, 784);
-  TIMED(if (pynn_predict(model, workspace, &row, 0, y, NULL)) return 1)
+  TIMED(if (pynn_predict(model, workspace, &row, 0, PYNN_FLOAT32, y, NULL)) return 1)
   return 0;
 }
 """

@@ -29,7 +29,7 @@ static double error_at(const pynn_model *model, pynn_workspace *workspace, float
   double squares = 0;
   measure(age, &seed);
   const pynn_array x = pynn_matrix(readings, PYNN_FLOAT32, BATCH, 1);
-  if (pynn_predict(model, workspace, &x, 0, out, NULL)) return INFINITY;
+  if (pynn_predict(model, workspace, &x, 0, PYNN_FLOAT32, out, NULL)) return INFINITY;
   for (int i = 0; i < BATCH; i++) squares += pow((double)(out[i] - temperatures[i]), 2);
   return sqrt(squares / BATCH);
 }

@@ -12,7 +12,7 @@ int main(int argc, char **argv) {
   if (pynn_workspace_new(&workspace, model)) return 1;
   pynn_array row = pynn_matrix(x, PYNN_FLOAT32, 1, pynn_model_inputs(model));
   while (fread(x, sizeof *x, (size_t)row.columns, stdin) == (size_t)row.columns) {
-    if (pynn_predict(model, workspace, &row, 0, y, NULL)) return 1;
+    if (pynn_predict(model, workspace, &row, 0, PYNN_FLOAT32, y, NULL)) return 1;
     fwrite(y, sizeof *y, (size_t)pynn_model_outputs(model), stdout);
   }
   pynn_workspace_free(workspace), pynn_model_free(model), pynn_context_free(context);

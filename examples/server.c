@@ -35,7 +35,7 @@ static void serve(const struct worker *w, int client) {
   const pynn_array row = pynn_matrix(w->x, PYNN_FLOAT32, 1, pynn_model_inputs(w->model));
   const size_t in = (size_t)row.columns * sizeof(float), out = (size_t)pynn_model_outputs(w->model) * sizeof(float);
   while (transfer(client, (char *)w->x, in, 0)) {
-    if (pynn_predict(w->model, w->workspace, &row, 0, w->y, NULL)) break;
+    if (pynn_predict(w->model, w->workspace, &row, 0, PYNN_FLOAT32, w->y, NULL)) break;
     if (!transfer(client, (char *)w->y, out, 1)) break;
   }
   close(client);

@@ -76,7 +76,7 @@ static pynn_status make(pynn_model **model, const pynn_context *context, pynn_er
 static double accuracy(const pynn_model *model, pynn_workspace *workspace, const struct digits *digits, float *out) {
   const pynn_data data = as_data(digits);
   int64_t right = 0;
-  if (pynn_predict(model, workspace, &data.x, 0, out, NULL)) return 0;
+  if (pynn_predict(model, workspace, &data.x, 0, PYNN_FLOAT32, out, NULL)) return 0;
   for (int64_t i = 0; i < digits->rows; i++) {
     const float *p = out + 10 * i;
     int best = 0;
@@ -117,7 +117,7 @@ int main(int argc, char **argv) {
   for (int epoch = 0; epoch < epochs; epoch++) {
     pynn_step step;
     pynn_shuffle(0, (uint64_t)epoch, train.rows, order);
-    status = pynn_train_batches(trainer, &data, order, 0, train.rows, 64, 0, NULL, &step, &error);
+    status = pynn_train_batches(trainer, &data, order, 0, train.rows, 64, 0, PYNN_FLOAT32, NULL, &step, &error);
     if (status) return failed("training", status, &error);
     printf("epoch %d  loss %.6f  test accuracy %.4f\n", epoch + 1, step.loss, accuracy(model, workspace, &test, out));
   }

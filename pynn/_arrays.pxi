@@ -107,10 +107,16 @@ cdef View sparse_view(object x, str name):
 
 cdef View output(object x, str name, pynn_dtype dtype, int64_t count):
     """Contiguous memory that C writes `count` numbers of `dtype` to."""
-    cdef View v = view(x, name, True)
+    cdef View v = output_any(x, name, count)
     if v.array.dtype != dtype:
         raise errors.DtypeError(
             f"expected {name} of {_DTYPE_NAMES[<int>dtype]}; received {_DTYPE_NAMES[<int>v.array.dtype]}")
+    return v
+
+
+cdef View output_any(object x, str name, int64_t count):
+    """Contiguous memory that C writes `count` numbers to, in a dtype that C checks."""
+    cdef View v = view(x, name, True)
     if v.array.rows * v.array.columns < count:
         raise errors.ShapeError(f"expected {name} with room for {count} numbers; "
                                 f"received {v.array.rows * v.array.columns}")

@@ -109,10 +109,14 @@ cdef object field_type(const pynn_field *field):
 
 _FLAGS = {"labels": PYNN_ROW_LABELS, "probabilities": PYNN_ROW_PROBABILITIES, "rowwise": PYNN_ROW_ROWWISE,
           "nonnegative": PYNN_ROW_NONNEGATIVE, "pairs": PYNN_ROW_PAIRS, "signs": PYNN_ROW_SIGNS}
+TRAITS = {"units": PYNN_LAYER_UNITS, "only_trains": PYNN_LAYER_ONLY_TRAINS, "adapts": PYNN_LAYER_ADAPTS,
+          "takes_codes": PYNN_LAYER_TAKES_CODES, "takes_missing": PYNN_LAYER_TAKES_MISSING, "adds": PYNN_LAYER_ADDS,
+          "updates_state": PYNN_LAYER_UPDATES_STATE, "reads_double": PYNN_LAYER_READS_DOUBLE,
+          "sparse": PYNN_LAYER_SPARSE, "product": PYNN_LAYER_PRODUCT, "timesteps": PYNN_LAYER_TIMESTEPS}
 
 
 def table(str kind):
-    """Rows of a table: a list of dicts with name, aliases, fields, link, initializer and flags, as in pynn.h."""
+    """Rows of a table: a list of dicts with name, aliases, fields, link, initializer and flags; traits of layers."""
     cdef pynn_table t = TABLES[kind]
     cdef const pynn_row *row
     rows = []
@@ -122,7 +126,7 @@ def table(str kind):
             "name": text(row.name), "aliases": tuple((text(row.aliases) or "").split()),
             "fields": [read_field(&row.fields[f]) for f in range(row.n_fields)],
             "link": text(row.link), "initializer": text(row.initializer),
-        } | {name: bool(row.flags & flag) for name, flag in _FLAGS.items()})
+        } | {name: bool(row.flags & flag) for name, flag in (TRAITS if t == PYNN_LAYER else _FLAGS).items()})
     return rows
 
 
@@ -362,6 +366,11 @@ cdef class Model:
         return _DTYPE_NAMES[<int>pynn_model_dtype(self.c)]
 
     @property
+    def output_dtype(self):
+        """The dtype that predictions need: "float64" where float32 has too few steps for the scaled targets."""
+        return _DTYPE_NAMES[<int>pynn_model_output_dtype(self.c)]
+
+    @property
     def seed(self):
         return pynn_model_seed(self.c)
 
@@ -414,9 +423,11 @@ cdef class Model:
     @property
     def layers(self):
         """The layers in the form that `Model` takes them; a custom activation that only a file has, by its name."""
+        cdef pynn_layer given
         found = []
         for i in range(pynn_model_n_layers(self.c)):
-            layer = write_layer(pynn_model_layer(self.c, i))
+            check(pynn_model_layer(self.c, i, &given))
+            layer = write_layer(&given)
             name = text(pynn_model_custom_activation_name(self.c, i))
             found.append(layer if name is None else layer | {"custom_activation": self.activations.get(i, name)})
         return found
@@ -507,12 +518,12 @@ cdef class Model:
     def predict(self, x, out, bint raw=False, bint guarded=True):
         """Predictions in `out`; values that are not finite raise, unless not `guarded`."""
         cdef View vx = view(x, "X")
-        cdef View vo = output(out, "out", pynn_model_dtype(self.c), vx.array.rows * pynn_model_outputs(self.c))
+        cdef View vo = output_any(out, "out", vx.array.rows * pynn_model_outputs(self.c))
         cdef pynn_error error
         cdef pynn_status status
         cdef pynn_workspace *workspace = self.enter()
         with nogil:
-            status = pynn_predict(self.c, workspace, &vx.array, raw, vo.buffer.buf, blank(&error))
+            status = pynn_predict(self.c, workspace, &vx.array, raw, vo.array.dtype, vo.buffer.buf, blank(&error))
         self.leave(workspace)
         self.finish(status, &error, guarded)
         return out
@@ -523,15 +534,16 @@ cdef class Model:
         cdef View vo = None
         cdef const pynn_array *w = NULL if weights is None else &d.c.weights
         cdef void *memory = NULL
+        cdef pynn_dtype dtype = PYNN_FLOAT32
         cdef pynn_error error
         cdef pynn_status status
         cdef double loss = 0
         if out is not None:
-            vo = output(out, "out", pynn_model_dtype(self.c), d.c.x.rows * pynn_model_outputs(self.c))
-            memory = vo.buffer.buf
+            vo = output_any(out, "out", d.c.x.rows * pynn_model_outputs(self.c))
+            memory, dtype = vo.buffer.buf, vo.array.dtype
         cdef pynn_workspace *workspace = self.enter()
         with nogil:
-            status = pynn_evaluate(self.c, workspace, &d.c.x, &d.c.targets, w, memory, &loss, blank(&error))
+            status = pynn_evaluate(self.c, workspace, &d.c.x, &d.c.targets, w, dtype, memory, &loss, blank(&error))
         self.leave(workspace)
         self.finish(status, &error, guarded)
         return loss
@@ -631,15 +643,9 @@ cdef int read_layer(pynn_layer *out, dict layer, list kept) except -1:
 
 
 cdef dict write_layer(const pynn_layer *layer):
-    cdef const pynn_spec *choice
-    cdef const char *name
-    cdef int32_t i = 0
     found = {"kind": write_spec(&layer.kind)}
-    while (name := pynn_layer_choice_name(i)) != NULL:
-        choice = pynn_layer_choice(layer, name)
-        if choice != NULL:
-            found[text(name)] = write_spec(choice)
-        i += 1
+    for i in range(layer.n_choices):
+        found[text(pynn_slot_name(layer.choices[i].slot))] = write_spec(&layer.choices[i].spec)
     if layer.n_columns:
         found["columns"] = tuple(layer.columns[j] for j in range(layer.n_columns))
         if layer.sizes != NULL:
@@ -726,16 +732,16 @@ cdef class Trainer:
         cdef Data d = data(x, targets, weights, order, first, count)
         cdef View vp = None
         cdef void *out = NULL
+        cdef pynn_dtype dtype = PYNN_FLOAT32
         cdef pynn_step step
         cdef pynn_error error
         cdef pynn_status status
         memset(&step, 0, sizeof(step))
         if predictions is not None:
-            vp = output(predictions, "predictions", pynn_model_dtype(self.model.c),
-                        count * pynn_model_outputs(self.model.c))
-            out = vp.buffer.buf
+            vp = output_any(predictions, "predictions", count * pynn_model_outputs(self.model.c))
+            out, dtype = vp.buffer.buf, vp.array.dtype
         with self.model.exclusive, nogil:
-            status = pynn_train_batches(self.c, &d.c, d.order, first, count, batch_size, seconds, out, &step,
+            status = pynn_train_batches(self.c, &d.c, d.order, first, count, batch_size, seconds, dtype, out, &step,
                                         blank(&error))
         progress = (step.steps, step.rows, step.loss, step.gradient_norm, step.refused, step.refused_rows)
         try:

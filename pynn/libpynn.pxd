@@ -137,6 +137,17 @@ cdef extern from "pynn.h" nogil:
     enum: PYNN_ROW_PAIRS
     enum: PYNN_ROW_SIGNS
     enum: PYNN_ROW_ROWWISE
+    enum: PYNN_LAYER_UNITS
+    enum: PYNN_LAYER_ONLY_TRAINS
+    enum: PYNN_LAYER_ADAPTS
+    enum: PYNN_LAYER_TAKES_CODES
+    enum: PYNN_LAYER_TAKES_MISSING
+    enum: PYNN_LAYER_UPDATES_STATE
+    enum: PYNN_LAYER_ADDS
+    enum: PYNN_LAYER_READS_DOUBLE
+    enum: PYNN_LAYER_SPARSE
+    enum: PYNN_LAYER_PRODUCT
+    enum: PYNN_LAYER_TIMESTEPS
 
     int32_t pynn_table_size(pynn_table table)
     const pynn_row *pynn_table_row(pynn_table table, int32_t index)
@@ -166,22 +177,33 @@ cdef extern from "pynn.h" nogil:
     double pynn_schedule_rate(const pynn_schedule *schedule, int64_t step)
 
     # model
+    ctypedef enum pynn_slot:
+        PYNN_SLOT_ACTIVATION
+        PYNN_SLOT_KERNEL_INITIALIZER
+        PYNN_SLOT_BIAS_INITIALIZER
+        PYNN_SLOT_KERNEL_REGULARIZER
+        PYNN_SLOT_BIAS_REGULARIZER
+        PYNN_SLOT_KERNEL_CONSTRAINT
+        PYNN_SLOT_BIAS_CONSTRAINT
+
+    const char *pynn_slot_name(pynn_slot slot)
+
+    ctypedef struct pynn_choice:
+        pynn_slot slot
+        pynn_spec spec
+
+    enum: PYNN_MAX_CHOICES
+
     ctypedef struct pynn_layer:
         size_t struct_size
         pynn_spec kind
-        pynn_spec activation
-        pynn_spec kernel_initializer
-        pynn_spec bias_initializer
-        pynn_spec kernel_regularizer
-        pynn_spec bias_regularizer
-        pynn_spec kernel_constraint
-        pynn_spec bias_constraint
         const int64_t *columns
         const int64_t *sizes
         int64_t n_columns
+        int32_t n_choices
+        pynn_choice choices[12]
 
     pynn_status pynn_layer_named(pynn_layer *out, const char *kind)
-    const char *pynn_layer_choice_name(int32_t index)
     const pynn_spec *pynn_layer_choice(const pynn_layer *layer, const char *name)
     pynn_status pynn_layer_choose(pynn_layer *layer, const char *name, const pynn_spec *spec)
     pynn_status pynn_dense(pynn_layer *out, int64_t units, const char *activation)
@@ -190,9 +212,14 @@ cdef extern from "pynn.h" nogil:
     ctypedef struct pynn_model:
         pass
 
+    ctypedef struct pynn_shape:
+        int64_t timesteps
+        int64_t features
+
     ctypedef struct pynn_model_options:
         size_t struct_size
         int64_t inputs
+        int64_t timesteps
         pynn_dtype dtype
         uint64_t seed
         int target_scaling
@@ -204,9 +231,11 @@ cdef extern from "pynn.h" nogil:
     int64_t pynn_model_inputs(const pynn_model *model)
     int64_t pynn_model_outputs(const pynn_model *model)
     pynn_dtype pynn_model_dtype(const pynn_model *model)
+    pynn_dtype pynn_model_output_dtype(const pynn_model *model)
     uint64_t pynn_model_seed(const pynn_model *model)
     int32_t pynn_model_n_layers(const pynn_model *model)
-    const pynn_layer *pynn_model_layer(const pynn_model *model, int32_t index)
+    pynn_status pynn_model_layer(const pynn_model *model, int32_t index, pynn_layer *out)
+    pynn_status pynn_model_shape(const pynn_model *model, int32_t index, pynn_shape *out)
     int64_t pynn_model_n_parameters(const pynn_model *model)
     void *pynn_model_parameters(pynn_model *model)
 
@@ -292,10 +321,10 @@ cdef extern from "pynn.h" nogil:
     pynn_status pynn_workspace_new(pynn_workspace **out, const pynn_model *model)
     void pynn_workspace_free(pynn_workspace *workspace)
     pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw,
-                             void *out, pynn_error *error)
+                             pynn_dtype dtype, void *out, pynn_error *error)
     pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x,
-                              const pynn_array *targets, const pynn_array *weights, void *out, double *loss,
-                              pynn_error *error)
+                              const pynn_array *targets, const pynn_array *weights, pynn_dtype dtype, void *out,
+                              double *loss, pynn_error *error)
 
     # training
     ctypedef enum pynn_policy:
@@ -352,7 +381,7 @@ cdef extern from "pynn.h" nogil:
     pynn_status pynn_train_step(pynn_trainer *trainer, const pynn_data *data, pynn_step *step, pynn_error *error)
     pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *data, const int64_t *order,
                                    int64_t first, int64_t count, int64_t batch_size, double seconds,
-                                   void *predictions, pynn_step *step, pynn_error *error)
+                                   pynn_dtype dtype, void *predictions, pynn_step *step, pynn_error *error)
     pynn_status pynn_trainer_set_learning_rate(pynn_trainer *trainer, double learning_rate)
     double pynn_trainer_learning_rate(const pynn_trainer *trainer)
     pynn_status pynn_trainer_set_schedule(pynn_trainer *trainer, const pynn_schedule *schedule, pynn_error *error)

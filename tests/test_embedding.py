@@ -107,7 +107,7 @@ def check_symbols(lib):
     for arguments in (["-D", lib / "libpynn.so"], ["-g", lib / "libpynn.a"]):
         listed = run(["nm", "--defined-only", *map(str, arguments)])
         assert {line.split()[-1] for line in listed.splitlines() if " " in line} == declared
-    assert "libpynn.so.0" in run(["readelf", "-d", str(lib / "libpynn.so")])
+    assert "libpynn.so.1" in run(["readelf", "-d", str(lib / "libpynn.so")])
 
 
 def check_versions(prefix, folder):
@@ -296,7 +296,7 @@ def test_what_python_saved_trains_on_in_c(digits, tmp_path):
         '  if (pynn_spec_named(&how.optimizer, PYNN_OPTIMIZER, "adam")) return 3;\n'
         "  if (pynn_trainer_new(&trainer, model, &how, NULL)) return 4;\n"
         "  const pynn_data data = {pynn_matrix(x, PYNN_FLOAT32, 640, 784), pynn_matrix(y, PYNN_INT64, 640, 1), {0}};\n"
-        "  if (pynn_train_batches(trainer, &data, NULL, 0, 640, 32, 0, NULL, &step, NULL)) return 5;\n"
+        "  if (pynn_train_batches(trainer, &data, NULL, 0, 640, 32, 0, PYNN_FLOAT32, NULL, &step, NULL)) return 5;\n"
         "  if (pynn_save(model, argv[2], NULL, 0, NULL)) return 6;\n"
         "  pynn_trainer_free(trainer), pynn_model_free(model), pynn_context_free(context);\n  return 0;\n}\n"
     )

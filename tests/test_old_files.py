@@ -43,6 +43,14 @@ def run(tmp_path):
     return path
 
 
+def test_a_file_of_0_1_0_with_every_kind_of_layer_predicts_as_it_did(tmp_path):
+    model = pynn.load(OLD / "layers.safetensors")
+    with np.load(OLD / "layers.npz") as stored:
+        np.testing.assert_allclose(model.predict(stored["x"]), stored["predictions"], rtol=1e-5)
+    model.save(tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == (OLD / "layers.safetensors").read_bytes()
+
+
 @pytest.mark.parametrize("how", ["pickle", "file", "checkpoint"])
 def test_a_model_of_0_1_0_predicts_as_it_did(how, make, arrays, run):
     load = {

@@ -264,6 +264,19 @@ typedef struct pynn_row {
 #define PYNN_ROW_PAIRS 16u        /* loss: an even number of outputs, targets have half as many columns */
 #define PYNN_ROW_SIGNS 32u        /* loss: targets are two classes, those > 0 and the others */
 
+/* The traits of a kind of layer, in the flags of its row. */
+#define PYNN_LAYER_UNITS 1u          /* has units of its own; others give as many columns as their kind says */
+#define PYNN_LAYER_ONLY_TRAINS 2u    /* does nothing in prediction */
+#define PYNN_LAYER_ADAPTS 4u         /* needs data before it computes: pynn_normalization_adapt */
+#define PYNN_LAYER_TAKES_CODES 8u    /* its own columns hold codes 0, 1, ...; they cannot be mixed or averaged */
+#define PYNN_LAYER_TAKES_MISSING 16u /* may accept NaN in its input */
+#define PYNN_LAYER_UPDATES_STATE 32u /* training changes its state beside the parameters: moving moments */
+#define PYNN_LAYER_ADDS 64u          /* adds the input of an earlier layer */
+#define PYNN_LAYER_READS_DOUBLE 128u /* as the first layer it reads X in double, whatever the model's dtype */
+#define PYNN_LAYER_SPARSE 256u       /* takes sparse rows, as the first layer */
+#define PYNN_LAYER_PRODUCT 512u      /* multiplies rows x inputs by inputs x units: may go to the BLAS */
+#define PYNN_LAYER_TIMESTEPS 1024u   /* takes rows of more than one timestep */
+
 /* Number of rows; 0 for a number that is no table. Thread-safe. */
 PYNN_API int32_t pynn_table_size(pynn_table table);
 /* Row by index, NULL when there is none. Thread-safe. */
@@ -327,28 +340,51 @@ PYNN_API double pynn_plateau_next(pynn_plateau *plateau, double value, double le
 
 /* ---------------------------------------------------------------- model */
 
-/* One layer: its kind and numbers (rows of PYNN_LAYER: dense, dropout, ...), and what its kind can choose beside them:
- * choices that it does not have are left alone. */
+/* What a kind of layer lets one choose beside its numbers. One list gives the slots, their names in files and
+ * functions, the table that the choice is from, and the row that pynn_layer_named chooses. */
+#define PYNN_SLOT_LIST(X)                                                                                       \
+  X(PYNN_SLOT_ACTIVATION, "activation", PYNN_ACTIVATION, "linear")                                              \
+  X(PYNN_SLOT_KERNEL_INITIALIZER, "kernel_initializer", PYNN_INITIALIZER, "glorot_uniform")                     \
+  X(PYNN_SLOT_BIAS_INITIALIZER, "bias_initializer", PYNN_INITIALIZER, "zeros")                                  \
+  X(PYNN_SLOT_KERNEL_REGULARIZER, "kernel_regularizer", PYNN_REGULARIZER, "none") /* a penalty in the loss */   \
+  X(PYNN_SLOT_BIAS_REGULARIZER, "bias_regularizer", PYNN_REGULARIZER, "none")                                   \
+  X(PYNN_SLOT_KERNEL_CONSTRAINT, "kernel_constraint", PYNN_CONSTRAINT, "none") /* on each unit's weights, after \
+                                                                                  each update */                \
+  X(PYNN_SLOT_BIAS_CONSTRAINT, "bias_constraint", PYNN_CONSTRAINT, "none")     /* on the bias as one vector */
+
+typedef enum pynn_slot {
+#define PYNN_SLOT_ENUM(slot, name, table, row) slot,
+  PYNN_SLOT_LIST(PYNN_SLOT_ENUM)
+#undef PYNN_SLOT_ENUM
+} pynn_slot;
+
+/* The name of a slot, "activation" for instance; NULL for a number that is no slot. Thread-safe. */
+PYNN_API const char *pynn_slot_name(pynn_slot slot);
+
+typedef struct pynn_choice {
+  pynn_slot slot;
+  pynn_spec spec;
+} pynn_choice;
+
+#define PYNN_MAX_CHOICES 12
+
+/* One layer: its kind and numbers (a PYNN_LAYER row: dense, dropout, ...) and the choices of its kind. A plain value,
+ * made by pynn_layer_named, pynn_dense or pynn_dropout; copied freely. */
 typedef struct pynn_layer {
   size_t struct_size;
   pynn_spec kind;
-  pynn_spec activation;
-  pynn_spec kernel_initializer;
-  pynn_spec bias_initializer;
-  pynn_spec kernel_regularizer; /* a penalty in the loss, weighted with nothing but its own strength */
-  pynn_spec bias_regularizer;
-  pynn_spec kernel_constraint; /* on the weights of each unit, after each update */
-  pynn_spec bias_constraint;   /* on the bias as one vector */
-  const int64_t *columns; /* categorical: ascending; normalization: those that are its own, NULL: all. Caller owns */
+  const int64_t *columns; /* categorical: ascending; normalization: its columns, NULL: all. Caller owns */
   const int64_t *sizes;   /* categorical: numbers of codes, one for each column */
   int64_t n_columns;      /* at most 8192 numbers in the lists of all layers */
+  int32_t n_choices;
+  pynn_choice choices[PYNN_MAX_CHOICES]; /* one for each slot of the kind, in the order of pynn_slot */
 } pynn_layer;
 
-/* A layer of that kind with its default numbers and choices; change `kind` by pynn_spec_set. UNKNOWN_NAME. */
+/* Makes a layer of that kind with its default numbers and choices; pynn_spec_set(&layer.kind, ...) and
+ * pynn_layer_choose change them. UNKNOWN_NAME. */
 PYNN_API pynn_status pynn_layer_named(pynn_layer *out, const char *kind);
-/* The names of choices, "activation" say; NULL beyond the last. Thread-safe. */
-PYNN_API const char *pynn_layer_choice_name(int32_t index);
-/* A choice by name: NULL when the layer's kind does not have it. */
+/* Returns the choice for a slot by its name; NULL when the layer's kind does not have it. Valid as long as the layer.
+ */
 PYNN_API const pynn_spec *pynn_layer_choice(const pynn_layer *layer, const char *name);
 /* Makes a choice. UNKNOWN_NAME, INVALID_ARGUMENT for a spec of another table. */
 PYNN_API pynn_status pynn_layer_choose(pynn_layer *layer, const char *name, const pynn_spec *spec);
@@ -365,15 +401,23 @@ PYNN_API pynn_status pynn_dropout(pynn_layer *out, double rate);
  * long as none trains it or writes its parameters. */
 typedef struct pynn_model pynn_model;
 
+/* The shape of a row: timesteps x features numbers, one timestep after the other. Rows that are no sequences have one
+ * timestep. */
+typedef struct pynn_shape {
+  int64_t timesteps;
+  int64_t features;
+} pynn_shape;
+
 typedef struct pynn_model_options {
   size_t struct_size;
   int64_t inputs;     /* columns of X, >= 1 */
+  int64_t timesteps;  /* of a row of X, >= 1; divides `inputs` */
   pynn_dtype dtype;   /* PYNN_FLOAT32 or PYNN_FLOAT64 */
   uint64_t seed;      /* of the initial parameters, and default of a trainer's random streams */
   int target_scaling; /* 1: targets are learned as (t - shift) / spread, see pynn_target_adapt */
 } pynn_model_options;
 
-/* float32, seed 0; `inputs` is 0 and has to be set. Never fails. */
+/* float32, seed 0, 1 timestep; `inputs` is 0 and has to be set. Never fails. */
 PYNN_API void pynn_model_options_init(pynn_model_options *options);
 
 /* Allocates the parameters and fills them by the layers' initializers. `layers` is copied. The context must outlive
@@ -387,14 +431,21 @@ PYNN_API void pynn_model_free(pynn_model *model);
 PYNN_API int64_t pynn_model_inputs(const pynn_model *model);
 /* Columns of predictions: units of the last layer that has some. */
 PYNN_API int64_t pynn_model_outputs(const pynn_model *model);
-/* PYNN_FLOAT32 or PYNN_FLOAT64: of parameters, predictions and computation. */
+/* PYNN_FLOAT32 or PYNN_FLOAT64: of parameters and computation. */
 PYNN_API pynn_dtype pynn_model_dtype(const pynn_model *model);
+/* The dtype that predictions need: the model's, or PYNN_FLOAT64 when it scales targets that lie more than 8192 times
+ * their spread from 0 (1.7e9 +- 30 for instance). */
+PYNN_API pynn_dtype pynn_model_output_dtype(const pynn_model *model);
 /* The seed it was made with. */
 PYNN_API uint64_t pynn_model_seed(const pynn_model *model);
 /* Number of layers, those without parameters included. */
 PYNN_API int32_t pynn_model_n_layers(const pynn_model *model);
-/* Layer as given, NULL when there is none. Valid as long as the model. */
-PYNN_API const pynn_layer *pynn_model_layer(const pynn_model *model, int32_t index);
+/* Copies layer `index`, as given, to `out`; its lists are valid as long as the model. INVALID_ARGUMENT when there is no
+ * such layer. */
+PYNN_API pynn_status pynn_model_layer(const pynn_model *model, int32_t index, pynn_layer *out);
+/* The shape of the rows that layer `index` gives; -1: of the rows of X. INVALID_ARGUMENT when there is no such layer.
+ */
+PYNN_API pynn_status pynn_model_shape(const pynn_model *model, int32_t index, pynn_shape *out);
 
 /* Number of reals in the parameter vector, and the vector. The caller may write it while nothing computes. */
 PYNN_API int64_t pynn_model_n_parameters(const pynn_model *model);
@@ -544,26 +595,28 @@ PYNN_API pynn_status pynn_workspace_new(pynn_workspace **out, const pynn_model *
 /* Releases the workspace. NULL is legal. */
 PYNN_API void pynn_workspace_free(pynn_workspace *workspace);
 
-/* Predictions for every row of x (rows x inputs) into out (rows x outputs reals, contiguous, caller owns).
- * `raw` != 0 gives logits, before the loss's link. Memory does not grow with the rows; a row's result does not
- * depend on the rows around it, to the last bit. SHAPE, DTYPE; NUMERIC when a row of finite inputs meets a value that
- * is not finite on its way, with the layer, row and column in `error` (to find them takes memory for the time being),
- * or is itself beyond the model's dtype (`error->value` is finite then); `out` is complete even then. INVALID_ARGUMENT:
- * the workspace of another model, an `out` that is not aligned for its reals, sparse rows out of order; UNSUPPORTED:
- * sparse rows before a layer that takes none; NOT_READY: a layer to be adapted or given its functions before; CALLBACK.
- * After CALLBACK, and after sparse rows out of order, `out` holds the rows before. Thread-safe with one workspace a
- * thread. */
+/* Predictions for every row of x (rows x inputs) into out (rows x outputs numbers of `dtype`, contiguous, caller owns).
+ * `dtype` is PYNN_FLOAT64, or PYNN_FLOAT32 where pynn_model_output_dtype is that; else DTYPE. `raw` != 0 gives logits,
+ * before the loss's link, in the model's dtype or PYNN_FLOAT64. Memory does not grow with the rows; a row's result does
+ * not depend on the rows around it, to the last bit. SHAPE, DTYPE; NUMERIC when a row of finite inputs meets a value
+ * that is not finite on its way, with the layer, row and column in `error` (to find them takes memory for the time
+ * being), or is itself beyond the model's dtype (`error->value` is finite then); `out` is complete even then.
+ * INVALID_ARGUMENT: the workspace of another model, an `out` that is not aligned for its reals, sparse rows out of
+ * order; UNSUPPORTED: sparse rows before a layer that takes none; NOT_READY: a layer to be adapted or given its
+ * functions before; CALLBACK. After CALLBACK, and after sparse rows out of order, `out` holds the rows before.
+ * Thread-safe with one workspace a thread. */
 PYNN_API pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw,
-                                  void *out, pynn_error *error);
+                                  pynn_dtype dtype, void *out, pynn_error *error);
 
 /* Mean loss over the rows of x and their targets (see pynn_step), weighted by `weights` (rows x 1, NULL: all 1), as a
- * trainer without dropout would see it: sum of weight x loss / rows. `out` (rows x outputs, may be NULL) receives the
- * predictions. INVALID_ARGUMENT when the model has no loss; LABEL; NUMERIC as in pynn_predict, or when x, targets,
- * weights or the loss have a number that is not finite: `out` and `loss` are set even then; else as pynn_predict, also
- * UNSUPPORTED for sparse targets or weights. After LABEL too `out` may hold rows before. */
+ * trainer without dropout would see it: sum of weight x loss / rows. `out` (rows x outputs of `dtype`, may be NULL)
+ * receives the predictions, as in pynn_predict. INVALID_ARGUMENT when the model has no loss; LABEL; NUMERIC as in
+ * pynn_predict, or when x, targets, weights or the loss have a number that is not finite: `out` and `loss` are set even
+ * then; else as pynn_predict, also UNSUPPORTED for sparse targets or weights. After LABEL too `out` may hold rows
+ * before. */
 PYNN_API pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x,
-                                   const pynn_array *targets, const pynn_array *weights, void *out, double *loss,
-                                   pynn_error *error);
+                                   const pynn_array *targets, const pynn_array *weights, pynn_dtype dtype, void *out,
+                                   double *loss, pynn_error *error);
 
 /* ---------------------------------------------------------------- training */
 
@@ -666,17 +719,17 @@ PYNN_API pynn_status pynn_train_step(pynn_trainer *trainer, const pynn_data *dat
 
 /* Steps over batches of `data`: batch j has the rows order[first + j*batch_size ...] (the last may be shorter), until
  * `count` indices are used or `seconds` (<= 0: no limit) have passed between steps. `order` has int64 row numbers,
- * NULL: in order. `predictions` (may be NULL; reals, count x outputs) receives each used row's prediction before its
- * update, in order; NaN for the rows of batches left out. Stops at the first refused step that the guard's policy does
- * not pass over; it is not counted. Before any step, `step` untouched: TOO_LARGE for a batch_size outside 1 ... the
- * trainer's; SHAPE, DTYPE, NOT_READY; INVALID_ARGUMENT for row numbers outside the data, or `predictions` not aligned
- * for reals; UNSUPPORTED for sparse x, targets or weights that are not taken. At a batch: NUMERIC, LABEL, CALLBACK,
- * INVALID_ARGUMENT for sparse rows out of order or a custom loss with another gradient, UNSUPPORTED for sparse rows to
- * mix; that batch changes nothing, those before it stay applied, and `step` is written: its `rows` and `refused_rows`
- * say how far the call got. */
+ * NULL: in order. `predictions` (may be NULL; count x outputs of `dtype`, as in pynn_predict) receives each used row's
+ * prediction before its update, in order; NaN for the rows of batches left out. Stops at the first refused step that
+ * the guard's policy does not pass over; it is not counted. Before any step, `step` untouched: TOO_LARGE for a
+ * batch_size outside 1 ... the trainer's; SHAPE, DTYPE, NOT_READY; INVALID_ARGUMENT for row numbers outside the data,
+ * or `predictions` not aligned for reals; UNSUPPORTED for sparse x, targets or weights that are not taken. At a batch:
+ * NUMERIC, LABEL, CALLBACK, INVALID_ARGUMENT for sparse rows out of order or a custom loss with another gradient,
+ * UNSUPPORTED for sparse rows to mix; that batch changes nothing, those before it stay applied, and `step` is written:
+ * its `rows` and `refused_rows` say how far the call got. */
 PYNN_API pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *data, const int64_t *order,
                                         int64_t first, int64_t count, int64_t batch_size, double seconds,
-                                        void *predictions, pynn_step *step, pynn_error *error);
+                                        pynn_dtype dtype, void *predictions, pynn_step *step, pynn_error *error);
 
 /* The mean loss over all rows of `data` at the parameters as they are, with the layers' penalties, and its gradient
  * (n_parameters doubles), in parts of batch_size rows: for optimizers of the caller's own. Nothing is updated. Numbers

@@ -166,10 +166,10 @@ static void make_seeds_of_kinds(void) {
     options.inputs = INPUTS;
     pynn_dense(&layers[0], OUTPUTS, "gelu");
     require(pynn_layer_named(&layers[1], pynn_table_row(PYNN_LAYER, kind)->name) == PYNN_OK, "a kind");
-    for (int32_t i = 0; pynn_layer_choice_name(i); i++)
+    for (int i = 0; pynn_slot_name((pynn_slot)i); i++)
       for (int table = PYNN_REGULARIZER; table <= PYNN_CONSTRAINT; table++)
         if (pynn_spec_named(&choice, (pynn_table)table, pynn_table_row((pynn_table)table, 1)->name) == PYNN_OK)
-          for (int l = 0; l < 2; l++) pynn_layer_choose(&layers[l], pynn_layer_choice_name(i), &choice);
+          for (int l = 0; l < 2; l++) pynn_layer_choose(&layers[l], pynn_slot_name((pynn_slot)i), &choice);
     if (pynn_model_new(&model, context, &options, layers, 2, NULL) != PYNN_OK) continue; /* needs more than defaults */
     require(file_save(model, path, settings, 1, vectors, 1, NULL) == PYNN_OK, "a file");
     keep_seed();
@@ -311,7 +311,7 @@ static void use_model(const pynn_model *model, const unsigned char *bytes, size_
   static const double zeros[64];
   double out[64];
   pynn_array x = pynn_matrix(zeros, PYNN_FLOAT64, 1, pynn_model_inputs(model));
-  pynn_predict(model, workspace, &x, 0, out, NULL);
+  pynn_predict(model, workspace, &x, 0, pynn_model_dtype(model), out, NULL);
   pynn_workspace_free(workspace);
 }
 

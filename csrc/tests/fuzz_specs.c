@@ -103,9 +103,9 @@ static pynn_layer layer(struct tape *tape) {
   require(pynn_layer_named(&made, row->name) == PYNN_OK, "a kind");
   if (byte(tape) % 2) made.kind = spec(tape, PYNN_LAYER);
   if (byte(tape) % 2) pynn_spec_set(&made.kind, "units", 1 + byte(tape) % WIDE);
-  if (byte(tape) % 2) made.activation = spec(tape, PYNN_ACTIVATION);
-  if (byte(tape) % 4 == 1) made.kernel_initializer = spec(tape, PYNN_INITIALIZER);
-  if (byte(tape) % 4 == 1) made.bias_initializer = spec(tape, PYNN_INITIALIZER);
+  for (int32_t i = 0; i < made.n_choices; i++)
+    if (byte(tape) % 4 == 1) made.choices[i].spec = spec(tape, (pynn_table)made.choices[i].spec.table);
+  if (byte(tape) % 32 == 1) made.n_choices = byte(tape) % (PYNN_MAX_CHOICES + 2) - 1;
   return made;
 }
 
@@ -173,7 +173,8 @@ static void use(pynn_model *model, struct tape *tape) {
   static double x[ROWS * 64], out[ROWS * 64];
   pynn_workspace *workspace = NULL;
   pynn_array rows = pynn_matrix(x, PYNN_FLOAT64, ROWS, inputs);
-  if (pynn_workspace_new(&workspace, model) == PYNN_OK) pynn_predict(model, workspace, &rows, 0, out, NULL);
+  if (pynn_workspace_new(&workspace, model) == PYNN_OK)
+    pynn_predict(model, workspace, &rows, 0, pynn_model_dtype(model), out, NULL);
   pynn_workspace_free(workspace);
 
   pynn_trainer_options options;

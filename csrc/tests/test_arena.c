@@ -120,7 +120,7 @@ static pynn_status live(pynn_arena *arena, struct plan *p) {
       if (!i) first = step.loss;
     }
     CHECK(step.loss < first);
-    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &data.x, 0, out, NULL));
+    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &data.x, 0, pynn_model_dtype(model), out, NULL));
     CHECK_CLOSE(out[0] + out[1], 1, 1e-6);
     CHECK_EQUAL(arena->used, used); /* steps and predictions take nothing */
   }

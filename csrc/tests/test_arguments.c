@@ -120,8 +120,8 @@ static void test_layers(void) {
   CHECK_STATUS(PYNN_ERROR_UNKNOWN_NAME, pynn_dense(&layer, 3, "rlu"));
   REFUSES(pynn_dropout(NULL, 0.5));
   REFUSES(pynn_dropout(&layer, 1));
-  for (int32_t i = 0; pynn_layer_choice_name(i); i++) CHECK(strlen(pynn_layer_choice_name(i)) > 3);
-  CHECK(!pynn_layer_choice_name(-1));
+  for (int i = 0; pynn_slot_name((pynn_slot)i); i++) CHECK(strlen(pynn_slot_name((pynn_slot)i)) > 3);
+  CHECK(!pynn_slot_name((pynn_slot)-1));
   CHECK_STATUS(PYNN_OK, pynn_layer_named(&layer, "dense"));
   CHECK_STATUS(PYNN_OK, pynn_layer_choose(&layer, "activation", &relu));
   CHECK_EQUAL(pynn_layer_choice(&layer, "activation")->row, relu.row);
@@ -132,7 +132,7 @@ static void test_layers(void) {
   CHECK(!pynn_layer_choice(&layer, NULL));
   CHECK_STATUS(PYNN_OK, pynn_layer_named(&layer, "dropout"));
   CHECK(!pynn_layer_choice(&layer, "activation"));
-  layer.kind.row = 999;
+  layer.n_choices = 1, layer.choices[0].slot = (pynn_slot)999;
   CHECK(!pynn_layer_choice(&layer, "activation"));
 }
 
@@ -166,7 +166,7 @@ static void test_models(const struct net *net) {
   layers[1] = bad;
   REFUSES(NEW(&good, layers, 2));
   CHECK_EQUAL(error.layer, 1);
-  pynn_spec *const parts[] = {&bad.kind, &bad.activation, &bad.kernel_initializer, &bad.bias_initializer};
+  pynn_spec *const parts[] = {&bad.kind, &bad.choices[0].spec, &bad.choices[1].spec, &bad.choices[6].spec};
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
     pynn_dense(&bad, 2, "leaky_relu");
     parts[i]->row = 999;
@@ -179,8 +179,18 @@ static void test_models(const struct net *net) {
     CHECK_EQUAL(error.layer, 1);
   }
   pynn_dense(&bad, 2, "leaky_relu");
-  bad.activation.values[0] = (double)NAN;
+  bad.choices[PYNN_SLOT_ACTIVATION].spec.values[0] = (double)NAN;
   layers[1] = bad;
+  REFUSES(NEW(&good, layers, 2));
+  const int32_t counts[] = {-1, 0, 6, PYNN_MAX_CHOICES, PYNN_MAX_CHOICES + 1};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) { /* a choice for each slot of the kind, no more */
+    pynn_dense(&layers[1], 2, "leaky_relu");
+    layers[1].n_choices = counts[i];
+    REFUSES(NEW(&good, layers, 2));
+    CHECK_EQUAL(error.layer, 1);
+  }
+  pynn_dense(&layers[1], 2, "leaky_relu");
+  layers[1].choices[2].slot = PYNN_SLOT_ACTIVATION;
   REFUSES(NEW(&good, layers, 2));
   pynn_dense(&layers[0], (int64_t)1 << 20, NULL);
   pynn_dense(&layers[1], (int64_t)1 << 20, NULL);
@@ -193,7 +203,11 @@ static void test_models(const struct net *net) {
   CHECK(!strcmp(tensor.name, "kernel") && tensor.rows == INPUTS && tensor.columns == 4);
   REFUSES(pynn_model_tensor(net->model, -1, &tensor));
   REFUSES(pynn_model_tensor(net->model, pynn_model_n_tensors(net->model), &tensor));
-  CHECK(pynn_model_layer(net->model, 1) && !pynn_model_layer(net->model, 2) && !pynn_model_layer(net->model, -1));
+  pynn_layer layer;
+  CHECK_STATUS(PYNN_OK, pynn_model_layer(net->model, 1, &layer));
+  REFUSES(pynn_model_layer(net->model, 2, &layer));
+  REFUSES(pynn_model_layer(net->model, -1, &layer));
+  REFUSES(pynn_model_layer(net->model, 1, NULL));
   pynn_spec relu;
   pynn_spec_named(&relu, PYNN_ACTIVATION, "relu");
   REFUSES(pynn_model_set_loss(net->model, &relu));
@@ -212,12 +226,12 @@ static void test_prediction(const struct net *net, const struct net *other) {
   pynn_data data = data_of();
   pynn_error error;
   double loss;
-#define PREDICT(view_) pynn_predict(net->model, net->workspace, view_, 0, out, &error)
-  REFUSES(pynn_predict(NULL, net->workspace, &good, 0, out, &error));
-  REFUSES(pynn_predict(net->model, NULL, &good, 0, out, &error));
-  REFUSES(pynn_predict(net->model, other->workspace, &good, 0, out, &error));
+#define PREDICT(view_) pynn_predict(net->model, net->workspace, view_, 0, pynn_model_dtype(net->model), out, &error)
+  REFUSES(pynn_predict(NULL, net->workspace, &good, 0, pynn_model_dtype(NULL), out, &error));
+  REFUSES(pynn_predict(net->model, NULL, &good, 0, pynn_model_dtype(net->model), out, &error));
+  REFUSES(pynn_predict(net->model, other->workspace, &good, 0, pynn_model_dtype(net->model), out, &error));
   REFUSES(PREDICT(NULL));
-  REFUSES(pynn_predict(net->model, net->workspace, &good, 0, NULL, NULL));
+  REFUSES(pynn_predict(net->model, net->workspace, &good, 0, PYNN_FLOAT32, NULL, NULL));
   view.dtype = (pynn_dtype)50;
   CHECK_STATUS(PYNN_ERROR_DTYPE, PREDICT(&view));
   view = good, view.columns = 2;
@@ -231,19 +245,26 @@ static void test_prediction(const struct net *net, const struct net *other) {
   CHECK_STATUS(PYNN_OK, PREDICT(&view));
 #undef PREDICT
   const pynn_array *targets = &data.targets;
-  REFUSES(pynn_evaluate(NULL, net->workspace, &good, targets, NULL, out, &loss, &error));
-  REFUSES(pynn_evaluate(net->model, NULL, &good, targets, NULL, out, &loss, &error));
-  REFUSES(pynn_evaluate(net->model, other->workspace, &good, targets, NULL, out, &loss, &error));
-  REFUSES(pynn_evaluate(net->model, net->workspace, NULL, targets, NULL, out, &loss, &error));
-  REFUSES(pynn_evaluate(net->model, net->workspace, &good, NULL, NULL, out, &loss, &error));
-  REFUSES(pynn_evaluate(net->model, net->workspace, &good, targets, NULL, out, NULL, &error));
+  REFUSES(pynn_evaluate(NULL, net->workspace, &good, targets, NULL, pynn_model_dtype(NULL), out, &loss, &error));
+  REFUSES(pynn_evaluate(net->model, NULL, &good, targets, NULL, pynn_model_dtype(net->model), out, &loss, &error));
+  REFUSES(pynn_evaluate(net->model, other->workspace, &good, targets, NULL, pynn_model_dtype(net->model), out, &loss,
+                        &error));
+  REFUSES(
+      pynn_evaluate(net->model, net->workspace, NULL, targets, NULL, pynn_model_dtype(net->model), out, &loss, &error));
+  REFUSES(
+      pynn_evaluate(net->model, net->workspace, &good, NULL, NULL, pynn_model_dtype(net->model), out, &loss, &error));
+  REFUSES(
+      pynn_evaluate(net->model, net->workspace, &good, targets, NULL, pynn_model_dtype(net->model), out, NULL, &error));
   view = data.targets, view.rows = ROWS - 1;
-  CHECK_STATUS(PYNN_ERROR_SHAPE, pynn_evaluate(net->model, net->workspace, &good, &view, NULL, out, &loss, &error));
+  CHECK_STATUS(PYNN_ERROR_SHAPE, pynn_evaluate(net->model, net->workspace, &good, &view, NULL,
+                                               pynn_model_dtype(net->model), out, &loss, &error));
   view = pynn_matrix(w, PYNN_FLOAT32, ROWS, 2);
-  CHECK_STATUS(PYNN_ERROR_SHAPE, pynn_evaluate(net->model, net->workspace, &good, targets, &view, out, &loss, &error));
+  CHECK_STATUS(PYNN_ERROR_SHAPE, pynn_evaluate(net->model, net->workspace, &good, targets, &view,
+                                               pynn_model_dtype(net->model), out, &loss, &error));
   view = pynn_matrix(NULL, PYNN_FLOAT32, 0, INPUTS);
   pynn_array none = pynn_matrix(NULL, PYNN_FLOAT32, 0, OUTPUTS);
-  CHECK_STATUS(PYNN_OK, pynn_evaluate(net->model, net->workspace, &view, &none, NULL, NULL, &loss, &error));
+  CHECK_STATUS(PYNN_OK,
+               pynn_evaluate(net->model, net->workspace, &view, &none, NULL, PYNN_FLOAT32, NULL, &loss, &error));
   CHECK(loss == 0);
 }
 
@@ -353,7 +374,7 @@ static void test_steps(const struct net *net) {
   data.x.rows = data.targets.rows = 0;
   CHECK_STATUS(PYNN_ERROR_SHAPE, pynn_train_step(net->trainer, &data, &step, &error));
 #define TRAIN(trainer, data_, order_, first, count, batch, step_) \
-  pynn_train_batches(trainer, data_, order_, first, count, batch, 0, NULL, step_, &error)
+  pynn_train_batches(trainer, data_, order_, first, count, batch, 0, PYNN_FLOAT32, NULL, step_, &error)
   REFUSES(TRAIN(NULL, &good, NULL, 0, ROWS, 4, &step));
   REFUSES(TRAIN(net->trainer, NULL, NULL, 0, ROWS, 4, &step));
   REFUSES(TRAIN(net->trainer, &good, NULL, 0, ROWS, 4, NULL));
@@ -372,7 +393,8 @@ static void test_steps(const struct net *net) {
   CHECK_EQUAL(step.rows, 77);
   CHECK_EQUAL(pynn_trainer_steps(net->trainer), 0);
   /* one nanosecond is over after the first step */
-  CHECK_STATUS(PYNN_OK, pynn_train_batches(net->trainer, &good, NULL, 0, ROWS, 4, 1e-9, NULL, &step, NULL));
+  CHECK_STATUS(PYNN_OK,
+               pynn_train_batches(net->trainer, &good, NULL, 0, ROWS, 4, 1e-9, PYNN_FLOAT32, NULL, &step, NULL));
   CHECK_EQUAL(step.steps, 1);
   pynn_blame blame;
   REFUSES(pynn_trainer_blame(NULL, &good, NULL, 0, 4, &blame, &error));
@@ -415,7 +437,7 @@ static void test_nothing(const struct net *net) {
   CHECK(losses.first == 3);
   CHECK(!pynn_context_threads(NULL) && !pynn_context_cpu(NULL) && !pynn_context_blas(NULL));
   CHECK(!pynn_model_inputs(NULL) && !pynn_model_outputs(NULL) && !pynn_model_seed(NULL) && !pynn_model_n_layers(NULL));
-  CHECK(!pynn_model_dtype(NULL) && !pynn_model_layer(NULL, 0) && !pynn_model_n_parameters(NULL));
+  CHECK(!pynn_model_dtype(NULL) && pynn_model_layer(NULL, 0, NULL) && !pynn_model_n_parameters(NULL));
   CHECK(!pynn_model_parameters(NULL) && !pynn_model_n_state(NULL) && !pynn_model_state(NULL));
   CHECK(!pynn_model_target_scaling(NULL) && !pynn_model_n_tensors(NULL) && !pynn_model_loss(NULL));
   CHECK(!pynn_model_custom_loss_name(NULL) && !pynn_model_custom_activation_name(NULL, 0));
@@ -447,17 +469,19 @@ static void test_extremes(const struct net *net) {
   double loss;
   char room[sizeof out + 8];
   char *beside = room + 1 + (8 - (uintptr_t)room % 8) % 8;
-  CHECK_STATUS(PYNN_ERROR_SHAPE, pynn_predict(net->model, net->workspace, &wide, 0, out, &error));
-  REFUSES(pynn_predict(net->model, net->workspace, &good.x, 0, beside, &error));
+  CHECK_STATUS(PYNN_ERROR_SHAPE,
+               pynn_predict(net->model, net->workspace, &wide, 0, pynn_model_dtype(net->model), out, &error));
+  REFUSES(pynn_predict(net->model, net->workspace, &good.x, 0, pynn_model_dtype(net->model), beside, &error));
   CHECK(strstr(error.message, "aligned to 4 bytes"));
-  REFUSES(pynn_evaluate(net->model, net->workspace, &good.x, &good.targets, NULL, beside, &loss, &error));
-  REFUSES(pynn_train_batches(net->trainer, &good, NULL, 0, ROWS, 4, 0, beside, &step, &error));
+  REFUSES(pynn_evaluate(net->model, net->workspace, &good.x, &good.targets, NULL, pynn_model_dtype(net->model), beside,
+                        &loss, &error));
+  REFUSES(pynn_train_batches(net->trainer, &good, NULL, 0, ROWS, 4, 0, PYNN_FLOAT32, beside, &step, &error));
   CHECK_STATUS(PYNN_ERROR_SHAPE,
-               pynn_train_batches(net->trainer, &good, order, INT64_MAX, 2, 4, 0, NULL, &step, &error));
+               pynn_train_batches(net->trainer, &good, order, INT64_MAX, 2, 4, 0, PYNN_FLOAT32, NULL, &step, &error));
   CHECK_STATUS(PYNN_ERROR_SHAPE,
-               pynn_train_batches(net->trainer, &good, NULL, INT64_MAX, 2, 4, 0, NULL, &step, &error));
+               pynn_train_batches(net->trainer, &good, NULL, INT64_MAX, 2, 4, 0, PYNN_FLOAT32, NULL, &step, &error));
   CHECK_STATUS(PYNN_ERROR_SHAPE,
-               pynn_train_batches(net->trainer, &good, NULL, 2, INT64_MAX, 4, 0, NULL, &step, &error));
+               pynn_train_batches(net->trainer, &good, NULL, 2, INT64_MAX, 4, 0, PYNN_FLOAT32, NULL, &step, &error));
   pynn_trainer_options_init(&how, net->model);
   how.batch_size = INT64_MAX;
   CHECK_STATUS(PYNN_ERROR_TOO_LARGE, pynn_trainer_new(&trainer, net->model, &how, &error));
@@ -469,15 +493,16 @@ static void test_extremes(const struct net *net) {
   char moved[sizeof x + 1];
   memcpy(moved + 1, x, sizeof x);
   view = pynn_matrix(moved + 1, PYNN_FLOAT32, ROWS, INPUTS);
-  CHECK_STATUS(PYNN_OK, pynn_predict(net->model, net->workspace, &good.x, 0, forth, NULL));
-  CHECK_STATUS(PYNN_OK, pynn_predict(net->model, net->workspace, &view, 0, back, NULL));
+  CHECK_STATUS(PYNN_OK,
+               pynn_predict(net->model, net->workspace, &good.x, 0, pynn_model_dtype(net->model), forth, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(net->model, net->workspace, &view, 0, pynn_model_dtype(net->model), back, NULL));
   CHECK(!memcmp(forth, back, sizeof forth));
   view = good.x, view.data = x + (ROWS - 1) * INPUTS, view.row_stride = -view.row_stride;
-  CHECK_STATUS(PYNN_OK, pynn_predict(net->model, net->workspace, &view, 0, back, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(net->model, net->workspace, &view, 0, pynn_model_dtype(net->model), back, NULL));
   for (int i = 0; i < ROWS; i++)
     CHECK(!memcmp(forth + i * OUTPUTS, back + (ROWS - 1 - i) * OUTPUTS, OUTPUTS * sizeof *back));
   view = good.x, view.row_stride = 0;
-  CHECK_STATUS(PYNN_OK, pynn_predict(net->model, net->workspace, &view, 0, back, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(net->model, net->workspace, &view, 0, pynn_model_dtype(net->model), back, NULL));
   for (int i = 0; i < ROWS; i++) CHECK(!memcmp(forth, back + i * OUTPUTS, OUTPUTS * sizeof *back));
 }
 

@@ -51,7 +51,8 @@ static pynn_blame blame(struct run *run) {
   memcpy(before, pynn_model_parameters(run->model), bytes);
   CHECK_STATUS(PYNN_OK, pynn_trainer_blame(run->trainer, &run->data, run->order, 5, 16, &found, NULL));
   CHECK(!memcmp(before, pynn_model_parameters(run->model), bytes));
-  pynn_status status = pynn_train_batches(run->trainer, &run->data, run->order, 5, 16, 16, 0, NULL, &step, NULL);
+  pynn_status status =
+      pynn_train_batches(run->trainer, &run->data, run->order, 5, 16, 16, 0, PYNN_FLOAT32, NULL, &step, NULL);
   CHECK_EQUAL(status, found.operation == PYNN_OPERATION_NONE ? PYNN_OK : PYNN_ERROR_NUMERIC);
   CHECK(!status || !memcmp(before, pynn_model_parameters(run->model), bytes));
   free(before);
@@ -276,45 +277,53 @@ static void test_predict(const pynn_context *context, pynn_dtype dtype) {
   pynn_workspace *workspace;
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, run.model));
   pynn_array *inputs = &run.data.x, *targets = &run.data.targets, *weights = &run.data.weights;
-  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, out, &error));
-  CHECK_STATUS(PYNN_OK, pynn_evaluate(run.model, workspace, inputs, targets, weights, NULL, &loss, &error));
+  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, pynn_model_dtype(run.model), out, &error));
+  CHECK_STATUS(PYNN_OK,
+               pynn_evaluate(run.model, workspace, inputs, targets, weights, PYNN_FLOAT32, NULL, &loss, &error));
 
   x[5 * INPUTS + 1] = (double)NAN; /* a row that is not finite may give anything */
-  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, out, &error));
-  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_evaluate(run.model, workspace, inputs, targets, weights, NULL, &loss, &error));
+  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, pynn_model_dtype(run.model), out, &error));
+  CHECK_STATUS(PYNN_ERROR_NUMERIC,
+               pynn_evaluate(run.model, workspace, inputs, targets, weights, PYNN_FLOAT32, NULL, &loss, &error));
   CHECK(error.operation == PYNN_OPERATION_INPUT && error.row == 5 && error.column == 1 && error.layer == -1);
   CHECK(!isfinite(loss));
 
   for (int64_t i = 0; i < INPUTS; i++) set_parameter(&run, i * HIDDEN + 4, i == 2 ? 10 : 0); /* unit 4 is 10 x[2] */
   x[17 * INPUTS + 2] = huge;
-  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_predict(run.model, workspace, inputs, 1, out, &error));
+  CHECK_STATUS(PYNN_ERROR_NUMERIC,
+               pynn_predict(run.model, workspace, inputs, 1, pynn_model_dtype(run.model), out, &error));
   CHECK(error.operation == PYNN_OPERATION_GEMM && error.row == 17 && error.layer == 0);
   x[5 * INPUTS + 1] = 0, x[17 * INPUTS + 2] = 1;
-  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, out, &error));
+  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, pynn_model_dtype(run.model), out, &error));
 
   x[17 * INPUTS + 2] = 1e300; /* given as doubles: float32 has no room for it */
   if (dtype == PYNN_FLOAT32) {
-    CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_predict(run.model, workspace, inputs, 0, out, &error));
+    CHECK_STATUS(PYNN_ERROR_NUMERIC,
+                 pynn_predict(run.model, workspace, inputs, 0, pynn_model_dtype(run.model), out, &error));
     CHECK(error.operation == PYNN_OPERATION_INPUT && error.row == 17 && error.column == 2 && error.value == 1e300);
     CHECK(strstr(error.message, "float32") != NULL);
-  } else CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, out, &error));
+  } else CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, inputs, 0, pynn_model_dtype(run.model), out, &error));
   x[17 * INPUTS + 2] = 1;
 
   y[9 * OUTPUTS + 3] = (double)INFINITY;
-  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_evaluate(run.model, workspace, inputs, targets, weights, NULL, &loss, &error));
+  CHECK_STATUS(PYNN_ERROR_NUMERIC,
+               pynn_evaluate(run.model, workspace, inputs, targets, weights, PYNN_FLOAT32, NULL, &loss, &error));
   CHECK(error.operation == PYNN_OPERATION_TARGET && error.row == 9 && error.column == 3);
   y[9 * OUTPUTS + 3] = dtype == PYNN_FLOAT32 ? 3e38 : 1e300; /* squares leave the range of double, or do not */
-  const pynn_status status = pynn_evaluate(run.model, workspace, inputs, targets, weights, NULL, &loss, &error);
+  const pynn_status status =
+      pynn_evaluate(run.model, workspace, inputs, targets, weights, PYNN_FLOAT32, NULL, &loss, &error);
   CHECK(dtype == PYNN_FLOAT32 ? status == PYNN_OK : status == PYNN_ERROR_NUMERIC);
   CHECK(dtype == PYNN_FLOAT32 || (error.operation == PYNN_OPERATION_LOSS && error.row == 9));
   y[9 * OUTPUTS + 3] = 0;
 
   w[3] = (double)NAN;
-  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_evaluate(run.model, workspace, inputs, targets, weights, NULL, &loss, &error));
+  CHECK_STATUS(PYNN_ERROR_NUMERIC,
+               pynn_evaluate(run.model, workspace, inputs, targets, weights, PYNN_FLOAT32, NULL, &loss, &error));
   CHECK(error.operation == PYNN_OPERATION_SAMPLE_WEIGHT && error.row == 3);
   w[3] = 1;
   set_parameter(&run, 2 * HIDDEN + 7, (double)INFINITY);
-  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_predict(run.model, workspace, inputs, 0, out, &error));
+  CHECK_STATUS(PYNN_ERROR_NUMERIC,
+               pynn_predict(run.model, workspace, inputs, 0, pynn_model_dtype(run.model), out, &error));
   CHECK(error.operation == PYNN_OPERATION_PARAMETER && error.layer == 0 && error.column == 7);
   pynn_workspace_free(workspace);
   done(&run);

@@ -65,7 +65,8 @@ static void test_full_gradient(const pynn_context *context) {
   CHECK_CLOSE(loss, again, 1e-13);
   for (int64_t i = 0; i < pynn_model_n_parameters(run.model); i++) CHECK(fabs(gradient[i] - other[i]) < 1e-14);
   double evaluated;
-  CHECK_STATUS(PYNN_OK, pynn_evaluate(run.model, run.workspace, &data.x, &data.targets, NULL, NULL, &evaluated, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_evaluate(run.model, run.workspace, &data.x, &data.targets, NULL, PYNN_FLOAT32, NULL,
+                                      &evaluated, NULL));
   CHECK_CLOSE(loss, evaluated, 1e-13);
 
   double filled[ROWS * INPUTS] = {0};
@@ -117,10 +118,11 @@ static void test_evaluations(const pynn_context *context) {
   pynn_array sparse = pynn_csr(x, PYNN_FLOAT64, columns, offsets, PYNN_INT64, ROWS, INPUTS);
   double loss = -1, out[ROWS * OUTPUTS], again[ROWS * OUTPUTS];
   pynn_error error;
-#define EVALUATE(status, x_) \
-  CHECK_STATUS(status, pynn_evaluate(run.model, run.workspace, x_, &data.targets, NULL, out, &loss, &error))
+#define EVALUATE(status, x_)                                                                                         \
+  CHECK_STATUS(status, pynn_evaluate(run.model, run.workspace, x_, &data.targets, NULL, pynn_model_dtype(run.model), \
+                                     out, &loss, &error))
   EVALUATE(PYNN_OK, &data.x);
-  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, run.workspace, &data.x, 0, again, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, run.workspace, &data.x, 0, pynn_model_dtype(run.model), again, NULL));
   CHECK(!memcmp(out, again, sizeof out));
   double expected = 0;
   for (int i = 0; i < ROWS; i++) expected -= log(out[i * OUTPUTS + labels[i]]) / ROWS;
@@ -132,7 +134,8 @@ static void test_evaluations(const pynn_context *context) {
   EVALUATE(PYNN_OK, &sparse);
   offsets[280] = 5; /* falls */
   EVALUATE(PYNN_ERROR_INVALID_ARGUMENT, &sparse);
-  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_predict(run.model, run.workspace, &sparse, 0, out, NULL));
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT,
+               pynn_predict(run.model, run.workspace, &sparse, 0, pynn_model_dtype(run.model), out, NULL));
   offsets[280] = 280;
   /* of two faults the first is told, and all other rows are complete */
   const double kept[] = {x[140 * INPUTS], x[295 * INPUTS]};
@@ -141,7 +144,7 @@ static void test_evaluations(const pynn_context *context) {
   CHECK(error.row == 140 && error.column == 0 && error.operation == PYNN_OPERATION_INPUT);
   for (int i = 0; i < ROWS; i++)
     if (i != 140 && i != 295) CHECK(!memcmp(out + i * OUTPUTS, again + i * OUTPUTS, OUTPUTS * sizeof *out));
-  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, run.workspace, &data.x, 0, out, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, run.workspace, &data.x, 0, pynn_model_dtype(run.model), out, NULL));
   x[140 * INPUTS] = kept[0], x[295 * INPUTS] = kept[1];
 #undef EVALUATE
   stop(&run);
@@ -170,15 +173,16 @@ static void test_scaled_order(const pynn_context *context) {
   CHECK_STATUS(PYNN_OK, pynn_target_adapt(run.model, summary, 0, NULL));
   CHECK_STATUS(PYNN_OK, pynn_target_adapt(same.model, summary, 0, NULL));
   pynn_step a, b;
-  CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &data, order, 0, 40, 8, 0, predicted, &a, NULL));
-  CHECK_STATUS(PYNN_OK, pynn_train_batches(same.trainer, &sorted, NULL, 0, 40, 8, 0, NULL, &b, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &data, order, 0, 40, 8, 0, PYNN_FLOAT64, predicted, &a, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_train_batches(same.trainer, &sorted, NULL, 0, 40, 8, 0, PYNN_FLOAT32, NULL, &b, NULL));
   CHECK(a.loss == b.loss && a.steps == 5);
   CHECK(!memcmp(pynn_model_parameters(run.model), pynn_model_parameters(same.model),
                 (size_t)pynn_model_n_parameters(run.model) * sizeof(double)));
   for (int i = 0; i < 40; i++) CHECK(predicted[i * OUTPUTS + 1] == 5);
   constant[order[20] * OUTPUTS + 1] = (double)NAN; /* a constant is no reason to look away */
   pynn_error error;
-  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_train_batches(run.trainer, &data, order, 0, 40, 8, 0, predicted, &a, &error));
+  CHECK_STATUS(PYNN_ERROR_NUMERIC,
+               pynn_train_batches(run.trainer, &data, order, 0, 40, 8, 0, PYNN_FLOAT64, predicted, &a, &error));
   CHECK(error.operation == PYNN_OPERATION_TARGET && error.row == order[20] && a.rows == 16);
   CHECK(isnan(predicted[16 * OUTPUTS]) && !isnan(predicted[15 * OUTPUTS]));
   pynn_summary_free(summary);
@@ -202,7 +206,7 @@ static void test_no_loss(const pynn_context *context) {
   CHECK(step.refused == 1 && !step.rows && isnan(step.loss) && isnan(step.gradient_norm));
   CHECK(isnan(pynn_trainer_epoch_loss(run.trainer)));
   y[0] = kept;
-  CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &data, NULL, 0, 0, 4, 0, NULL, &step, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &data, NULL, 0, 0, 4, 0, PYNN_FLOAT32, NULL, &step, NULL));
   CHECK(!step.steps && isnan(step.loss) && isnan(step.gradient_norm)); /* no rows were asked for */
   CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &data, &step, NULL));
   CHECK(step.loss > 0 && step.gradient_norm > 0 && pynn_trainer_epoch_loss(run.trainer) == step.loss);

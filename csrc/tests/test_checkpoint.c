@@ -106,7 +106,7 @@ static void train(struct run *run, int first, int n) {
     double *cell = &x[order[3] * INPUTS], kept = *cell;
     if (run->trainer->watch.options.policy != PYNN_POLICY_RAISE && i % 11 == 10) *cell = (double)NAN;
     if (i % 40 == 0) pynn_trainer_begin_epoch(run->trainer);
-    pynn_train_batches(run->trainer, &run->data, order, 0, BATCH, BATCH, 0, NULL, &step, NULL);
+    pynn_train_batches(run->trainer, &run->data, order, 0, BATCH, BATCH, 0, PYNN_FLOAT32, NULL, &step, NULL);
     *cell = kept;
   }
 }
@@ -362,7 +362,8 @@ static void test_other_choices(const pynn_context *context) {
   train(&run, 0, 3);
   save(&run, in_folder("run"));
   pynn_checkpoint *c = load(context, in_folder("run"));
-  for (int32_t choice = 0; pynn_layer_choice_name(choice); choice++) {
+  for (int slot = 0; pynn_slot_name((pynn_slot)slot); slot++) {
+    const char *choice = pynn_slot_name((pynn_slot)slot);
     pynn_layer layers[8];
     pynn_model *model = NULL;
     pynn_model_options options;
@@ -370,11 +371,11 @@ static void test_other_choices(const pynn_context *context) {
     pynn_trainer *trainer = NULL;
     pynn_error error;
     const int32_t n = pynn_model_n_layers(run.model);
-    for (int32_t i = 0; i < n; i++) layers[i] = *pynn_model_layer(run.model, i);
-    pynn_spec other = *pynn_layer_choice(&layers[0], pynn_layer_choice_name(choice));
+    for (int32_t i = 0; i < n; i++) pynn_model_layer(run.model, i, &layers[i]);
+    pynn_spec other = *pynn_layer_choice(&layers[0], choice);
     const char *name = pynn_table_row((pynn_table)other.table, other.row == 1 ? 2 : 1)->name;
     CHECK_STATUS(PYNN_OK, pynn_spec_named(&other, (pynn_table)other.table, name));
-    CHECK_STATUS(PYNN_OK, pynn_layer_choose(&layers[0], pynn_layer_choice_name(choice), &other));
+    CHECK_STATUS(PYNN_OK, pynn_layer_choose(&layers[0], choice, &other));
     pynn_model_options_init(&options);
     options.inputs = INPUTS, options.seed = pynn_model_seed(run.model);
     CHECK_STATUS(PYNN_OK, pynn_model_new(&model, context, &options, layers, n, NULL));
@@ -382,8 +383,7 @@ static void test_other_choices(const pynn_context *context) {
     pynn_trainer_options_init(&trainer_options, model);
     CHECK_STATUS(PYNN_OK, pynn_trainer_new(&trainer, model, &trainer_options, NULL));
     CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_checkpoint_restore(c, trainer, &error));
-    if (!CHECK(strstr(error.message, "another layer 0")))
-      fprintf(stderr, "  %s: %s\n", pynn_layer_choice_name(choice), error.message);
+    if (!CHECK(strstr(error.message, "another layer 0"))) fprintf(stderr, "  %s: %s\n", choice, error.message);
     pynn_trainer_free(trainer);
     pynn_model_free(model);
   }

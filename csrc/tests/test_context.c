@@ -92,12 +92,12 @@ static void test_arrays(const pynn_context *context) {
     pynn_array plain = pynn_matrix(base, PYNN_FLOAT64, N, IN);
     pynn_array odd = pynn_matrix(storage + 1, dtype, N, IN);
     odd.row_stride = stride * IN, odd.column_stride = stride;
-    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &plain, 0, expected, NULL));
-    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &odd, 0, out, NULL));
+    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &plain, 0, pynn_model_dtype(model), expected, NULL));
+    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &odd, 0, pynn_model_dtype(model), out, NULL));
     for (int i = 0; i < N; i++) CHECK_CLOSE(out[i], expected[i], 0);
     odd.data = storage + 1 + (N - 1) * stride * IN; /* rows backwards */
     odd.row_stride = -stride * IN;
-    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &odd, 0, out, NULL));
+    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &odd, 0, pynn_model_dtype(model), out, NULL));
     for (int i = 0; i < N; i++) CHECK_CLOSE(out[i], expected[N - 1 - i], 0);
     int64_t order[3] = {2, 0, 8};
     char rows[3 * IN * 8];
@@ -132,7 +132,7 @@ static void predict(const pynn_model *model, float *out) {
   pynn_workspace *workspace = NULL;
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, model));
   pynn_array x = pynn_matrix(in, PYNN_FLOAT32, 200, 300);
-  CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &x, 0, out, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &x, 0, pynn_model_dtype(model), out, NULL));
   pynn_workspace_free(workspace);
 }
 
@@ -143,7 +143,8 @@ static void *predict_often(void *model) {
   int wrong = pynn_workspace_new(&workspace, model) != PYNN_OK;
   for (int i = 0; i < 20 && !wrong; i++) {
     pynn_array x = pynn_matrix(in, PYNN_FLOAT32, 200, 300);
-    wrong = pynn_predict(model, workspace, &x, 0, out, NULL) != PYNN_OK || memcmp(out, reference, sizeof reference);
+    wrong = pynn_predict(model, workspace, &x, 0, pynn_model_dtype(model), out, NULL) != PYNN_OK ||
+            memcmp(out, reference, sizeof reference);
   }
   pynn_workspace_free(workspace);
   free(out);

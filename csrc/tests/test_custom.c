@@ -101,7 +101,9 @@ static struct run run_of(const pynn_context *context, pynn_dtype dtype, const ch
   pynn_dense(&layers[0], HIDDEN, "linear");
   pynn_dense(&layers[1], HIDDEN, "linear");
   if (apart) pynn_layer_named(&layers[1], "activation");
-  CHECK_STATUS(PYNN_OK, pynn_spec_named(&layers[1].activation, PYNN_ACTIVATION, activation));
+  pynn_spec chosen;
+  CHECK_STATUS(PYNN_OK, pynn_spec_named(&chosen, PYNN_ACTIVATION, activation));
+  CHECK_STATUS(PYNN_OK, pynn_layer_choose(&layers[1], "activation", &chosen));
   pynn_dense(&layers[2], OUTPUTS, "linear");
   pynn_model_options_init(&options);
   options.inputs = INPUTS, options.dtype = dtype;
@@ -147,8 +149,8 @@ static void check_same(struct run *a, struct run *b) {
     one.mean = two.mean, one.std = two.std;
     CHECK(!memcmp(&one, &two, sizeof one));
   }
-  CHECK_STATUS(PYNN_OK, pynn_predict(a->model, a->workspace, &a->data.x, 0, ours, NULL));
-  CHECK_STATUS(PYNN_OK, pynn_predict(b->model, b->workspace, &b->data.x, 0, theirs, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(a->model, a->workspace, &a->data.x, 0, pynn_model_dtype(a->model), ours, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(b->model, b->workspace, &b->data.x, 0, pynn_model_dtype(b->model), theirs, NULL));
   CHECK(!memcmp(ours, theirs, sizeof ours));
 }
 
@@ -186,8 +188,10 @@ static void test_floats_in_a_double_model(const pynn_context *context) {
   CHECK_STATUS(PYNN_OK, pynn_model_set_custom_activation(run.model, CUSTOM, &floats, NULL));
   CHECK_STATUS(PYNN_OK, train(&run, NULL));
   CHECK_STATUS(PYNN_OK, train(&exact, NULL));
-  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, run.workspace, &run.data.x, 0, ours, NULL));
-  CHECK_STATUS(PYNN_OK, pynn_predict(exact.model, exact.workspace, &exact.data.x, 0, theirs, NULL));
+  CHECK_STATUS(PYNN_OK,
+               pynn_predict(run.model, run.workspace, &run.data.x, 0, pynn_model_dtype(run.model), ours, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(exact.model, exact.workspace, &exact.data.x, 0, pynn_model_dtype(exact.model),
+                                     theirs, NULL));
   for (int i = 0; i < ROWS * OUTPUTS; i++) CHECK(fabs(ours[i] - theirs[i]) < 1e-5);
   free_run(&run);
   free_run(&exact);
@@ -263,9 +267,10 @@ static void test_failures(const pynn_context *context) {
       pynn_blame found;
       const pynn_status forward = wish.fails == 1 ? PYNN_ERROR_CALLBACK : PYNN_OK;
       CHECK_STATUS(PYNN_ERROR_CALLBACK, train(&run, NULL));
-      CHECK_STATUS(forward, pynn_predict(run.model, run.workspace, &run.data.x, 0, out, NULL));
       CHECK_STATUS(forward,
-                   pynn_evaluate(run.model, run.workspace, &run.data.x, &run.data.targets, NULL, NULL, &loss, NULL));
+                   pynn_predict(run.model, run.workspace, &run.data.x, 0, pynn_model_dtype(run.model), out, NULL));
+      CHECK_STATUS(forward, pynn_evaluate(run.model, run.workspace, &run.data.x, &run.data.targets, NULL, PYNN_FLOAT32,
+                                          NULL, &loss, NULL));
       CHECK_STATUS(PYNN_OK, pynn_trainer_blame(run.trainer, &run.data, NULL, 0, ROWS, &found, NULL));
       CHECK(found.layer == CUSTOM);
       CHECK(!memcmp(before, pynn_model_parameters(run.model), bytes_of(run.model)));
@@ -289,13 +294,13 @@ static double z_of(struct run *run, int row, int unit) {
   pynn_context *own = NULL;
   CHECK_STATUS(PYNN_OK, pynn_context_new(&own, NULL));
   context = own;
-  for (int i = 0; i < 2; i++) layers[i] = *pynn_model_layer(run->model, i);
+  for (int i = 0; i < 2; i++) CHECK_STATUS(PYNN_OK, pynn_model_layer(run->model, i, &layers[i]));
   pynn_model_options_init(&options);
   options.inputs = INPUTS, options.dtype = pynn_model_dtype(run->model);
   CHECK_STATUS(PYNN_OK, pynn_model_new(&below, context, &options, layers, 2, NULL));
   memcpy(pynn_model_parameters(below), pynn_model_parameters(run->model), bytes_of(below));
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, below));
-  CHECK_STATUS(PYNN_OK, pynn_predict(below, workspace, &run->data.x, 0, all, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(below, workspace, &run->data.x, 0, pynn_model_dtype(below), all, NULL));
   const double z = get(options.dtype, all, row * HIDDEN + unit);
   pynn_workspace_free(workspace);
   pynn_model_free(below);
@@ -323,7 +328,7 @@ static void test_blame(const pynn_context *context) {
       CHECK(found.n_rows == 1 && found.rows[0] == 37 && found.n_columns == 1 && found.columns[0] == 4);
       double out[ROWS * OUTPUTS];
       CHECK_STATUS(in_derivative ? PYNN_OK : PYNN_ERROR_NUMERIC,
-                   pynn_predict(run.model, run.workspace, &run.data.x, 0, out, &error));
+                   pynn_predict(run.model, run.workspace, &run.data.x, 0, pynn_model_dtype(run.model), out, &error));
       CHECK(in_derivative || (error.layer == CUSTOM && error.row == 37 && error.column == 4));
       free_run(&run);
     }
@@ -411,18 +416,20 @@ static void test_files(const pynn_context *context) {
   CHECK(file >= 0 && close(file) == 0);
   CHECK_STATUS(PYNN_OK, pynn_model_set_custom_activation(run.model, CUSTOM, &custom, NULL));
   CHECK_STATUS(PYNN_OK, train(&run, NULL));
-  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, run.workspace, &run.data.x, 0, ours, NULL));
+  CHECK_STATUS(PYNN_OK,
+               pynn_predict(run.model, run.workspace, &run.data.x, 0, pynn_model_dtype(run.model), ours, NULL));
   CHECK_STATUS(PYNN_OK, pynn_save(run.model, path, NULL, 0, NULL));
 
   CHECK_STATUS(PYNN_OK, pynn_load(&loaded, context, path, NULL));
   CHECK(!strcmp(pynn_model_custom_activation_name(loaded, CUSTOM), "my_relu"));
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, loaded));
-  CHECK_STATUS(PYNN_ERROR_NOT_READY, pynn_predict(loaded, workspace, &run.data.x, 0, theirs, &error));
+  CHECK_STATUS(PYNN_ERROR_NOT_READY,
+               pynn_predict(loaded, workspace, &run.data.x, 0, pynn_model_dtype(loaded), theirs, &error));
   CHECK(strstr(error.message, "'my_relu' of layer 1") && error.layer == CUSTOM);
   CHECK_STATUS(PYNN_ERROR_NOT_READY,
-               pynn_evaluate(loaded, workspace, &run.data.x, &run.data.targets, NULL, NULL, &loss, NULL));
+               pynn_evaluate(loaded, workspace, &run.data.x, &run.data.targets, NULL, PYNN_FLOAT32, NULL, &loss, NULL));
   CHECK_STATUS(PYNN_OK, pynn_model_set_custom_activation(loaded, CUSTOM, &custom, NULL));
-  CHECK_STATUS(PYNN_OK, pynn_predict(loaded, workspace, &run.data.x, 0, theirs, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(loaded, workspace, &run.data.x, 0, pynn_model_dtype(loaded), theirs, NULL));
   CHECK(!memcmp(ours, theirs, sizeof ours));
   pynn_workspace_free(workspace);
   pynn_model_free(loaded);

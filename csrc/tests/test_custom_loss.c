@@ -117,10 +117,10 @@ static void check_same(const pynn_context *context, pynn_dtype dtype, int with_w
     CHECK_CLOSE(a.gradient_norm, b.gradient_norm, near);
   }
   const pynn_array *weights = with_weights ? &data.weights : NULL;
-  CHECK_STATUS(PYNN_OK,
-               pynn_evaluate(own.model, own.workspace, &data.x, &data.targets, weights, out[0], &losses[0], NULL));
-  CHECK_STATUS(PYNN_OK,
-               pynn_evaluate(mse.model, mse.workspace, &same.x, &same.targets, weights, out[1], &losses[1], NULL));
+  CHECK_STATUS(PYNN_OK, pynn_evaluate(own.model, own.workspace, &data.x, &data.targets, weights,
+                                      pynn_model_dtype(own.model), out[0], &losses[0], NULL));
+  CHECK_STATUS(PYNN_OK, pynn_evaluate(mse.model, mse.workspace, &same.x, &same.targets, weights,
+                                      pynn_model_dtype(mse.model), out[1], &losses[1], NULL));
   CHECK_CLOSE(losses[0], losses[1], near);
   CHECK_STATUS(PYNN_OK, pynn_trainer_full_gradient(own.trainer, &data, 4, &losses[0], gradients[0], NULL));
   CHECK_STATUS(PYNN_OK, pynn_trainer_full_gradient(mse.trainer, &same, 4, &losses[1], gradients[1], NULL));
@@ -150,8 +150,8 @@ static void test_failures(const pynn_context *context) {
   CHECK_STATUS(PYNN_ERROR_CALLBACK, pynn_train_step(run.trainer, &data, &step, &error));
   CHECK(strlen(error.message) > 0);
   bad.fails_at = bad.calls + 1;
-  CHECK_STATUS(PYNN_ERROR_CALLBACK,
-               pynn_evaluate(run.model, run.workspace, &data.x, &data.targets, NULL, NULL, &loss, &error));
+  CHECK_STATUS(PYNN_ERROR_CALLBACK, pynn_evaluate(run.model, run.workspace, &data.x, &data.targets, NULL, PYNN_FLOAT32,
+                                                  NULL, &loss, &error));
   CHECK(loss == -1);
   bad.fails_at = bad.calls + 2; /* in the second part */
   CHECK_STATUS(PYNN_ERROR_CALLBACK, pynn_trainer_full_gradient(run.trainer, &data, 4, &loss, gradient, &error));
@@ -220,14 +220,15 @@ static void test_files(const pynn_context *context) {
   remove("custom.safetensors");
   CHECK(!strcmp(pynn_model_custom_loss_name(loaded), "s") && !pynn_model_loss(loaded));
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, loaded));
-  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, run.workspace, &data.x, 0, out[0], NULL));
-  CHECK_STATUS(PYNN_OK, pynn_predict(loaded, workspace, &data.x, 0, out[1], NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, run.workspace, &data.x, 0, pynn_model_dtype(run.model), out[0], NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(loaded, workspace, &data.x, 0, pynn_model_dtype(loaded), out[1], NULL));
   CHECK(!memcmp(out[0], out[1], sizeof out[0]));
   for (int i = 0; i < ROWS * OUTPUTS; i++) CHECK(out[0][i] > 0 && out[0][i] < 1);
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT,
-               pynn_evaluate(loaded, workspace, &data.x, &data.targets, NULL, NULL, &loss, &error));
+               pynn_evaluate(loaded, workspace, &data.x, &data.targets, NULL, PYNN_FLOAT32, NULL, &loss, &error));
   CHECK_STATUS(PYNN_OK, pynn_model_set_custom_loss(loaded, &custom));
-  CHECK_STATUS(PYNN_OK, pynn_evaluate(loaded, workspace, &data.x, &data.targets, NULL, NULL, &loss, &error));
+  CHECK_STATUS(PYNN_OK,
+               pynn_evaluate(loaded, workspace, &data.x, &data.targets, NULL, PYNN_FLOAT32, NULL, &loss, &error));
 
   /* a checkpoint goes on under the same name only */
   pynn_checkpoint *kept = NULL;

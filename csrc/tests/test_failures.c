@@ -276,8 +276,10 @@ static pynn_status checkpoint_use(struct world *w) {
 static pynn_status predict(struct world *w) {
   float out[ROWS * OUTPUTS];
   double loss;
-  pynn_status status = pynn_predict(w->model, w->workspace, &w->data.x, 0, out, NULL);
-  if (!status) status = pynn_evaluate(w->model, w->workspace, &w->data.x, &w->data.targets, NULL, out, &loss, NULL);
+  pynn_status status = pynn_predict(w->model, w->workspace, &w->data.x, 0, pynn_model_dtype(w->model), out, NULL);
+  if (!status)
+    status = pynn_evaluate(w->model, w->workspace, &w->data.x, &w->data.targets, NULL, pynn_model_dtype(w->model), out,
+                           &loss, NULL);
   return status;
 }
 
@@ -290,7 +292,7 @@ static pynn_status train(struct world *w) {
   pynn_losses losses;
   pynn_trainer_begin_epoch(w->trainer);
   pynn_status status = pynn_train_step(w->trainer, &w->data, &step, NULL);
-  if (!status) status = pynn_train_batches(w->trainer, &w->data, NULL, 0, ROWS, 5, 0, NULL, &step, NULL);
+  if (!status) status = pynn_train_batches(w->trainer, &w->data, NULL, 0, ROWS, 5, 0, PYNN_FLOAT32, NULL, &step, NULL);
   pynn_trainer_events(w->trainer, events, 4, NULL);
   pynn_trainer_health(w->trainer, 0, &health);
   pynn_trainer_statistics(w->trainer, 0, &statistics);
@@ -476,7 +478,8 @@ static const char without_memory[] =
     "pynn_version pynn_strerror pynn_dtype_size pynn_matrix pynn_blas_linked pynn_context_options_init "
     "pynn_context_threads pynn_context_cpu pynn_context_blas pynn_table_size pynn_table_row pynn_spec_named "
     "pynn_spec_set pynn_spec_get pynn_dense pynn_dropout pynn_layer_named pynn_layer_choose pynn_layer_choice "
-    "pynn_layer_choice_name pynn_model_options_init pynn_model_inputs pynn_model_outputs pynn_model_dtype "
+    "pynn_slot_name pynn_model_shape pynn_model_output_dtype pynn_model_options_init pynn_model_inputs "
+    "pynn_model_outputs pynn_model_dtype "
     "pynn_model_seed pynn_model_n_layers pynn_model_layer pynn_model_n_parameters pynn_model_parameters "
     "pynn_model_n_tensors pynn_model_tensor pynn_model_metadata pynn_guard_init pynn_trainer_options_init "
     "pynn_trainer_gradient pynn_trainer_n_slots pynn_trainer_slot pynn_trainer_epoch_loss pynn_operation_name "

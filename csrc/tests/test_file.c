@@ -64,11 +64,11 @@ static int same_model(const pynn_model *a, const pynn_model *b) {
       pynn_model_n_parameters(a) != pynn_model_n_parameters(b))
     return 0;
   for (int32_t i = 0; i < pynn_model_n_layers(a); i++) {
-    const pynn_layer *x = pynn_model_layer(a, i), *y = pynn_model_layer(b, i);
-    if (!same_spec(&x->kind, &y->kind) || !same_spec(&x->activation, &y->activation) ||
-        !same_spec(&x->kernel_initializer, &y->kernel_initializer) ||
-        !same_spec(&x->bias_initializer, &y->bias_initializer))
-      return 0;
+    pynn_layer x, y;
+    pynn_model_layer(a, i, &x), pynn_model_layer(b, i, &y);
+    if (!same_spec(&x.kind, &y.kind) || x.n_choices != y.n_choices) return 0;
+    for (int32_t c = 0; c < x.n_choices; c++)
+      if (x.choices[c].slot != y.choices[c].slot || !same_spec(&x.choices[c].spec, &y.choices[c].spec)) return 0;
   }
   const pynn_spec *x = pynn_model_loss(a), *y = pynn_model_loss(b);
   if (!x != !y || (x && !same_spec(x, y))) return 0;
@@ -123,8 +123,9 @@ static void test_rows(const pynn_context *context) {
         pynn_layer layers[2];
         pynn_dense(&layers[0], 5, "tanh");
         pynn_dense(&layers[1], 6, NULL);
-        if (table == PYNN_ACTIVATION) layers[0].activation = spec;
-        if (table == PYNN_INITIALIZER) layers[0].kernel_initializer = layers[1].bias_initializer = spec;
+        if (table == PYNN_ACTIVATION) pynn_layer_choose(&layers[0], "activation", &spec);
+        if (table == PYNN_INITIALIZER) pynn_layer_choose(&layers[0], "kernel_initializer", &spec);
+        if (table == PYNN_INITIALIZER) pynn_layer_choose(&layers[1], "bias_initializer", &spec);
         pynn_model_options options;
         pynn_model_options_init(&options);
         options.inputs = 5;

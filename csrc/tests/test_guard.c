@@ -90,7 +90,7 @@ static pynn_status epochs(struct run *run, int n, int64_t batch, pynn_step *step
   pynn_status status = PYNN_OK;
   for (int epoch = 0; epoch < n && !status; epoch++) {
     pynn_shuffle(5, (uint64_t)epoch, ROWS, order);
-    status = pynn_train_batches(run->trainer, &run->data, order, 0, ROWS, batch, 0, NULL, step, NULL);
+    status = pynn_train_batches(run->trainer, &run->data, order, 0, ROWS, batch, 0, PYNN_FLOAT32, NULL, step, NULL);
   }
   return status;
 }
@@ -116,7 +116,7 @@ static void test_raise(const pynn_context *context, pynn_dtype dtype) {
   pynn_error error;
   x[40 * INPUTS + 2] = NAN;
   CHECK_STATUS(PYNN_ERROR_NUMERIC,
-               pynn_train_batches(run.trainer, &run.data, NULL, 0, ROWS, BATCH, 0, NULL, &step, &error));
+               pynn_train_batches(run.trainer, &run.data, NULL, 0, ROWS, BATCH, 0, PYNN_FLOAT32, NULL, &step, &error));
   x[40 * INPUTS + 2] = 0;
   CHECK(step.steps == 2 && step.rows == 2 * BATCH && !step.applied && !step.refused);
   CHECK_EQUAL(drain(&run, events), 1);
@@ -138,28 +138,30 @@ static void test_skip(const pynn_context *context, pynn_dtype dtype) {
   int64_t order[ROWS];
   for (int i = 0; i < ROWS; i++) order[i] = i < 40 ? i : (i + BATCH) % ROWS; /* the bad rows stand last */
   x[40 * INPUTS + 2] = INFINITY;
-  CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &run.data, NULL, 0, ROWS, BATCH, 0, out, &step, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &run.data, NULL, 0, ROWS, BATCH, 0, dtype, out, &step, NULL));
   CHECK(step.steps == 9 && step.rows == 9 * BATCH && step.refused == 1 && step.refused_rows == BATCH && step.applied);
   for (int i = 0; i < ROWS * OUTPUTS && dtype == PYNN_FLOAT64; i++) CHECK(isnan(out[i]) == (i / OUTPUTS / BATCH == 2));
   CHECK_EQUAL(drain(&run, events), 1);
   CHECK(events[0].kind == PYNN_EVENT_SKIPPED && events[0].row == 40);
   for (int i = 0; i < ROWS; i++) order[i] = i < 2 * BATCH ? i : (i + BATCH);
-  CHECK_STATUS(PYNN_OK,
-               pynn_train_batches(without.trainer, &without.data, order, 0, ROWS - BATCH, BATCH, 0, NULL, &step, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_train_batches(without.trainer, &without.data, order, 0, ROWS - BATCH, BATCH, 0,
+                                           PYNN_FLOAT32, NULL, &step, NULL));
   CHECK(!memcmp(pynn_model_parameters(run.model), pynn_model_parameters(without.model), run.bytes));
 
   /* one batch alone; three in a row */
   int64_t again[3 * BATCH];
   for (int i = 0; i < 3 * BATCH; i++) again[i] = 40;
-  CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &run.data, again, 0, BATCH, BATCH, 0, NULL, &step, NULL));
+  CHECK_STATUS(PYNN_OK,
+               pynn_train_batches(run.trainer, &run.data, again, 0, BATCH, BATCH, 0, PYNN_FLOAT32, NULL, &step, NULL));
   CHECK(!step.applied && step.steps == 0 && step.refused == 1);
-  CHECK_STATUS(PYNN_ERROR_NUMERIC,
-               pynn_train_batches(run.trainer, &run.data, again, 0, 3 * BATCH, BATCH, 0, NULL, &step, NULL));
+  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_train_batches(run.trainer, &run.data, again, 0, 3 * BATCH, BATCH, 0,
+                                                      PYNN_FLOAT32, NULL, &step, NULL));
   CHECK_EQUAL(step.refused, 1);
   CHECK_EQUAL(drain(&run, events), 3);
   CHECK_EQUAL(events[2].kind, PYNN_EVENT_REFUSED);
   x[40 * INPUTS + 2] = 0;
-  CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &run.data, NULL, 0, ROWS, BATCH, 0, NULL, &step, NULL));
+  CHECK_STATUS(PYNN_OK,
+               pynn_train_batches(run.trainer, &run.data, NULL, 0, ROWS, BATCH, 0, PYNN_FLOAT32, NULL, &step, NULL));
   finish(&run);
   finish(&without);
 }
@@ -176,8 +178,8 @@ static void test_rollback(const pynn_context *context, pynn_dtype dtype) {
     memcpy(first, pynn_model_parameters(run.model), run.bytes);
     int64_t n = 0;
     for (int i = 0; i < 400 && !n; i++) { /* batch by batch until something happens */
-      CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &run.data, NULL, i % 10 * BATCH, BATCH, BATCH, 0, NULL,
-                                               &step, NULL));
+      CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &run.data, NULL, i % 10 * BATCH, BATCH, BATCH, 0,
+                                               PYNN_FLOAT32, NULL, &step, NULL));
       n = drain(&run, events);
     }
     CHECK(n >= 1 && !step.applied);
@@ -282,7 +284,8 @@ static void test_clip(const pynn_context *context) {
   double *before = malloc(run.bytes), moved = 0;
   memcpy(before, pynn_model_parameters(run.model), run.bytes);
   y[0] = 1e6;
-  CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &run.data, NULL, 0, BATCH, BATCH, 0, NULL, &step, NULL));
+  CHECK_STATUS(PYNN_OK,
+               pynn_train_batches(run.trainer, &run.data, NULL, 0, BATCH, BATCH, 0, PYNN_FLOAT32, NULL, &step, NULL));
   y[0] = kept;
   for (int64_t i = 0; i < run.n; i++) moved += pow(parameter(&run, i) - before[i], 2);
   CHECK(step.gradient_norm > 1e3 * usual);
@@ -340,7 +343,7 @@ static void test_written(const pynn_context *context) {
   pynn_step step;
   for (int64_t i = 0; i < run.n; i++) parameters[i] = i % 2 ? 3.4e38f : -3.4e38f;
   for (int i = 0; i < 20; i++) {
-    (void)pynn_train_batches(run.trainer, &run.data, NULL, 0, BATCH, BATCH, 0, NULL, &step, NULL);
+    (void)pynn_train_batches(run.trainer, &run.data, NULL, 0, BATCH, BATCH, 0, PYNN_FLOAT32, NULL, &step, NULL);
     CHECK(is_finite(&run));
     for (int64_t j = 0; j < run.n; j++) parameters[j] = (float)(uniform() * pow(10, 38 * uniform()));
   }
@@ -504,7 +507,7 @@ static void test_threads(void) {
     CHECK_STATUS(PYNN_OK, pynn_trainer_new(&trainer, model, &trainer_options, NULL));
     pynn_data data = {pynn_matrix(in, PYNN_FLOAT32, N, IN), pynn_matrix(label, PYNN_INT32, N, 1), {0}};
     pynn_step step;
-    CHECK_STATUS(PYNN_OK, pynn_train_batches(trainer, &data, NULL, 0, N, 300, 0, NULL, &step, NULL));
+    CHECK_STATUS(PYNN_OK, pynn_train_batches(trainer, &data, NULL, 0, N, 300, 0, PYNN_FLOAT32, NULL, &step, NULL));
     for (int l = 0; l < LAYERS; l++) CHECK_STATUS(PYNN_OK, pynn_trainer_statistics(trainer, l, &all[c][l]));
     memcpy(parameters[c], pynn_model_parameters(model), (size_t)pynn_model_n_parameters(model) * sizeof(float));
     CHECK(!memcmp(parameters[0], parameters[c], sizeof parameters[0]));
@@ -561,7 +564,7 @@ static pynn_status life(struct counter *counter) {
   for (int i = 0; i < 3 && trainer; i++) { /* there and back; after a failure the old guard works on */
     pynn_status changed = i ? pynn_trainer_set_guard(trainer, i == 1 ? &plain : &full, NULL) : PYNN_OK;
     const int64_t calls = counter->calls;
-    CHECK_STATUS(PYNN_OK, pynn_train_batches(trainer, &data, NULL, 0, ROWS, 8, 0, NULL, &step, NULL));
+    CHECK_STATUS(PYNN_OK, pynn_train_batches(trainer, &data, NULL, 0, ROWS, 8, 0, PYNN_FLOAT32, NULL, &step, NULL));
     CHECK_EQUAL(counter->calls, calls);
     if (changed) status = changed;
   }

@@ -91,7 +91,8 @@ static void predict(const pynn_model *model, void *out) {
   pynn_workspace *workspace = NULL;
   pynn_error error;
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, model));
-  if (!CHECK(pynn_predict(model, workspace, &all, 0, out, &error) == PYNN_OK)) fprintf(stderr, "  %s\n", error.message);
+  if (!CHECK(pynn_predict(model, workspace, &all, 0, pynn_model_dtype(model), out, &error) == PYNN_OK))
+    fprintf(stderr, "  %s\n", error.message);
   pynn_workspace_free(workspace);
 }
 
@@ -255,6 +256,41 @@ static void test_errors(const pynn_context *context) {
   pynn_model_free(model);
 }
 
+/* Rows of several timesteps keep their shape through kinds that act on each number alone; others refuse them. */
+static void test_timesteps(const pynn_context *context) {
+  pynn_layer layers[2];
+  pynn_model_options options;
+  pynn_model *model = NULL;
+  pynn_shape shape;
+  pynn_error error;
+  pynn_dropout(&layers[0], 0.5);
+  pynn_dense(&layers[1], 2, NULL);
+  pynn_model_options_init(&options);
+  options.inputs = 6;
+  CHECK_EQUAL(options.timesteps, 1);
+  CHECK_STATUS(PYNN_OK, pynn_model_new(&model, context, &options, layers, 2, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_model_shape(model, -1, &shape));
+  CHECK(shape.timesteps == 1 && shape.features == 6);
+  CHECK_STATUS(PYNN_OK, pynn_model_shape(model, 1, &shape));
+  CHECK(shape.timesteps == 1 && shape.features == 2);
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_model_shape(model, 2, &shape));
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_model_shape(model, -2, &shape));
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_model_shape(model, 0, NULL));
+  pynn_model_free(model);
+  options.timesteps = 3;
+  CHECK_STATUS(PYNN_ERROR_UNSUPPORTED, pynn_model_new(&model, context, &options, layers, 2, &error));
+  CHECK_EQUAL(error.layer, 1);
+  CHECK_STATUS(PYNN_OK, pynn_model_new(&model, context, &options, layers, 1, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_model_shape(model, 0, &shape));
+  CHECK(shape.timesteps == 3 && shape.features == 2 && pynn_model_outputs(model) == 6);
+  pynn_model_free(model);
+  const int64_t refused[] = {0, -1, 4, 7};
+  for (int i = 0; i < 4; i++) {
+    options.timesteps = refused[i];
+    CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_model_new(&model, context, &options, layers, 1, NULL));
+  }
+}
+
 int main(void) {
   pynn_context *context;
   CHECK_STATUS(PYNN_OK, pynn_context_new(&context, NULL));
@@ -263,6 +299,7 @@ int main(void) {
   test_training(context, PYNN_FLOAT32);
   test_training(context, PYNN_FLOAT64);
   test_errors(context);
+  test_timesteps(context);
   pynn_context_free(context);
   CHECK_REPORT();
 }

@@ -86,7 +86,7 @@ static void check_same(const pynn_context *context, pynn_dtype dtype, int with_l
     mix_by_hand(targets, OUTPUTS, order, share, shift, mt);
     mix_by_hand(w, 1, order, share, shift, mw);
     const int64_t *asked = in_order ? NULL : order;
-    if (!CHECK(!pynn_train_batches(mixed.trainer, &data, asked, 0, ROWS, ROWS, 0, NULL, &a, &error)))
+    if (!CHECK(!pynn_train_batches(mixed.trainer, &data, asked, 0, ROWS, ROWS, 0, PYNN_FLOAT32, NULL, &a, &error)))
       fprintf(stderr, "  %s\n", error.message);
     CHECK_STATUS(PYNN_OK, pynn_train_step(plain.trainer, &by_hand, &b, NULL));
     CHECK_CLOSE(a.loss, b.loss, dtype == PYNN_FLOAT32 ? 1e-5 : 1e-12);

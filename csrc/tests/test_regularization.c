@@ -65,7 +65,7 @@ static double loss_of(const struct run *run) {
   pynn_data data = data_of();
   double loss = 0;
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&w, run->model));
-  CHECK_STATUS(PYNN_OK, pynn_evaluate(run->model, w, &data.x, &data.targets, NULL, NULL, &loss, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_evaluate(run->model, w, &data.x, &data.targets, NULL, PYNN_FLOAT32, NULL, &loss, NULL));
   pynn_workspace_free(w);
   return loss;
 }

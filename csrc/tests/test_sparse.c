@@ -78,14 +78,15 @@ static void train(const pynn_context *context, pynn_dtype dtype, pynn_array x, v
   pynn_step step;
   double loss = 0;
   for (int e = 0; e < EPOCHS; e++)
-    CHECK_STATUS(PYNN_OK,
-                 pynn_train_batches(run.trainer, &data, e ? order : NULL, 0, ROWS, BATCH, 0, NULL, &step, NULL));
+    CHECK_STATUS(PYNN_OK, pynn_train_batches(run.trainer, &data, e ? order : NULL, 0, ROWS, BATCH, 0, PYNN_FLOAT32,
+                                             NULL, &step, NULL));
   *parameters = malloc(bytes);
   *out = malloc(ROWS * OUTPUTS * size);
   memcpy(*parameters, pynn_model_parameters(run.model), bytes);
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, run.model));
-  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, &data.x, 0, *out, NULL));
-  CHECK_STATUS(PYNN_OK, pynn_evaluate(run.model, workspace, &data.x, &data.targets, NULL, NULL, &loss, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(run.model, workspace, &data.x, 0, pynn_model_dtype(run.model), *out, NULL));
+  CHECK_STATUS(PYNN_OK,
+               pynn_evaluate(run.model, workspace, &data.x, &data.targets, NULL, PYNN_FLOAT32, NULL, &loss, NULL));
   CHECK(loss > 0 && loss < 2);
   pynn_workspace_free(workspace);
   finish(run);
@@ -119,7 +120,7 @@ static void test_fault(const pynn_context *context) {
   pynn_blame blame;
   values[cell] = (double)NAN;
   CHECK_STATUS(PYNN_ERROR_NUMERIC,
-               pynn_train_batches(run.trainer, &data, order, 0, ROWS, BATCH, 0, NULL, &step, &error));
+               pynn_train_batches(run.trainer, &data, order, 0, ROWS, BATCH, 0, PYNN_FLOAT32, NULL, &step, &error));
   CHECK_EQUAL(error.row, 8);
   CHECK_EQUAL(error.column, indices[cell]);
   int64_t first = step.rows;
@@ -142,24 +143,24 @@ static void test_refusals(const pynn_context *context) {
   for (int i = 0; i < 3; i++) {
     indices[last] = wrong[i];
     CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT,
-                 pynn_train_batches(run.trainer, &data, NULL, 0, BATCH, BATCH, 0, NULL, &step, &error));
+                 pynn_train_batches(run.trainer, &data, NULL, 0, BATCH, BATCH, 0, PYNN_FLOAT32, NULL, &step, &error));
     CHECK_EQUAL(error.row, 6);
   }
   indices[last] = kept;
   const int32_t offset = offsets[3];
   offsets[3] = offsets[2] - 1;
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT,
-               pynn_train_batches(run.trainer, &data, NULL, 0, BATCH, BATCH, 0, NULL, &step, &error));
+               pynn_train_batches(run.trainer, &data, NULL, 0, BATCH, BATCH, 0, PYNN_FLOAT32, NULL, &step, &error));
   CHECK_EQUAL(error.row, 2);
   offsets[3] = offset;
   CHECK_EQUAL(pynn_trainer_steps(run.trainer), 0);
   CHECK_STATUS(PYNN_ERROR_UNSUPPORTED, pynn_gather(&data.x, NULL, 1, out, NULL));
   data.targets = data.x;
   CHECK_STATUS(PYNN_ERROR_UNSUPPORTED,
-               pynn_train_batches(run.trainer, &data, NULL, 0, BATCH, BATCH, 0, NULL, &step, &error));
+               pynn_train_batches(run.trainer, &data, NULL, 0, BATCH, BATCH, 0, PYNN_FLOAT32, NULL, &step, &error));
   data = data_of(pynn_csr(values, PYNN_FLOAT64, indices, offsets, PYNN_FLOAT32, ROWS, INPUTS));
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT,
-               pynn_train_batches(run.trainer, &data, NULL, 0, BATCH, BATCH, 0, NULL, &step, &error));
+               pynn_train_batches(run.trainer, &data, NULL, 0, BATCH, BATCH, 0, PYNN_FLOAT32, NULL, &step, &error));
   finish(run);
 
   pynn_layer layers[2];
@@ -173,7 +174,7 @@ static void test_refusals(const pynn_context *context) {
   options.inputs = INPUTS;
   CHECK_STATUS(PYNN_OK, pynn_model_new(&model, context, &options, layers, 2, NULL));
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, model));
-  CHECK_STATUS(PYNN_ERROR_UNSUPPORTED, pynn_predict(model, workspace, &x, 0, out, &error));
+  CHECK_STATUS(PYNN_ERROR_UNSUPPORTED, pynn_predict(model, workspace, &x, 0, pynn_model_dtype(model), out, &error));
   CHECK_EQUAL(error.layer, 0);
   CHECK(strstr(error.message, "dropout") != NULL);
   pynn_workspace_free(workspace);

@@ -90,7 +90,9 @@ static void adapt(const pynn_context *context, pynn_model *model) {
   for (int32_t i = 0; i < pynn_model_n_layers(model); i++) {
     pynn_spec normalization;
     pynn_spec_named(&normalization, PYNN_LAYER, "normalization");
-    if (pynn_model_layer(model, i)->kind.row != normalization.row) continue;
+    pynn_layer layer;
+    pynn_model_layer(model, i, &layer);
+    if (layer.kind.row != normalization.row) continue;
     pynn_summary *summary = summary_of(context, numbers, ROWS, i ? 4 : INPUTS, ROWS);
     CHECK_STATUS(PYNN_OK, pynn_normalization_adapt(model, i, summary, 0, NULL));
     pynn_summary_free(summary);
@@ -107,7 +109,7 @@ static double loss_at(pynn_model *model, pynn_workspace *workspace, const pynn_d
   double loss = 0;
   *parameter = value;
   CHECK_STATUS(PYNN_OK, pynn_evaluate(model, workspace, &data->x, &data->targets,
-                                      data->weights.data ? &data->weights : NULL, NULL, &loss, NULL));
+                                      data->weights.data ? &data->weights : NULL, PYNN_FLOAT32, NULL, &loss, NULL));
   *parameter = kept;
   return loss;
 }
@@ -275,7 +277,7 @@ static void test_adaptation_refused(const pynn_context *context) {
   double out[ROWS * OUTPUTS];
   const pynn_array rows = pynn_matrix(cells, PYNN_FLOAT64, ROWS, INPUTS);
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, model));
-  CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &rows, 0, out, &error));
+  CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &rows, 0, pynn_model_dtype(model), out, &error));
   for (int i = 0; i < ROWS * OUTPUTS; i++) CHECK(isfinite(out[i]));
   pynn_workspace_free(workspace);
   pynn_model_free(model);
@@ -299,17 +301,18 @@ static void test_targets(const pynn_context *context) {
     const pynn_array rows = pynn_matrix(x, PYNN_FLOAT64, ROWS, INPUTS);
     CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, model));
     pynn_error error;
-    CHECK_STATUS(PYNN_ERROR_NOT_READY, pynn_predict(model, workspace, &rows, 0, out, &error));
-    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &rows, 1, out, &error)); /* logits need no units */
+    CHECK_STATUS(PYNN_ERROR_NOT_READY, pynn_predict(model, workspace, &rows, 0, pynn_model_dtype(model), out, &error));
+    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &rows, 1, pynn_model_dtype(model), out,
+                                       &error)); /* logits need no units */
     CHECK(out[0] == 0);
     pynn_summary *summary = summary_of(context, targets, ROWS, OUTPUTS, 0);
     CHECK_STATUS(PYNN_OK, pynn_target_adapt(model, summary, minmax, NULL));
-    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &rows, 0, out, &error));
+    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &rows, 0, pynn_model_dtype(model), out, &error));
     CHECK_CLOSE(out[0], minmax ? least : mean, 1e-14);
     CHECK(out[1] == 42);
     double loss;
     const pynn_array good = pynn_matrix(targets, PYNN_FLOAT64, ROWS, OUTPUTS);
-    CHECK_STATUS(PYNN_OK, pynn_evaluate(model, workspace, &rows, &good, NULL, NULL, &loss, NULL));
+    CHECK_STATUS(PYNN_OK, pynn_evaluate(model, workspace, &rows, &good, NULL, PYNN_FLOAT32, NULL, &loss, NULL));
     CHECK_CLOSE(loss, minmax ? (0 + 1 + 4 + 9 + 16 + 25 + 36 + 49 + 64) / 64.0 / 18 : 0.5, 1e-12); /* of scaled ones */
     pynn_spec refused;
     pynn_spec_named(&refused, PYNN_LOSS, "softmax_cross_entropy");

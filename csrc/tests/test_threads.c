@@ -79,10 +79,11 @@ static void *work(void *argument) {
   for (int round = 0; round < ROUNDS; round++) {
     pynn_step step;
     double loss;
-    w->wrong += pynn_predict(w->shared, w->workspace, &data.x, 0, w->out, NULL) != PYNN_OK;
+    w->wrong += pynn_predict(w->shared, w->workspace, &data.x, 0, pynn_model_dtype(w->shared), w->out, NULL) != PYNN_OK;
     w->wrong += memcmp(w->out, expected, sizeof expected) != 0;
-    w->wrong += pynn_evaluate(w->shared, w->workspace, &data.x, &data.targets, NULL, NULL, &loss, NULL) != PYNN_OK;
-    w->wrong += pynn_train_batches(w->trainer, &data, NULL, 0, ROWS, 32, 0, NULL, &step, NULL) != PYNN_OK;
+    w->wrong += pynn_evaluate(w->shared, w->workspace, &data.x, &data.targets, NULL, PYNN_FLOAT32, NULL, &loss, NULL) !=
+                PYNN_OK;
+    w->wrong += pynn_train_batches(w->trainer, &data, NULL, 0, ROWS, 32, 0, PYNN_FLOAT32, NULL, &step, NULL) != PYNN_OK;
     w->loss = step.loss;
   }
   return NULL;
@@ -127,7 +128,8 @@ static void test_threads(int32_t pool) {
     CHECK_STATUS(PYNN_OK, pynn_trainer_new(&w->trainer, w->own, &how, NULL));
   }
   const pynn_data data = data_of();
-  CHECK_STATUS(PYNN_OK, pynn_predict(shared, workers[0].workspace, &data.x, 0, expected, NULL));
+  CHECK_STATUS(PYNN_OK,
+               pynn_predict(shared, workers[0].workspace, &data.x, 0, pynn_model_dtype(shared), expected, NULL));
 
   const int64_t before = atomic_load(&allocations);
   for (int i = 0; i < THREADS; i++) CHECK(!pthread_create(&workers[i].thread, NULL, work, &workers[i]));

@@ -82,7 +82,8 @@ static double loss_of(pynn_model *model, const pynn_data *data) {
   pynn_workspace *workspace;
   double loss = NAN;
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, model));
-  CHECK_STATUS(PYNN_OK, pynn_evaluate(model, workspace, &data->x, &data->targets, &data->weights, NULL, &loss, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_evaluate(model, workspace, &data->x, &data->targets, &data->weights, PYNN_FLOAT32, NULL,
+                                      &loss, NULL));
   pynn_workspace_free(workspace);
   return loss;
 }
@@ -145,7 +146,7 @@ static void test_refusal(pynn_context *context) {
       x[11 * INPUTS + 2] = bad[b];
       for (int i = 0; i < ROWS; i++) order[i] = ROWS - 1 - i;
       CHECK_STATUS(PYNN_ERROR_NUMERIC,
-                   pynn_train_batches(trainer, &data, order, 0, ROWS, ROWS, 0, NULL, &step, &error));
+                   pynn_train_batches(trainer, &data, order, 0, ROWS, ROWS, 0, PYNN_FLOAT32, NULL, &step, &error));
       x[11 * INPUTS + 2] = kept;
       CHECK(!step.applied && step.steps == 0);
       CHECK(error.row == 11 && error.column == 2 && error.layer == -1);
@@ -180,22 +181,28 @@ static void test_bad_input(pynn_context *context) {
   CHECK_STATUS(PYNN_ERROR_TOO_LARGE, pynn_train_step(trainer, &data, &step, &error));
   data.targets = pynn_matrix(labels, PYNN_INT64, ROWS, 1);
   labels[5] = OUTPUTS;
-  CHECK_STATUS(PYNN_ERROR_LABEL, pynn_train_batches(trainer, &data, NULL, 0, ROWS, 8, 0, NULL, &step, &error));
+  CHECK_STATUS(PYNN_ERROR_LABEL,
+               pynn_train_batches(trainer, &data, NULL, 0, ROWS, 8, 0, PYNN_FLOAT32, NULL, &step, &error));
   CHECK_EQUAL(error.row, 5);
   labels[5] = -1;
-  CHECK_STATUS(PYNN_ERROR_LABEL, pynn_train_batches(trainer, &data, NULL, 0, ROWS, 8, 0, NULL, &step, &error));
+  CHECK_STATUS(PYNN_ERROR_LABEL,
+               pynn_train_batches(trainer, &data, NULL, 0, ROWS, 8, 0, PYNN_FLOAT32, NULL, &step, &error));
   labels[5] = 0;
-  CHECK_STATUS(PYNN_OK, pynn_train_batches(trainer, &data, NULL, 0, ROWS, 8, 0, NULL, &step, &error));
+  CHECK_STATUS(PYNN_OK, pynn_train_batches(trainer, &data, NULL, 0, ROWS, 8, 0, PYNN_FLOAT32, NULL, &step, &error));
   CHECK_EQUAL(step.steps, 5);
   CHECK_EQUAL(step.rows, ROWS);
   int64_t order[2] = {0, ROWS};
-  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_train_batches(trainer, &data, order, 0, 2, 2, 0, NULL, &step, &error));
-  CHECK_STATUS(PYNN_ERROR_SHAPE, pynn_train_batches(trainer, &data, NULL, 30, 10, 2, 0, NULL, &step, &error));
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT,
+               pynn_train_batches(trainer, &data, order, 0, 2, 2, 0, PYNN_FLOAT32, NULL, &step, &error));
+  CHECK_STATUS(PYNN_ERROR_SHAPE,
+               pynn_train_batches(trainer, &data, NULL, 30, 10, 2, 0, PYNN_FLOAT32, NULL, &step, &error));
   data.x.columns = INPUTS - 1;
-  CHECK_STATUS(PYNN_ERROR_SHAPE, pynn_train_batches(trainer, &data, NULL, 0, 2, 2, 0, NULL, &step, &error));
+  CHECK_STATUS(PYNN_ERROR_SHAPE,
+               pynn_train_batches(trainer, &data, NULL, 0, 2, 2, 0, PYNN_FLOAT32, NULL, &step, &error));
   data.x.columns = INPUTS;
   data.x.dtype = (pynn_dtype)99;
-  CHECK_STATUS(PYNN_ERROR_DTYPE, pynn_train_batches(trainer, &data, NULL, 0, 2, 2, 0, NULL, &step, &error));
+  CHECK_STATUS(PYNN_ERROR_DTYPE,
+               pynn_train_batches(trainer, &data, NULL, 0, 2, 2, 0, PYNN_FLOAT32, NULL, &step, &error));
   pynn_trainer_free(trainer);
   pynn_model_free(model);
 }
@@ -219,7 +226,7 @@ static void train(int threads, const char *cpu, pynn_dtype source, float *out, i
   pynn_step step;
   for (uint64_t epoch = 0; epoch < 3; epoch++) {
     pynn_shuffle(7, epoch, N, order);
-    CHECK_STATUS(PYNN_OK, pynn_train_batches(trainer, &data, order, 0, N, batch, 0, NULL, &step, NULL));
+    CHECK_STATUS(PYNN_OK, pynn_train_batches(trainer, &data, order, 0, N, batch, 0, PYNN_FLOAT32, NULL, &step, NULL));
   }
   *n = pynn_model_n_parameters(model);
   memcpy(out, pynn_model_parameters(model), (size_t)*n * sizeof *out);
@@ -259,21 +266,21 @@ static void test_predict(pynn_context *context) {
     for (int j = 0; j < IN; j++) columns[j * N + i] = in[i * IN + j];
   CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, model));
   pynn_array a = pynn_matrix(in, PYNN_FLOAT32, N, IN);
-  CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &a, 0, all, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &a, 0, pynn_model_dtype(model), all, NULL));
   for (int i = 0; i < N; i += 7) {
     pynn_array row = pynn_matrix(in + i * IN, PYNN_FLOAT32, 1, IN);
-    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &row, 0, one, NULL));
+    CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &row, 0, pynn_model_dtype(model), one, NULL));
     CHECK(!memcmp(one, all + i * 3, sizeof one));
     CHECK_CLOSE(one[0] + one[1] + one[2], 1, 1e-6);
   }
   pynn_array fortran = pynn_matrix(columns, PYNN_FLOAT32, N, IN);
   fortran.row_stride = sizeof(float), fortran.column_stride = N * sizeof(float);
-  CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &fortran, 0, again, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &fortran, 0, pynn_model_dtype(model), again, NULL));
   CHECK(!memcmp(all, again, sizeof all));
   pynn_array none = pynn_matrix(in, PYNN_FLOAT32, 0, IN);
-  CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &none, 0, again, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_predict(model, workspace, &none, 0, pynn_model_dtype(model), again, NULL));
   a.columns--;
-  CHECK_STATUS(PYNN_ERROR_SHAPE, pynn_predict(model, workspace, &a, 0, again, NULL));
+  CHECK_STATUS(PYNN_ERROR_SHAPE, pynn_predict(model, workspace, &a, 0, pynn_model_dtype(model), again, NULL));
   pynn_workspace_free(workspace);
   pynn_model_free(model);
 }
@@ -306,12 +313,12 @@ static void test_clip_and_weights(pynn_context *context) {
   gradient = pynn_trainer_gradient(trainer);
   memcpy(parameters, before, (size_t)n * sizeof *before);
   w[4] = w[9] = 1;
-  CHECK_STATUS(PYNN_OK, pynn_train_batches(trainer, &data, twice, 0, 3, 3, 0, NULL, &step, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_train_batches(trainer, &data, twice, 0, 3, 3, 0, PYNN_FLOAT32, NULL, &step, NULL));
   memcpy(first, gradient, (size_t)n * sizeof *first);
   double loss = step.loss;
   memcpy(parameters, before, (size_t)n * sizeof *before);
   w[9] = 2, w[12] = 0, y[12 * OUTPUTS] = NAN; /* whatever it holds */
-  CHECK_STATUS(PYNN_OK, pynn_train_batches(trainer, &data, once, 0, 3, 3, 0, NULL, &step, NULL));
+  CHECK_STATUS(PYNN_OK, pynn_train_batches(trainer, &data, once, 0, 3, 3, 0, PYNN_FLOAT32, NULL, &step, NULL));
   y[12 * OUTPUTS] = 0.5;
   CHECK_CLOSE(step.loss, loss, 1e-12);
   for (int64_t i = 0; i < n; i++) CHECK(fabs(first[i] - gradient[i]) <= 1e-12);
@@ -366,8 +373,8 @@ static pynn_status life(struct counter *counter) {
     float predicted[ROWS * OUTPUTS];
     pynn_data data = data_of();
     pynn_step step;
-    status = pynn_train_batches(trainer, &data, NULL, 0, ROWS, 8, 0, NULL, &step, NULL);
-    if (!status) status = pynn_predict(model, workspace, &data.x, 0, predicted, NULL);
+    status = pynn_train_batches(trainer, &data, NULL, 0, ROWS, 8, 0, PYNN_FLOAT32, NULL, &step, NULL);
+    if (!status) status = pynn_predict(model, workspace, &data.x, 0, pynn_model_dtype(model), predicted, NULL);
     CHECK_EQUAL(counter->calls, calls);
   }
   pynn_workspace_free(workspace);

@@ -30,11 +30,10 @@ static int same_list(const int64_t *a, const int64_t *b, int64_t n) {
   return (a != NULL) == (b != NULL) && (!a || memcmp(a, b, (size_t)n * sizeof *a) == 0);
 }
 
-static int same_layer(const struct layer *left, const struct layer *right) {
-  const pynn_layer *a = &left->spec, *b = &right->spec;
-  int same = same_spec(&a->kind, &b->kind) && !strcmp(left->custom.name, right->custom.name);
-  for (int i = 0; i < N_LAYER_SPECS && same; i++)
-    same = !(left->kind->specs >> i & 1) || same_spec(layer_spec(a, i), layer_spec(b, i));
+static int same_layer(const struct layer *a, const struct layer *b) {
+  int same = same_spec(&a->spec, &b->spec) && !strcmp(a->custom.name, b->custom.name) && a->n_choices == b->n_choices;
+  for (int32_t i = 0; i < a->n_choices && same; i++)
+    same = a->choices[i].slot == b->choices[i].slot && same_spec(&a->choices[i].spec, &b->choices[i].spec);
   return same && a->n_columns == b->n_columns && same_list(a->columns, b->columns, a->n_columns) &&
          same_list(a->sizes, b->sizes, a->n_columns);
 }
@@ -45,6 +44,7 @@ static pynn_status check_model(const pynn_model *kept, const pynn_model *model, 
     uint64_t expected, received;
   } numbers[] = {{"dtype of bytes", pynn_dtype_size(model->dtype), pynn_dtype_size(kept->dtype)},
                  {"inputs", (uint64_t)model->inputs, (uint64_t)kept->inputs},
+                 {"timesteps", (uint64_t)model->shape.timesteps, (uint64_t)kept->shape.timesteps},
                  {"seed", model->seed, kept->seed},
                  {"layers", (uint64_t)model->n_layers, (uint64_t)kept->n_layers},
                  {"target_scaling", (uint64_t)model->scales_targets, (uint64_t)kept->scales_targets}};

@@ -39,22 +39,20 @@ static void put_list(struct json_writer *writer, const char *key, const int64_t 
   json_put_unsigneds(writer, (const uint64_t *)numbers, n); /* all of them >= 0 */
 }
 
-static void put_layer(struct json_writer *writer, const pynn_layer *layer, const char *custom) {
+static void put_layer(struct json_writer *writer, const struct layer *layer) {
   json_put(writer, "{");
-  schema_put_spec(writer, "kind", &layer->kind, NULL);
-  for (int i = 0; i < N_LAYER_SPECS; i++) {
-    if (!(layer_kinds[layer->kind.row]->specs >> i & 1)) continue;
-    json_put(writer, ",");
-    json_put_string(writer, layer_specs[i].key);
-    json_put(writer, ":{");
-    schema_put_spec(writer, "name", layer_spec(layer, i), NULL);
+  schema_put_spec(writer, "kind", &layer->spec, NULL);
+  for (int32_t i = 0; i < layer->n_choices; i++) {
+    json_put_key(writer, slot_table[layer->choices[i].slot].name);
+    json_put(writer, "{");
+    schema_put_spec(writer, "name", &layer->choices[i].spec, NULL);
     json_put(writer, "}");
   }
   put_list(writer, "columns", layer->columns, layer->n_columns);
   put_list(writer, "sizes", layer->sizes, layer->n_columns);
-  if (custom) {
-    json_put(writer, ",\"custom_activation\":");
-    json_put_string(writer, custom);
+  if (layer->custom.name[0]) {
+    json_put_key(writer, "custom_activation");
+    json_put_string(writer, layer->custom.name);
   }
   json_put(writer, "}");
 }
@@ -64,6 +62,10 @@ void schema_put(struct json_writer *writer, const pynn_model *model) {
   json_put_string(writer, dtypes[model->dtype]);
   json_put(writer, ",\"inputs\":");
   json_put_unsigned(writer, (uint64_t)model->inputs);
+  if (model->shape.timesteps > 1) {
+    json_put_key(writer, "timesteps");
+    json_put_unsigned(writer, (uint64_t)model->shape.timesteps);
+  }
   json_put(writer, ",\"seed\":");
   json_put_unsigned(writer, model->seed);
   if (model->scales_targets) json_put(writer, ",\"target_scaling\":true");
@@ -85,7 +87,7 @@ void schema_put(struct json_writer *writer, const pynn_model *model) {
   json_put(writer, ",\"layers\":[");
   for (int32_t i = 0; i < model->n_layers; i++) {
     if (i > 0) json_put(writer, ",");
-    put_layer(writer, pynn_model_layer(model, i), pynn_model_custom_activation_name(model, i));
+    put_layer(writer, &model->layers[i]);
   }
   json_put(writer, "]}");
 }
@@ -142,15 +144,20 @@ static void take_custom_activation(struct json *json, struct schema *schema) {
   else take_custom_name(json, schema->customs[schema->n_layers - 1]);
 }
 
-static void take_layer(struct json *json, struct schema *schema, pynn_layer *layer) {
-  *layer = (pynn_layer){.struct_size = sizeof *layer};
+static void take_layer(struct json *json, struct schema *schema, struct layer *layer) {
   json_open(json, '{');
-  take_spec(json, "kind", PYNN_LAYER, &layer->kind);
-  for (int i = 0; i < N_LAYER_SPECS && !json_failed(json); i++) {
-    if (!(layer_kinds[layer->kind.row]->specs >> i & 1)) continue;
-    json_key(json, layer_specs[i].key);
+  take_spec(json, "kind", PYNN_LAYER, &layer->spec);
+  layer->choices = schema->choices + schema->n_choices;
+  for (int i = 0; i < N_SLOTS && !json_failed(json); i++) {
+    if (!(layer_kinds[layer->spec.row]->slots >> i & 1)) continue;
+    json_key(json, slot_table[i].name);
     json_open(json, '{');
-    take_spec(json, "name", layer_specs[i].table, layer_spec(layer, i));
+    if (schema->n_choices == schema->choice_capacity) json_fail(json, "as many choices as begin in the text", "");
+    if (json_failed(json)) return;
+    pynn_choice *choice = &schema->choices[schema->n_choices++];
+    choice->slot = (pynn_slot)i;
+    take_spec(json, "name", slot_table[i].table, &choice->spec);
+    layer->n_choices++;
     json_close(json, '}');
   }
   layer->columns = take_list(json, schema, "columns", &layer->n_columns);
@@ -178,6 +185,7 @@ static void take_model(struct json *json, struct schema *schema) {
   schema->options.dtype = is_double ? PYNN_FLOAT64 : PYNN_FLOAT32;
   json_key(json, "inputs");
   schema->options.inputs = (int64_t)json_unsigned(json, MAX_WIDTH);
+  if (json_has_key(json, "timesteps")) schema->options.timesteps = (int64_t)json_unsigned(json, MAX_WIDTH);
   json_key(json, "seed");
   schema->options.seed = json_unsigned(json, UINT64_MAX);
   schema->options.target_scaling = json_has_key(json, "target_scaling") && json_boolean(json);
@@ -193,18 +201,17 @@ static void take_model(struct json *json, struct schema *schema) {
   json_open(json, '[');
   while (json_more(json)) {
     if (schema->n_layers == schema->capacity) json_fail(json, "no more layers than this version can have", "");
-    else take_layer(json, schema, &schema->layers[schema->n_layers++].spec);
+    else take_layer(json, schema, &schema->layers[schema->n_layers++]);
   }
   json_close(json, ']');
   json_close(json, '}');
   json_finish(json);
 }
 
-/* Layers that begin in the text: nothing else in it begins so, as quotes within strings are escaped. At least 1. */
-static int32_t count_layers(const char *text) {
-  static const char beginning[] = "{\"kind\":";
+/* Objects that begin so in the text. Nothing else in it does, as quotes within strings are escaped. At least 1. */
+static int32_t count(const char *text, const char *beginning, int32_t limit) {
   int32_t n = 0;
-  for (const char *at = text; n < MAX_LAYERS && (at = strstr(at, beginning)); at++) n++;
+  for (const char *at = text; n < limit && (at = strstr(at, beginning)); at++) n++;
   return n ? n : 1;
 }
 
@@ -213,9 +220,12 @@ pynn_status schema_take(struct schema *schema, const pynn_context *context, char
   struct json json;
   json_init(&json, text, strlen(text));
   schema->context = context;
-  schema->capacity = count_layers(text);
+  schema->capacity = count(text, "{\"kind\":", MAX_LAYERS);
+  schema->choice_capacity = count(text, ":{\"name\":", MAX_LAYERS * PYNN_MAX_CHOICES);
   schema->layers = context_allocate(context, (size_t)schema->capacity, sizeof *schema->layers);
-  if (!schema->layers) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for the layers; received none");
+  schema->choices = context_allocate(context, (size_t)schema->choice_capacity, sizeof *schema->choices);
+  if (!schema->layers || !schema->choices)
+    return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for the layers; received none");
   take_model(&json, schema);
   if (schema->n_layers != schema->capacity) json_fail(&json, "as many layers as begin in it", "");
   if (!json_failed(&json)) return PYNN_OK;
@@ -228,6 +238,7 @@ pynn_status schema_take(struct schema *schema, const pynn_context *context, char
 void schema_release(struct schema *schema) {
   if (!schema->context) return;
   context_release(schema->context, schema->layers, (size_t)schema->capacity, sizeof *schema->layers);
+  context_release(schema->context, schema->choices, (size_t)schema->choice_capacity, sizeof *schema->choices);
   context_release(schema->context, schema->customs, (size_t)schema->capacity, sizeof *schema->customs);
   context_release(schema->context, schema->lists, (size_t)MAX_COLUMNS, sizeof *schema->lists);
 }
@@ -239,15 +250,20 @@ static pynn_status bad_file(pynn_error *error) {
 
 pynn_status schema_make(struct schema *schema, uint64_t room, pynn_model **out, pynn_error *error) {
   pynn_model shape;
-  pynn_status status = model_measure(&shape, schema->context, &schema->options, &schema->layers->spec,
-                                     sizeof *schema->layers, schema->n_layers, error);
+  const struct given_layers given = {.layers = schema->layers,
+                                     .n = schema->n_layers,
+                                     .at = given_own_layer,
+                                     .own_layers = schema->layers,
+                                     .own_choices = schema->choices,
+                                     .n_own_choices = schema->choice_capacity};
+  pynn_status status = model_measure(&shape, schema->context, &schema->options, &given, error);
   if (status) return bad_file(error);
   if (model_size(&shape) > room)
     return fail(error, PYNN_ERROR_FILE_FORMAT,
                 "expected %" PRIu64 " bytes of parameters, as the layers say; received %" PRIu64, model_size(&shape),
                 room);
-  status = model_new_around(out, schema->context, &schema->options, schema->layers, schema->n_layers, error);
-  if (!status) schema->layers = NULL;
+  status = model_new_empty(out, schema->context, &schema->options, &given, error);
+  if (!status) schema->layers = NULL, schema->choices = NULL;
   return status;
 }
 

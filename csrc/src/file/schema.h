@@ -1,7 +1,7 @@
 /* The description of a model in a file: the JSON text of "pynn.model".
  *
- *   {"dtype":"float32", "inputs":784, "seed":0, <"target_scaling":true>, "loss":null or {"name":..., <numbers>},
- *    "layers":[{"kind":"dense", <numbers>, "activation":{"name":..., <numbers>}, "kernel_initializer":{...},
+ *   {"dtype":"float32", "inputs":784, <"timesteps":28>, "seed":0, <"target_scaling":true>, "loss":null or {"name":...,
+ * <numbers>}, "layers":[{"kind":"dense", <numbers>, "activation":{"name":..., <numbers>}, "kernel_initializer":{...},
  *    "bias_initializer":{...}}, {"kind":"dropout", <numbers>}, {"kind": "categorical", <numbers>, ..., "columns":[0,
  * 3], "sizes":[7, 2]}]}
  *
@@ -23,8 +23,10 @@ struct schema {
   int has_loss;
   pynn_spec loss, link;
   char custom[PYNN_CUSTOM_NAME]; /* name of a custom loss, "": none */
-  struct layer *layers;          /* with their specs alone; they become the model's */
+  struct layer *layers;          /* with their specs and lists alone; they become the model's */
   int32_t n_layers, capacity;
+  pynn_choice *choices; /* of all layers; they become the model's */
+  int32_t n_choices, choice_capacity;
   char (*customs)[PYNN_CUSTOM_NAME]; /* names of the layers' custom activations; NULL: none so far */
   int64_t *lists;                    /* MAX_COLUMNS numbers of the layers' columns and sizes; NULL: none so far */
   int64_t n_lists;

@@ -1,6 +1,7 @@
 /* Custom activations: the calls of their functions. */
 #include "graph/custom.h"
 
+#include "graph/layout.h"
 #include "kernels/tiles.h"
 
 #include <fenv.h>
@@ -94,9 +95,9 @@ int custom_derivative(const pynn_model *model, const struct custom_activation *c
 
 void custom_choose(pynn_model *model, int32_t index) {
   struct layer *layer = &model->layers[index];
-  const int32_t row = layer->spec.activation.row, linear = 0;
-  const int linked = model->link && index == model->n_layers - 1 && row == model->link_spec.row;
   if (!layer->activation) return;
+  const int32_t row = layer_choice(layer, PYNN_SLOT_ACTIVATION)->row, linear = 0;
+  const int linked = model->link && index == model->n_layers - 1 && row == model->link_spec.row;
   layer->activation =
       layer->custom.value ? &custom_activation_row : &model->kernels->activations[linked ? linear : row];
 }

@@ -36,7 +36,7 @@ void job_activate(const struct job *job, const struct tile *t) {
   const struct kernels *kernels = job_kernels(job);
   const struct layer *layer = job->layer;
   const struct activation *f = layer->activation;
-  const double *p = layer->spec.activation.values;
+  const double *p = layer_choice(layer, PYNN_SLOT_ACTIVATION)->values;
   const void *z = job->w->z[job->index];
   void *y = job_values(job);
   if (t->columns == layer->units && !rowwise(layer)) {
@@ -54,7 +54,7 @@ double differentiate(const pynn_workspace *w, int32_t index, const struct tile *
   const struct kernels *kernels = w->model->kernels;
   const struct layer *layer = &w->model->layers[index];
   const struct activation *f = layer->activation;
-  const double *p = layer->spec.activation.values;
+  const double *p = layer_choice(layer, PYNN_SLOT_ACTIVATION)->values;
   const int whole = t->columns == layer->units && !rowwise(layer);
   const int64_t calls = whole ? 1 : t->rows, n = whole ? t->rows * t->columns : t->columns;
   double largest = 0;
@@ -216,8 +216,8 @@ void job_observed(const struct job *job) {
 /* ---- gradients */
 
 double job_penalty(const struct job *job, int regularizer, void *gradient, size_t n) {
-  const pynn_spec *spec = layer_spec(&job->layer->spec, regularizer);
-  if (!spec->row) return 0;
+  const pynn_spec *spec = layer_choice(job->layer, regularizer);
+  if (!spec || !spec->row) return 0;
   const ptrdiff_t offset = (char *)gradient - (char *)job->gradient;
   const char *w = (const char *)job->w->model->parameters + offset;
   return job_kernels(job)->regularizers[spec->row].penalty(n, w, gradient, spec->values);

@@ -55,7 +55,7 @@ void job_dX_in_place(struct job *job);
 void *job_gradient_of(const struct job *job, int role, int64_t from);
 /* job_gradient of two tensors' parts of n numbers, either of which may be NULL. */
 void job_gradient_pair(const struct job *job, int64_t index, const void *first, const void *second, size_t n);
-/* Adds the gradient of a regularizer (its number in layer_specs) to n numbers of the gradient; returns the penalty. */
+/* Adds the gradient of a regularizer (its slot) to n numbers of the gradient; returns the penalty. */
 double job_penalty(const struct job *job, int regularizer, void *gradient, size_t n);
 /* Takes the largest magnitude and the sum of squares of a tile of the gradient, n numbers; the first adds a penalty
  * before; the last puts all tiles together. */

@@ -20,9 +20,8 @@ enum accepts { REFUSED, ACCEPTED, ACCEPTS_AS_NEXT };
 
 struct layer_kind {
   pynn_row row;
-  uint32_t flags;
-  uint32_t specs; /* of layer_specs: 1 << number for each that the kind has */
-  /* Sets the units from the inputs and the tensors that the layer owns. NULL: units = inputs, no tensors. */
+  uint32_t slots; /* 1 << slot for each that the kind has */
+  /* Sets `out` from `in`, and the tensors that the layer owns. NULL: `out` is `in`, no tensors. */
   pynn_status (*shape)(struct layer *layer, struct layout *layout, pynn_error *error);
   pynn_status (*ready)(const pynn_model *model, int32_t index, pynn_error *error);                 /* NULL: always */
   enum accepts (*accepts)(const pynn_model *, const struct layer *, int64_t column, double value); /* NULL: refuses */
@@ -43,15 +42,6 @@ struct layer_kind {
   /* NULL, or forward and backward of blame's replay, for kinds of several operations. Nonzero: the fault was found. */
   int (*replay_forward)(struct replay *replay, const struct job *job);
   int (*replay_backward)(struct replay *replay, struct job *job);
-};
-
-enum {
-  LAYER_ONLY_TRAINS = 1,    /* skipped in prediction */
-  LAYER_PRODUCT = 2,        /* of rows x inputs and inputs x units: may go to the BLAS */
-  LAYER_SPARSE = 4,         /* takes sparse rows, as the first layer */
-  LAYER_READS_DOUBLE = 8,   /* as the first layer, whatever the model's dtype */
-  LAYER_UPDATES_STATE = 16, /* forward in training proposes new state, which an applied step commits */
-  LAYER_TAKES_CODES = 32    /* input columns hold codes, which cannot be mixed */
 };
 
 #endif

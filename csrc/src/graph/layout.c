@@ -5,15 +5,10 @@
 
 #include <math.h>
 
-#define CHOICE(member, table, usual) {#member, table, usual, offsetof(pynn_layer, member)}
-const struct layer_spec layer_specs[N_LAYER_SPECS] = {
-    [SPEC_ACTIVATION] = CHOICE(activation, PYNN_ACTIVATION, "linear"),
-    [SPEC_KERNEL_INITIALIZER] = CHOICE(kernel_initializer, PYNN_INITIALIZER, "glorot_uniform"),
-    [SPEC_BIAS_INITIALIZER] = CHOICE(bias_initializer, PYNN_INITIALIZER, "zeros"),
-    [SPEC_KERNEL_REGULARIZER] = CHOICE(kernel_regularizer, PYNN_REGULARIZER, "none"),
-    [SPEC_BIAS_REGULARIZER] = CHOICE(bias_regularizer, PYNN_REGULARIZER, "none"),
-    [SPEC_KERNEL_CONSTRAINT] = CHOICE(kernel_constraint, PYNN_CONSTRAINT, "none"),
-    [SPEC_BIAS_CONSTRAINT] = CHOICE(bias_constraint, PYNN_CONSTRAINT, "none"),
+const struct slot slot_table[N_SLOTS] = {
+#define SLOT_ROW(slot, name, table, row) [slot] = {name, table, row},
+    PYNN_SLOT_LIST(SLOT_ROW)
+#undef SLOT_ROW
 };
 
 pynn_status layer_check_columns(const struct layer *layer, const struct layout *layout, pynn_error *error) {
@@ -28,34 +23,24 @@ pynn_status layer_check_columns(const struct layer *layer, const struct layout *
   return PYNN_OK;
 }
 
-/* The spec that is of the same tensor as an initializer, -1 when the kind has none. */
-static int companion(const struct layer *layer, int initializer, int of_kernel, int of_bias) {
-  const int number = initializer == SPEC_KERNEL_INITIALIZER ? of_kernel
-                     : initializer == SPEC_BIAS_INITIALIZER ? of_bias
-                                                            : -1;
-  return number >= 0 && (layer->kind->specs >> number & 1) ? number : -1;
-}
-
-static const pynn_spec *choice_of(const pynn_model *model, const struct tensor *tensor, int number) {
-  const pynn_spec *spec = number < 0 ? NULL : layer_spec(&model->layers[tensor->view.layer].spec, number);
+/* The choice for a slot of a tensor's layer; NULL when it is none, or row 0 of its table: "none". */
+static const pynn_spec *chosen(const pynn_model *model, const struct tensor *tensor, int slot) {
+  const pynn_spec *spec = slot < 0 ? NULL : layer_choice(&model->layers[tensor->view.layer], slot);
   return spec && spec->row ? spec : NULL;
 }
 const pynn_spec *layer_penalty(const pynn_model *model, const struct tensor *tensor) {
-  return choice_of(model, tensor, tensor->regularizer);
+  return chosen(model, tensor, tensor->slots.regularizer);
 }
 const pynn_spec *layer_constraint(const pynn_model *model, const struct tensor *tensor) {
-  return choice_of(model, tensor, tensor->constraint);
+  return chosen(model, tensor, tensor->slots.constraint);
 }
 
 void layer_owns(struct layout *l, struct layer *layer, int role, const char *name, int64_t rows, int64_t columns,
-                int initializer) {
+                struct slots tensor_slots) {
   layer->tensor[role] = l->n_parameters;
   if (l->model->tensors)
     l->model->tensors[l->n_tensors] =
-        (struct tensor){{name, l->index, l->n_parameters, rows, columns, 1},
-                        initializer,
-                        companion(layer, initializer, SPEC_KERNEL_REGULARIZER, SPEC_BIAS_REGULARIZER),
-                        companion(layer, initializer, SPEC_KERNEL_CONSTRAINT, SPEC_BIAS_CONSTRAINT)};
+        (struct tensor){{name, l->index, l->n_parameters, rows, columns, 1}, tensor_slots};
   l->n_tensors++;
   l->n_parameters += rows * columns;
 }
@@ -63,7 +48,7 @@ void layer_owns(struct layout *l, struct layer *layer, int role, const char *nam
 int64_t layout_state(struct layout *l, const char *name, int64_t columns, double start) {
   const int64_t offset = l->n_state;
   if (l->model->tensors)
-    l->model->tensors[l->n_tensors] = (struct tensor){{name, l->index, offset, 1, columns, 0}, STARTS_ZERO, -1, -1};
+    l->model->tensors[l->n_tensors] = (struct tensor){{name, l->index, offset, 1, columns, 0}, SLOTS_OF_ZEROS};
   for (int64_t i = 0; l->model->state && i < columns; i++) l->model->state[offset + i] = start;
   l->n_tensors++;
   l->n_state += columns;
@@ -102,8 +87,8 @@ int model_accepts(const pynn_model *model, int64_t column, double value) {
   for (int32_t i = 0; i < model->n_layers; i++) {
     const struct layer_kind *kind = model->layers[i].kind;
     const enum accepts answer = kind->accepts ? kind->accepts(model, &model->layers[i], column, value)
-                                : kind->flags & LAYER_ONLY_TRAINS ? ACCEPTS_AS_NEXT
-                                                                  : REFUSED;
+                                : kind->row.flags & PYNN_LAYER_ONLY_TRAINS ? ACCEPTS_AS_NEXT
+                                                                           : REFUSED;
     if (answer != ACCEPTS_AS_NEXT) return answer == ACCEPTED;
   }
   return 0;

@@ -22,25 +22,35 @@ struct custom_activation {
 };
 
 struct layer {
-  pynn_layer spec;
+  pynn_spec spec;             /* the kind's row with its numbers */
+  const pynn_choice *choices; /* one for each slot of the kind, in order */
+  int32_t n_choices;
   const struct layer_kind *kind;
-  int64_t inputs, units;               /* columns in and out */
+  pynn_shape in, out;
+  int64_t inputs, units;               /* columns in and out: timesteps x features */
   int64_t tensor[LAYER_TENSORS];       /* by the kind's role: offset into the parameters or the state; -1: none */
   int64_t parameters, n_parameters;    /* the layer's stretch of the parameter vector */
   const struct activation *activation; /* as computed: linear where the loss takes the logits; NULL: none */
-  const int64_t *columns, *sizes;      /* as in spec: n_columns numbers each, or NULL */
+  const int64_t *columns, *sizes;      /* as in pynn_layer: n_columns numbers each, or NULL */
   int64_t n_columns;
   int32_t source; /* the layer whose input is added; -1: none */
   int begins;     /* blocks whose input this layer's is */
   struct custom_activation custom;
 };
 
-enum { STARTS_ZERO = -1, STARTS_ONE = -2 }; /* in place of an initializer */
+enum { STARTS_ZERO = -1, STARTS_ONE = -2 }; /* in place of an initializer's slot */
+
+/* What fills, penalizes and constrains a tensor: slots of its layer. NO_SLOT, or a slot that the kind does not have: no
+ * penalty, no constraint. */
+enum { NO_SLOT = -1 };
+struct slots {
+  int initializer, regularizer, constraint;
+  int is_vector; /* constrained as one vector, not column by column */
+};
 
 struct tensor {
   pynn_tensor view;
-  int initializer;             /* number in layer_specs, or STARTS_... */
-  int regularizer, constraint; /* likewise; -1: the kind has none */
+  struct slots slots;
 };
 
 struct custom_loss {
@@ -55,6 +65,7 @@ struct pynn_model {
   const struct kernels *kernels;
   pynn_dtype dtype;
   uint64_t seed;
+  pynn_shape shape; /* of the rows of X */
   int64_t inputs, outputs;
   int64_t targets; /* columns, once there is a loss: the outputs, or half of them */
   int32_t n_layers, n_tensors;
@@ -69,6 +80,8 @@ struct pynn_model {
   int updates_state; /* steps do */
   int64_t *lists;    /* columns and sizes of all layers */
   int64_t n_lists;
+  pynn_choice *choices; /* of all layers */
+  int64_t n_choices;
   const struct kernels *input_kernels; /* of the dtype that the first layer reads: double for a normalization */
   int64_t target_scaling;              /* offset into the state: shift, spread and rows of the targets; -1: none */
   int parameters_given;                /* the caller has them and may write them between calls */

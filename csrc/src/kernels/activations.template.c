@@ -1,10 +1,10 @@
 /* Activations y = f(z) and what passes back through them, delta f'(z).
  *
  * To add one (CONTRIBUTING.md has an example): write name_value(z, a) and name_delta(delta, t, a), say in ELEMENTWISE
- * whether its t is z or y, add a row to the table. `a` is the row's first number. Rules: a finite z gives a finite value and slope; infinities give the
- * limit; NaN stays NaN; a slope that is 0 by definition selects 0 and multiplies nothing; a slope keeps its relative
- * accuracy where it is small. That is why saturating functions go back from z: from y = sigmoid(z) the slope y (1 - y)
- * would be lost to cancellation, and exactly 0 for z > 17. */
+ * whether its t is z or y, add a row to the table. `a` is the row's first number. Rules: a finite z gives a finite
+ * value and slope; infinities give the limit; NaN stays NaN; a slope that is 0 by definition selects 0 and multiplies
+ * nothing; a slope keeps its relative accuracy where it is small. That is why saturating functions go back from z: from
+ * y = sigmoid(z) the slope y (1 - y) would be lost to cancellation, and exactly 0 for z > 17. */
 
 #define ELEMENTWISE(name, from)                                                                        \
   static void name##_forward(size_t n, const void *z_, void *y_, const double *p) {                    \

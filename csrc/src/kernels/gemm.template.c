@@ -140,7 +140,7 @@ static void block_times(size_t m, size_t n, size_t step, size_t steps, const str
 
 /* C = or += A B, or A B^T; A is packed into `room` first unless that is NULL. */
 static void multiply(size_t m, size_t n, size_t k, const real *a, size_t a_row, size_t a_column, real *room,
-                    const real *b, size_t ldb, int transposed, int accumulate, real *c, size_t ldc) {
+                     const real *b, size_t ldb, int transposed, int accumulate, real *c, size_t ldc) {
   const size_t blocks = (k + BLOCK_K - 1) / BLOCK_K, block = blocks ? (k + blocks - 1) / blocks : 0;
   if (!accumulate && k == 0)
     for (size_t i = 0; i < m; i++) memset(c + i * ldc, 0, n * sizeof(real));

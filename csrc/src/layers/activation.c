@@ -9,7 +9,8 @@ static void forward_tile(void *argument, int64_t index) {
   const struct tile t = tile_at(&job->tiling, index);
   for (int64_t i = t.row; i < t.row + t.rows; i++)
     layer->activation->forward((size_t)t.columns, at(kernels, job->x, i * job->ldx),
-                               at(kernels, job_values(job), i * t.columns), layer->spec.activation.values);
+                               at(kernels, job_values(job), i * t.columns),
+                               layer_choice(layer, PYNN_SLOT_ACTIVATION)->values);
   job_value_tile(job, index, &t);
 }
 
@@ -32,7 +33,7 @@ static void backward(struct job *job) {
 
 const struct layer_kind layer_activation = {
     .row = {.name = "activation", .aliases = ""},
-    .specs = 1 << SPEC_ACTIVATION,
+    .slots = 1u << PYNN_SLOT_ACTIVATION,
     .forward = forward,
     .backward = backward,
     .differentiate = differentiate,

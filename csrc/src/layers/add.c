@@ -7,16 +7,17 @@
 enum { LAYERS }; /* numbers */
 
 static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
-  const int64_t n = (int64_t)layer->spec.kind.values[LAYERS], first = layout->index - n;
+  const int64_t n = (int64_t)layer->spec.values[LAYERS], first = layout->index - n;
   if (first < 0)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected at most %d layers below layer %d; received layers=%lld",
                 (int)layout->index, (int)layout->index, (long long)n);
-  if (layout->widths[first] != layer->inputs)
+  const pynn_shape given = layout->shapes[first];
+  if (given.timesteps != layer->in.timesteps || given.features != layer->in.features)
     return fail(error, PYNN_ERROR_SHAPE,
                 "expected a block that gives as many columns as it takes; received %lld in, %lld out at layer %d: "
                 "put a dense layer of %lld units into the block or before it",
-                (long long)layout->widths[first], (long long)layer->inputs, (int)layout->index,
-                (long long)layout->widths[first]);
+                (long long)shape_columns(given), (long long)layer->inputs, (int)layout->index,
+                (long long)shape_columns(given));
   layer->source = (int32_t)first;
   return PYNN_OK;
 }
@@ -55,7 +56,8 @@ const struct layer_kind layer_add = {
     .row = {.name = "add",
             .aliases = "",
             .n_fields = 1,
-            .fields = {[LAYERS] = {"layers", 1, 1, (double)MAX_LAYERS, PYNN_FIELD_INTEGER}}},
+            .fields = {[LAYERS] = {"layers", 1, 1, (double)MAX_LAYERS, PYNN_FIELD_INTEGER}},
+            .flags = PYNN_LAYER_ADDS | PYNN_LAYER_TIMESTEPS},
     .shape = shape,
     .needs = needs,
     .forward = forward,

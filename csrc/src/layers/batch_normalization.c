@@ -16,9 +16,9 @@ enum { MOMENTUM, EPSILON, CENTER, SCALE };          /* numbers */
 
 static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
   (void)error;
-  const double *p = layer->spec.kind.values;
-  if (p[SCALE] != 0) layer_owns(layout, layer, GAMMA, "gamma", 1, layer->units, STARTS_ONE);
-  if (p[CENTER] != 0) layer_owns(layout, layer, BETA, "beta", 1, layer->units, STARTS_ZERO);
+  const double *p = layer->spec.values;
+  if (p[SCALE] != 0) layer_owns(layout, layer, GAMMA, "gamma", 1, layer->units, SLOTS_OF_ONES);
+  if (p[CENTER] != 0) layer_owns(layout, layer, BETA, "beta", 1, layer->units, SLOTS_OF_ZEROS);
   layer_owns_state(layout, layer, MOVING_MEAN, "moving_mean", layer->units, 0);
   layer_owns_state(layout, layer, MOVING_VARIANCE, "moving_variance", layer->units, 1);
   return PYNN_OK;
@@ -34,7 +34,7 @@ static double *inverses(const struct job *job) { return job->w->doubles[job->ind
 
 /* 1 / sqrt(variance + epsilon); NaN, which refuses the step, for a variance beyond the range of double. */
 static double inverse(const struct job *job, double variance) {
-  return variance <= DBL_MAX ? 1 / sqrt(variance + job->layer->spec.kind.values[EPSILON]) : (double)NAN;
+  return variance <= DBL_MAX ? 1 / sqrt(variance + job->layer->spec.values[EPSILON]) : (double)NAN;
 }
 
 /* Moments are finite, variances not negative. */
@@ -64,7 +64,7 @@ static void apply(const struct job *job, const struct tile *t, const double *mea
 static void training_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct tile t = tile_at(&job->tiling, index);
-  const double momentum = job->layer->spec.kind.values[MOMENTUM];
+  const double momentum = job->layer->spec.values[MOMENTUM];
   double *moving_mean = layer_proposal(job, MOVING_MEAN), *moving_variance = layer_proposal(job, MOVING_VARIANCE);
   double *mean = means(job) + t.column, *scale = inverses(job) + t.column;
   job_kernels(job)->column_moments((size_t)t.rows, (size_t)t.columns, at(job_kernels(job), job->x, t.column),
@@ -122,8 +122,8 @@ const struct layer_kind layer_batch_normalization = {
             .fields = {[MOMENTUM] = {"momentum", 0.99, 0, 1, PYNN_FIELD_OPEN_MAXIMUM},
                        [EPSILON] = {"epsilon", 1e-3, 1e-30, 1e30, 0},
                        [CENTER] = {"center", 1, 0, 1, PYNN_FIELD_BOOLEAN},
-                       [SCALE] = {"scale", 1, 0, 1, PYNN_FIELD_BOOLEAN}}},
-    .flags = LAYER_UPDATES_STATE,
+                       [SCALE] = {"scale", 1, 0, 1, PYNN_FIELD_BOOLEAN}},
+            .flags = PYNN_LAYER_UPDATES_STATE},
     .shape = shape,
     .odd_state = odd_state,
     .needs = needs,

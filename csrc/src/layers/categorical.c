@@ -10,7 +10,7 @@
 enum { EMBEDDINGS }; /* tensors */
 enum { DIMENSION };  /* numbers */
 
-static int64_t dimension(const struct layer *layer) { return (int64_t)layer->spec.kind.values[DIMENSION]; }
+static int64_t dimension(const struct layer *layer) { return (int64_t)layer->spec.values[DIMENSION]; }
 
 static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
   pynn_status status = layer_check_columns(layer, layout, error);
@@ -27,9 +27,9 @@ static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error 
   if (!layer->n_columns)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected columns of codes in layer %d; received none",
                 (int)layout->index);
-  layer->units = layer->inputs - layer->n_columns + (dimension(layer) ? layer->n_columns * dimension(layer) : slots);
-  if (dimension(layer))
-    layer_owns(layout, layer, EMBEDDINGS, "embeddings", slots, dimension(layer), SPEC_KERNEL_INITIALIZER);
+  layer->out.features =
+      layer->inputs - layer->n_columns + (dimension(layer) ? layer->n_columns * dimension(layer) : slots);
+  if (dimension(layer)) layer_owns(layout, layer, EMBEDDINGS, "embeddings", slots, dimension(layer), SLOTS_OF_KERNEL);
   return PYNN_OK;
 }
 
@@ -140,9 +140,9 @@ const struct layer_kind layer_categorical = {
     .row = {.name = "categorical",
             .aliases = "",
             .n_fields = 1,
-            .fields = {[DIMENSION] = {"dimension", 0, 0, (double)MAX_WIDTH, PYNN_FIELD_INTEGER}}},
-    .flags = LAYER_TAKES_CODES,
-    .specs = 1 << SPEC_KERNEL_INITIALIZER,
+            .fields = {[DIMENSION] = {"dimension", 0, 0, (double)MAX_WIDTH, PYNN_FIELD_INTEGER}},
+            .flags = PYNN_LAYER_TAKES_CODES | PYNN_LAYER_TAKES_MISSING},
+    .slots = 1u << PYNN_SLOT_KERNEL_INITIALIZER,
     .shape = shape,
     .needs = needs,
     .accepts = accepts,

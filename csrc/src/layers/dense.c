@@ -25,10 +25,9 @@ enum {
 
 static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
   (void)error;
-  layer->units = (int64_t)layer->spec.kind.values[UNITS];
-  layer_owns(layout, layer, KERNEL, "kernel", layer->inputs, layer->units, SPEC_KERNEL_INITIALIZER);
-  if (layer->spec.kind.values[USE_BIAS] != 0)
-    layer_owns(layout, layer, BIAS, "bias", 1, layer->units, SPEC_BIAS_INITIALIZER);
+  const int64_t units = layer->out.features = (int64_t)layer->spec.values[UNITS];
+  layer_owns(layout, layer, KERNEL, "kernel", layer->inputs, units, SLOTS_OF_KERNEL);
+  if (layer->spec.values[USE_BIAS] != 0) layer_owns(layout, layer, BIAS, "bias", 1, units, SLOTS_OF_BIAS);
   return PYNN_OK;
 }
 
@@ -165,7 +164,7 @@ static void gradient_tile(void *argument, int64_t index) {
   if (index == job->tiling.down) {
     void *bias = at(kernels, job->gradient, layer->tensor[BIAS]);
     kernels->column_sums((size_t)job->rows, (size_t)layer->units, job->dY, (size_t)layer->units, bias);
-    job_penalised_gradient(job, index, SPEC_BIAS_REGULARIZER, bias, (size_t)layer->units);
+    job_penalised_gradient(job, index, PYNN_SLOT_BIAS_REGULARIZER, bias, (size_t)layer->units);
     return;
   }
   const struct tile t = tile_at(&job->tiling, index);
@@ -179,7 +178,7 @@ static void gradient_tile(void *argument, int64_t index) {
     kernels->gemm_transposed((size_t)t.rows, (size_t)layer->units, (size_t)job->rows, x, (size_t)job->ldx, job->dY,
                              (size_t)layer->units, at(kernels, job->w->panels, t.row * job->rows), out,
                              (size_t)layer->units);
-  job_penalised_gradient(job, index, SPEC_KERNEL_REGULARIZER, out, (size_t)(t.rows * layer->units));
+  job_penalised_gradient(job, index, PYNN_SLOT_KERNEL_REGULARIZER, out, (size_t)(t.rows * layer->units));
 }
 
 static void gradient(struct job *job) {
@@ -269,13 +268,13 @@ static int replay_backward(struct replay *r, struct job *job) {
     replay_row_of_gradient(r, job);
     return replay_operands(r, job->x, r->rows * layer->inputs, job->dY, n);
   }
-  job_penalty(job, SPEC_KERNEL_REGULARIZER, dw, inputs * units);
+  job_penalty(job, PYNN_SLOT_KERNEL_REGULARIZER, dw, inputs * units);
   if (layer->tensor[BIAS] >= 0) {
     void *db = at(kernels, r->gradient, layer->tensor[BIAS]);
     kernels->column_sums(rows, units, job->dY, units, db);
     if (replay_fault(r, PYNN_OPERATION_DB, job->index, db, 1, layer->units, 0))
       return replay_operands(r, job->dY, n, NULL, 0);
-    job_penalty(job, SPEC_BIAS_REGULARIZER, db, units);
+    job_penalty(job, PYNN_SLOT_BIAS_REGULARIZER, db, units);
   }
   if (!job->dX) return 0;
   kernels->pack_panels(rows, units, job->dY, units, r->w->panels);
@@ -290,9 +289,9 @@ const struct layer_kind layer_dense = {
             .aliases = "",
             .n_fields = 2,
             .fields = {[UNITS] = {"units", 1, 1, (double)MAX_WIDTH, PYNN_FIELD_INTEGER},
-                       [USE_BIAS] = {"use_bias", 1, 0, 1, PYNN_FIELD_BOOLEAN}}},
-    .flags = LAYER_PRODUCT | LAYER_SPARSE,
-    .specs = 1 << SPEC_ACTIVATION | SPECS_OF_WEIGHTS,
+                       [USE_BIAS] = {"use_bias", 1, 0, 1, PYNN_FIELD_BOOLEAN}},
+            .flags = PYNN_LAYER_UNITS | PYNN_LAYER_PRODUCT | PYNN_LAYER_SPARSE},
+    .slots = 1u << PYNN_SLOT_ACTIVATION | SLOTS_OF_WEIGHTS,
     .shape = shape,
     .needs = needs,
     .forward = forward,

@@ -18,7 +18,7 @@ static void tile(void *argument, int64_t index) {
   const struct tile t = tile_at(&job->tiling, index);
   for (int64_t i = t.row; i < t.row + t.rows; i++)
     kernels->dropout((size_t)t.columns, at(kernels, d->in, i * d->ld), at(kernels, d->out, i * t.columns),
-                     job->layer->spec.kind.values[RATE], job->key, job->step, (uint64_t)(i * t.columns));
+                     job->layer->spec.values[RATE], job->key, job->step, (uint64_t)(i * t.columns));
 }
 
 static void drop(struct job *job, const void *in, int64_t ld, void *out) {
@@ -38,8 +38,8 @@ const struct layer_kind layer_dropout = {
     .row = {.name = "dropout",
             .aliases = "",
             .n_fields = 1,
-            .fields = {[RATE] = {"rate", 0.5, 0, 1, PYNN_FIELD_OPEN_MAXIMUM}}},
-    .flags = LAYER_ONLY_TRAINS,
+            .fields = {[RATE] = {"rate", 0.5, 0, 1, PYNN_FIELD_OPEN_MAXIMUM}},
+            .flags = PYNN_LAYER_ONLY_TRAINS | PYNN_LAYER_TAKES_MISSING | PYNN_LAYER_TIMESTEPS},
     .forward = forward,
     .backward = backward,
 };

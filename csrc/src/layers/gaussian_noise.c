@@ -21,7 +21,7 @@ static void tile(void *argument, int64_t index) {
       double noise[PART + 2];
       for (int64_t pair = first / 2; pair <= pairs; pair++)
         draw(job->key, job->step, (uint64_t)pair, noise + 2 * (pair - first / 2));
-      for (int64_t j = 0; j < n + first % 2; j++) noise[j] *= job->layer->spec.kind.values[STDDEV];
+      for (int64_t j = 0; j < n + first % 2; j++) noise[j] *= job->layer->spec.values[STDDEV];
       kernels->add_double((size_t)n, at(kernels, job->x, i * job->ldx + from), noise + first % 2,
                           at(kernels, job_values(job), first));
     }
@@ -36,8 +36,11 @@ static void forward(struct job *job) {
 static void backward(struct job *job) { job->dX = job->dY; }
 
 const struct layer_kind layer_gaussian_noise = {
-    .row = {.name = "gaussian_noise", .aliases = "", .n_fields = 1, .fields = {[STDDEV] = {"stddev", 0.1, 0, 1e30, 0}}},
-    .flags = LAYER_ONLY_TRAINS,
+    .row = {.name = "gaussian_noise",
+            .aliases = "",
+            .n_fields = 1,
+            .fields = {[STDDEV] = {"stddev", 0.1, 0, 1e30, 0}},
+            .flags = PYNN_LAYER_ONLY_TRAINS | PYNN_LAYER_TAKES_MISSING | PYNN_LAYER_TIMESTEPS},
     .forward = forward,
     .backward = backward,
 };

@@ -7,9 +7,9 @@ enum { EPSILON, CENTER, SCALE }; /* numbers */
 
 static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
   (void)error;
-  const double *p = layer->spec.kind.values;
-  if (p[SCALE] != 0) layer_owns(layout, layer, GAMMA, "gamma", 1, layer->units, STARTS_ONE);
-  if (p[CENTER] != 0) layer_owns(layout, layer, BETA, "beta", 1, layer->units, STARTS_ZERO);
+  const double *p = layer->spec.values;
+  if (p[SCALE] != 0) layer_owns(layout, layer, GAMMA, "gamma", 1, layer->units, SLOTS_OF_ONES);
+  if (p[CENTER] != 0) layer_owns(layout, layer, BETA, "beta", 1, layer->units, SLOTS_OF_ZEROS);
   return PYNN_OK;
 }
 
@@ -26,7 +26,7 @@ static void forward_tile(void *argument, int64_t index) {
   const void *gamma = layer_tensor(job, GAMMA), *beta = layer_tensor(job, BETA);
   for (int64_t i = t.row; i < t.row + t.rows; i++)
     kernels->layer_norm((size_t)t.columns, at(kernels, job->x, i * job->ldx),
-                        at(kernels, job_values(job), i * t.columns), gamma, beta, job->layer->spec.kind.values[EPSILON],
+                        at(kernels, job_values(job), i * t.columns), gamma, beta, job->layer->spec.values[EPSILON],
                         moments(job) + 2 * i);
   job_value_tile(job, index, &t);
 }

@@ -40,7 +40,7 @@ static pynn_status ready(const pynn_model *model, int32_t index, pynn_error *err
 }
 
 static enum accepts accepts(const pynn_model *model, const struct layer *layer, int64_t column, double value) {
-  const double *p = layer->spec.kind.values, scale = model->state[layer->tensor[SCALE] + column];
+  const double *p = layer->spec.values, scale = model->state[layer->tensor[SCALE] + column];
   if (scale != scale) return ACCEPTS_AS_NEXT;
   if (value != value) return p[MISSING] != MISSING_ERROR ? ACCEPTED : REFUSED;
   return p[CLIP] > 0 || p[MISSING] == MISSING_NONFINITE || fabs(value) <= DBL_MAX ? ACCEPTED : REFUSED;
@@ -63,7 +63,7 @@ static void forward_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct kernels *kernels = job_kernels(job);
   const double *shift = layer_state(job, SHIFT), *scale = layer_state(job, SCALE), *fill = layer_state(job, FILL);
-  const double *p = job->layer->spec.kind.values;
+  const double *p = job->layer->spec.values;
   const struct tile t = tile_at(&job->tiling, index);
   double room[PART], largest = 0;
   for (int64_t i = t.row; i < t.row + t.rows; i++)
@@ -90,7 +90,7 @@ static void backward_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct kernels *kernels = job_kernels(job);
   const double *shift = layer_state(job, SHIFT), *scale = layer_state(job, SCALE);
-  const double clip = job->layer->spec.kind.values[CLIP];
+  const double clip = job->layer->spec.values[CLIP];
   const struct tile t = tile_at(&job->tiling, index);
   double room[PART], dY[PART];
   for (int64_t i = t.row; i < t.row + t.rows; i++)
@@ -159,7 +159,7 @@ static int is_own(const struct layer *layer, int64_t column) {
 
 static pynn_status adapt_check(const struct layer *layer, int32_t index, int64_t column, const pynn_column *c,
                                pynn_error *error) {
-  const double *p = layer->spec.kind.values;
+  const double *p = layer->spec.values;
   if (!is_own(layer, column)) return PYNN_OK;
   if (c->missing && p[MISSING] == MISSING_ERROR) return fail_cell(error, index, c->first_missing, column, (double)NAN);
   if (c->infinite && !(p[CLIP] > 0) && p[MISSING] != MISSING_NONFINITE)
@@ -171,7 +171,7 @@ static pynn_status adapt_check(const struct layer *layer, int32_t index, int64_t
 
 static void adapt(pynn_model *model, const struct layer *layer, int64_t column, const pynn_column *c) {
   struct setting s = {0, (double)NAN, 0};
-  if (is_own(layer, column)) s = setting_of(layer->spec.kind.values, c);
+  if (is_own(layer, column)) s = setting_of(layer->spec.values, c);
   model->state[layer->tensor[SHIFT] + column] = s.shift;
   model->state[layer->tensor[SCALE] + column] = s.scale;
   model->state[layer->tensor[FILL] + column] = s.fill;
@@ -187,8 +187,8 @@ const struct layer_kind layer_normalization = {
             .n_fields = 3,
             .fields = {[MODE] = {"mode", STANDARD, STANDARD, ROBUST, PYNN_FIELD_INTEGER},
                        [MISSING] = {"missing", MISSING_ERROR, MISSING_ERROR, MISSING_NONFINITE, PYNN_FIELD_INTEGER},
-                       [CLIP] = {"clip", 0, 0, 1e30, 0}}},
-    .flags = LAYER_READS_DOUBLE,
+                       [CLIP] = {"clip", 0, 0, 1e30, 0}},
+            .flags = PYNN_LAYER_ADAPTS | PYNN_LAYER_TAKES_MISSING | PYNN_LAYER_READS_DOUBLE},
     .shape = shape,
     .ready = ready,
     .accepts = accepts,

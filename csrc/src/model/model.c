@@ -10,27 +10,30 @@
 #include <string.h>
 
 void pynn_model_options_init(pynn_model_options *options) {
-  if (options) *options = (pynn_model_options){.struct_size = sizeof *options, .dtype = PYNN_FLOAT32};
+  if (options) *options = (pynn_model_options){.struct_size = sizeof *options, .timesteps = 1, .dtype = PYNN_FLOAT32};
 }
 
-static int has_choice(const pynn_layer *layer, int i) { return layer_kinds[layer->kind.row]->specs >> i & 1; }
+const char *pynn_slot_name(pynn_slot slot) { return (unsigned)slot < N_SLOTS ? slot_table[slot].name : NULL; }
 
 pynn_status pynn_layer_named(pynn_layer *out, const char *kind) {
   pynn_layer layer = {.struct_size = sizeof layer};
   pynn_status status = out ? pynn_spec_named(&layer.kind, PYNN_LAYER, kind) : PYNN_ERROR_INVALID_ARGUMENT;
-  for (int i = 0; i < N_LAYER_SPECS && !status; i++)
-    if (has_choice(&layer, i)) pynn_spec_named(layer_spec(&layer, i), layer_specs[i].table, layer_specs[i].usual);
-  if (!status) *out = layer;
-  return status;
-}
-
-const char *pynn_layer_choice_name(int32_t index) {
-  return index < 0 || index >= N_LAYER_SPECS ? NULL : layer_specs[index].key;
+  if (status) return status;
+  for (int i = 0; i < N_SLOTS; i++) {
+    if (!(layer_kinds[layer.kind.row]->slots >> i & 1)) continue;
+    pynn_choice *choice = &layer.choices[layer.n_choices++];
+    choice->slot = (pynn_slot)i;
+    pynn_spec_named(&choice->spec, slot_table[i].table, slot_table[i].usual);
+  }
+  *out = layer;
+  return PYNN_OK;
 }
 
 const pynn_spec *pynn_layer_choice(const pynn_layer *layer, const char *name) {
-  for (int i = 0; layer && name && spec_valid(&layer->kind, PYNN_LAYER) && i < N_LAYER_SPECS; i++)
-    if (has_choice(layer, i) && !strcmp(layer_specs[i].key, name)) return layer_spec(layer, i);
+  for (int32_t i = 0; layer && name && i < layer->n_choices && i < PYNN_MAX_CHOICES; i++) {
+    const char *slot = pynn_slot_name(layer->choices[i].slot);
+    if (slot && !strcmp(slot, name)) return &layer->choices[i].spec;
+  }
   return NULL;
 }
 
@@ -44,12 +47,14 @@ pynn_status pynn_layer_choose(pynn_layer *layer, const char *name, const pynn_sp
 
 pynn_status pynn_dense(pynn_layer *out, int64_t units, const char *activation) {
   pynn_layer layer;
+  pynn_spec f, initializer;
   pynn_layer_named(&layer, "dense");
   pynn_status status = out ? pynn_spec_set(&layer.kind, "units", (double)units) : PYNN_ERROR_INVALID_ARGUMENT;
-  if (!status && activation) status = pynn_spec_named(&layer.activation, PYNN_ACTIVATION, activation);
+  if (!status) status = pynn_spec_named(&f, PYNN_ACTIVATION, activation ? activation : "linear");
   if (status) return status;
-  const pynn_row *row = pynn_table_row(PYNN_ACTIVATION, layer.activation.row);
-  pynn_spec_named(&layer.kernel_initializer, PYNN_INITIALIZER, row->initializer);
+  pynn_spec_named(&initializer, PYNN_INITIALIZER, pynn_table_row(PYNN_ACTIVATION, f.row)->initializer);
+  pynn_layer_choose(&layer, "activation", &f);
+  pynn_layer_choose(&layer, "kernel_initializer", &initializer);
   *out = layer;
   return PYNN_OK;
 }
@@ -62,64 +67,119 @@ pynn_status pynn_dropout(pynn_layer *out, double rate) {
   return status;
 }
 
-static pynn_status check_layer(const pynn_layer *layer, int32_t index, pynn_error *error) {
-  const char *what = NULL;
-  if (layer->struct_size != sizeof *layer || !spec_valid(&layer->kind, PYNN_LAYER)) what = "kind";
-  for (int i = 0; i < N_LAYER_SPECS && !what; i++)
-    if (has_choice(layer, i) && !spec_valid(layer_spec(layer, i), layer_specs[i].table)) what = layer_specs[i].key;
+/* The name of the first choice that is not valid, or is not the one of its kind's slots that comes next; NULL: none. */
+static const char *bad_choice(const struct given_layer *layer) {
+  int32_t n = 0;
+  for (int i = 0; i < N_SLOTS; i++) {
+    if (!(layer_kinds[layer->kind->row]->slots >> i & 1)) continue;
+    const pynn_choice *choice = n < layer->n_choices ? &layer->choices[n++] : NULL;
+    if (!choice || (int)choice->slot != i || !spec_valid(&choice->spec, slot_table[i].table)) return slot_table[i].name;
+  }
+  return n == layer->n_choices ? NULL : "number of choices";
+}
+
+static pynn_status check_layer(const struct given_layer *layer, int32_t index, pynn_error *error) {
+  const char *what = !layer->kind || !spec_valid(layer->kind, PYNN_LAYER) ? "kind" : bad_choice(layer);
   if (!what && (layer->n_columns < 0 || layer->n_columns > MAX_COLUMNS || (layer->n_columns && !layer->columns)))
     what = "list of columns, of at most 8192,";
   if (!what) return PYNN_OK;
-  fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a valid %s in layer %d, made by pynn_spec_named and _set", what,
-       (int)index);
+  fail(error, PYNN_ERROR_INVALID_ARGUMENT,
+       "expected a valid %s in layer %d, made by pynn_layer_named, pynn_spec_named and _set", what, (int)index);
   if (error) error->layer = index;
   return PYNN_ERROR_INVALID_ARGUMENT;
 }
 
-/* The layer's own copy of its lists, in the model's block when it has one. */
-static void own_lists(struct layout *l, struct layer *layer, int64_t *used) {
-  pynn_model *model = l->model;
-  const int64_t n = layer->spec.n_columns;
-  layer->n_columns = n;
-  layer->columns = layer->spec.columns;
-  layer->sizes = layer->spec.sizes;
+struct given_layer given_layer(const void *layers, int32_t i) {
+  const pynn_layer *layer = (const pynn_layer *)layers + i;
+  const int valid =
+      layer->struct_size == sizeof *layer && layer->n_choices >= 0 && layer->n_choices <= PYNN_MAX_CHOICES;
+  return (struct given_layer){.kind = valid ? &layer->kind : NULL,
+                              .choices = layer->choices,
+                              .n_choices = layer->n_choices,
+                              .columns = layer->columns,
+                              .sizes = layer->sizes,
+                              .n_columns = layer->n_columns};
+}
+
+struct given_layer given_own_layer(const void *layers, int32_t i) {
+  const struct layer *layer = (const struct layer *)layers + i;
+  return (struct given_layer){.kind = &layer->spec,
+                              .choices = layer->choices,
+                              .n_choices = layer->n_choices,
+                              .columns = layer->columns,
+                              .sizes = layer->sizes,
+                              .n_columns = layer->n_columns};
+}
+
+/* Where laying out has come to in the lists and choices of all layers. */
+struct used {
+  int64_t lists, choices;
+};
+
+/* Points the layer at its own copy of its lists and choices, in the model's blocks when it has some. */
+static void own_lists(pynn_model *model, struct layer *layer, struct used *used) {
+  const int64_t n = layer->n_columns;
   const int64_t **const lists[] = {&layer->columns, &layer->sizes};
   for (int i = 0; i < 2; i++) {
     if (!*lists[i] || !n) continue;
-    if (model->lists) *lists[i] = memcpy(model->lists + *used, *lists[i], (size_t)n * sizeof **lists[i]);
-    *used += n;
+    if (model->lists) *lists[i] = memcpy(model->lists + used->lists, *lists[i], (size_t)n * sizeof **lists[i]);
+    used->lists += n;
   }
-  layer->spec.columns = layer->columns, layer->spec.sizes = layer->sizes;
+  if (model->choices && layer->n_choices)
+    layer->choices =
+        memmove(model->choices + used->choices, layer->choices, (size_t)layer->n_choices * sizeof *layer->choices);
+  used->choices += layer->n_choices;
 }
 
-/* Lays out one layer; `lists` counts the numbers in the lists so far. */
-static pynn_status lay_out_layer(struct layout *layout, const pynn_layer *spec, int64_t *lists, pynn_error *error) {
-  pynn_model *model = layout->model;
-  const int32_t i = layout->index;
-  pynn_status status = check_layer(spec, i, error);
-  if (status) return status;
-  const struct layer_kind *kind = layer_kinds[spec->kind.row];
-  struct layer layer = {.spec = *spec, .kind = kind, .inputs = model->outputs, .units = model->outputs, .source = -1};
-  own_lists(layout, &layer, lists);
-  for (int role = 0; role < LAYER_TENSORS; role++) layer.tensor[role] = -1;
-  if (kind->specs >> SPEC_ACTIVATION & 1) layer.activation = &model->kernels->activations[spec->activation.row];
-  layer.parameters = layout->n_parameters;
-  layout->widths[i] = layer.inputs;
-  if (kind->shape) status = kind->shape(&layer, layout, error);
-  if (status) {
-    if (error) error->layer = i;
-    return status;
-  }
-  if (i == 0 && (kind->flags & LAYER_READS_DOUBLE)) model->input_kernels = model->context->kernels[PYNN_FLOAT64];
-  if (kind->flags & LAYER_UPDATES_STATE) model->updates_state = 1;
-  layer.n_parameters = layout->n_parameters - layer.parameters;
-  model->outputs = layer.units;
+static pynn_status check_limits(const struct layout *layout, const struct layer *layer, const struct used *used,
+                                pynn_error *error) {
   if (layout->n_parameters > MAX_PARAMETERS)
-    return fail(error, PYNN_ERROR_TOO_LARGE, "expected at most 2^36 parameters; received more, at layer %d", (int)i);
-  if (layer.units > MAX_WIDTH || *lists > MAX_COLUMNS)
+    return fail(error, PYNN_ERROR_TOO_LARGE, "expected at most 2^36 parameters; received more, at layer %d",
+                (int)layout->index);
+  if (layer->units > MAX_WIDTH || used->lists > MAX_COLUMNS)
     return fail(error, PYNN_ERROR_TOO_LARGE,
                 "expected layers of at most 2^20 units and 8192 columns and sizes in all; received more, at layer %d",
-                (int)i);
+                (int)layout->index);
+  return PYNN_OK;
+}
+
+static pynn_status shape_layer(struct layout *layout, struct layer *layer, pynn_error *error) {
+  pynn_status status = PYNN_OK;
+  if (layer->in.timesteps > 1 && !(layer->kind->row.flags & PYNN_LAYER_TIMESTEPS))
+    status = fail(error, PYNN_ERROR_UNSUPPORTED, "expected one timestep before layer %d, '%s'; received timesteps=%lld",
+                  (int)layout->index, layer->kind->row.name, (long long)layer->in.timesteps);
+  if (!status && layer->kind->shape) status = layer->kind->shape(layer, layout, error);
+  if (status && error) error->layer = layout->index;
+  layer->units = shape_columns(layer->out);
+  layer->n_parameters = layout->n_parameters - layer->parameters;
+  return status;
+}
+
+/* Lays out layer `layout->index`, whose input has this shape; `shape` becomes that of its output. */
+static pynn_status lay_out_layer(struct layout *layout, const struct given_layer *given, pynn_shape *shape,
+                                 struct used *used, pynn_error *error) {
+  pynn_model *model = layout->model;
+  const int32_t i = layout->index;
+  pynn_status status = check_layer(given, i, error);
+  if (status) return status;
+  const struct layer_kind *kind = layer_kinds[given->kind->row];
+  struct layer layer = {.spec = *given->kind, .choices = given->choices, .n_choices = given->n_choices, .kind = kind};
+  layer.columns = given->columns, layer.sizes = given->sizes, layer.n_columns = given->n_columns;
+  layer.in = layer.out = layout->shapes[i] = *shape;
+  layer.inputs = layer.units = shape_columns(*shape);
+  layer.source = -1;
+  layer.parameters = layout->n_parameters;
+  own_lists(model, &layer, used);
+  for (int role = 0; role < LAYER_TENSORS; role++) layer.tensor[role] = -1;
+  const pynn_spec *activation = layer_choice(&layer, PYNN_SLOT_ACTIVATION);
+  if (activation) layer.activation = &model->kernels->activations[activation->row];
+  status = shape_layer(layout, &layer, error);
+  if (!status) status = check_limits(layout, &layer, used, error);
+  if (status) return status;
+  if (i == 0 && (kind->row.flags & PYNN_LAYER_READS_DOUBLE))
+    model->input_kernels = model->context->kernels[PYNN_FLOAT64];
+  if (kind->row.flags & PYNN_LAYER_UPDATES_STATE) model->updates_state = 1;
+  *shape = layer.out;
   if (!model->layers) return PYNN_OK;
   model->layers[i] = layer;
   if (layer.source >= 0) model->layers[layer.source].begins++;
@@ -136,18 +196,20 @@ static void lay_out_targets(struct layout *layout) {
 }
 
 /* Shapes and offsets of all layers and tensors; only their numbers if `model` has no memory for them yet. */
-static pynn_status lay_out(pynn_model *model, const pynn_layer *specs, size_t stride, pynn_error *error) {
+static pynn_status lay_out(pynn_model *model, const struct given_layers *given, pynn_error *error) {
   struct layout layout = {.model = model};
-  int64_t lists = 0;
-  model->outputs = model->inputs;
+  struct used used = {0, 0};
+  pynn_shape shape = model->shape;
   model->input_kernels = model->kernels;
   for (; layout.index < model->n_layers; layout.index++) {
-    const char *spec = (const char *)specs + (size_t)layout.index * stride;
-    pynn_status status = lay_out_layer(&layout, (const pynn_layer *)(const void *)spec, &lists, error);
+    const struct given_layer layer = given->at(given->layers, layout.index);
+    pynn_status status = lay_out_layer(&layout, &layer, &shape, &used, error);
     if (status) return status;
   }
+  model->outputs = shape_columns(shape);
   lay_out_targets(&layout);
-  model->n_lists = lists;
+  model->n_lists = used.lists;
+  if (!model->choices) model->n_choices = used.choices;
   model->n_state = layout.n_state;
   model->n_parameters = layout.n_parameters;
   model->n_tensors = layout.n_tensors;
@@ -159,64 +221,71 @@ static pynn_status lay_out(pynn_model *model, const pynn_layer *specs, size_t st
   return PYNN_OK;
 }
 
-pynn_status model_measure(pynn_model *out, const pynn_context *context, const pynn_model_options *options,
-                          const pynn_layer *layers, size_t stride, int32_t n_layers, pynn_error *error) {
-  if (!context || !options || options->struct_size != sizeof *options || !layers)
+static pynn_status check_options(const pynn_context *context, const pynn_model_options *options,
+                                 const struct given_layers *given, pynn_error *error) {
+  if (!context || !options || options->struct_size != sizeof *options || !given->layers)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out, context, options and layers; received NULL");
   if (options->inputs < 1 || options->inputs > MAX_WIDTH)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected inputs in 1 ... 2^20; received inputs=%lld",
                 (long long)options->inputs);
+  if (options->timesteps < 1 || options->inputs % options->timesteps)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
+                "expected timesteps >= 1 that divide the inputs; received timesteps=%lld, inputs=%lld",
+                (long long)options->timesteps, (long long)options->inputs);
   if (options->dtype != PYNN_FLOAT32 && options->dtype != PYNN_FLOAT64)
     return fail(error, PYNN_ERROR_DTYPE, "expected a model of float32 or float64; received dtype=%d",
                 (int)options->dtype);
-  if (n_layers < 1 || n_layers > MAX_LAYERS)
-    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected 1 ... 1024 layers; received n_layers=%d", (int)n_layers);
+  if (given->n < 1 || given->n > MAX_LAYERS)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected 1 ... 1024 layers; received n_layers=%d", (int)given->n);
+  return PYNN_OK;
+}
+
+pynn_status model_measure(pynn_model *out, const pynn_context *context, const pynn_model_options *options,
+                          const struct given_layers *given, pynn_error *error) {
+  pynn_status status = check_options(context, options, given, error);
+  if (status) return status;
   *out = (pynn_model){.context = context,
                       .kernels = context->kernels[options->dtype],
                       .dtype = options->dtype,
                       .seed = options->seed,
                       .inputs = options->inputs,
+                      .shape = {options->timesteps, options->inputs / options->timesteps},
                       .scales_targets = options->target_scaling != 0,
-                      .n_layers = n_layers};
-  return lay_out(out, layers, stride, error);
+                      .n_layers = given->n};
+  return lay_out(out, given, error);
 }
 
-/* `own`: the block that `specs` stand in, which becomes the model's; NULL: it takes one. */
-static pynn_status new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
-                             const pynn_layer *specs, size_t stride, int32_t n_layers, struct layer *own,
-                             pynn_error *error) {
+static int take_memory(pynn_model *model, const struct given_layers *given) {
+  const pynn_context *context = model->context;
+  model->layers = given->own_layers;
+  model->choices = given->own_choices;
+  if (given->own_choices) model->n_choices = given->n_own_choices;
+  if (!model->layers) model->layers = context_allocate(context, (size_t)model->n_layers, sizeof *model->layers);
+  if (!model->choices) model->choices = context_allocate(context, (size_t)model->n_choices, sizeof *model->choices);
+  model->tensors = context_allocate(context, (size_t)model->n_tensors, sizeof *model->tensors);
+  model->parameters = context_allocate(context, (size_t)model->n_parameters, model->kernels->size);
+  model->state = context_allocate(context, (size_t)model->n_state, sizeof *model->state);
+  model->lists = context_allocate(context, (size_t)model->n_lists, sizeof *model->lists);
+  return model->layers && model->choices && model->tensors && model->parameters && model->state && model->lists;
+}
+
+pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
+                            const struct given_layers *given, pynn_error *error) {
   if (!out) return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected out; received NULL");
   pynn_model shape;
-  pynn_status status = model_measure(&shape, context, options, specs, stride, n_layers, error);
+  pynn_status status = model_measure(&shape, context, options, given, error);
   if (status) return status;
   pynn_model *model = context_allocate(context, 1, sizeof *model);
-  if (model) {
-    *model = shape;
-    model->layers = own ? own : context_allocate(context, (size_t)n_layers, sizeof *model->layers);
-    model->tensors = context_allocate(context, (size_t)shape.n_tensors, sizeof *model->tensors);
-    model->parameters = context_allocate(context, (size_t)shape.n_parameters, model->kernels->size);
-    model->state = context_allocate(context, (size_t)shape.n_state, sizeof *model->state);
-    model->lists = context_allocate(context, (size_t)shape.n_lists, sizeof *model->lists);
-  }
-  if (!model || !model->layers || !model->tensors || !model->parameters || !model->state || !model->lists) {
-    if (model && own) model->layers = NULL;
+  if (model) *model = shape;
+  if (!model || !take_memory(model, given)) {
+    if (model && given->own_layers) model->layers = NULL, model->choices = NULL;
     pynn_model_free(model);
     return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for %lld parameters; received none",
                 (long long)shape.n_parameters);
   }
-  lay_out(model, specs, stride, error);
+  lay_out(model, given, error);
   *out = model;
   return PYNN_OK;
-}
-
-pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
-                            const pynn_layer *layers, int32_t n_layers, pynn_error *error) {
-  return new_empty(out, context, options, layers, sizeof *layers, n_layers, NULL, error);
-}
-
-pynn_status model_new_around(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
-                             struct layer *layers, int32_t n_layers, pynn_error *error) {
-  return new_empty(out, context, options, &layers->spec, sizeof *layers, n_layers, layers, error);
 }
 
 /* Fills every tensor from its initializer's stream, by way of doubles so that both dtypes start from the same draw. */
@@ -231,14 +300,14 @@ static pynn_status initialize(pynn_model *model) {
   double *scratch = context_allocate(model->context, most, sizeof *scratch);
   for (int32_t i = 0; values && scratch && i < model->n_tensors; i++) {
     const pynn_tensor *tensor = &model->tensors[i].view;
-    const int initializer = model->tensors[i].initializer;
+    const int initializer = model->tensors[i].slots.initializer;
     if (!tensor->trainable || initializer == STARTS_ZERO) continue;
     if (initializer == STARTS_ONE) {
       for (int64_t j = 0; j < tensor->columns; j++)
         model->kernels->from_double(1, &(double){1}, at(model->kernels, model->parameters, tensor->offset + j));
       continue;
     }
-    const pynn_spec *spec = layer_spec(&model->layers[tensor->layer].spec, initializer);
+    const pynn_spec *spec = layer_choice(&model->layers[tensor->layer], initializer);
     pynn_initializers[spec->row].fill(tensor->rows, tensor->columns,
                                       stream_key(model->seed, STREAM_INITIALIZER, (uint64_t)i), spec->values, values,
                                       scratch);
@@ -254,7 +323,8 @@ static pynn_status initialize(pynn_model *model) {
 pynn_status pynn_model_new(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
                            const pynn_layer *layers, int32_t n_layers, pynn_error *error) {
   pynn_model *model = NULL;
-  pynn_status status = model_new_empty(out ? &model : NULL, context, options, layers, n_layers, error);
+  const struct given_layers given = {.layers = layers, .n = n_layers, .at = given_layer};
+  pynn_status status = model_new_empty(out ? &model : NULL, context, options, &given, error);
   if (status) return status;
   status = initialize(model);
   if (status) {
@@ -266,17 +336,14 @@ pynn_status pynn_model_new(pynn_model **out, const pynn_context *context, const 
 }
 
 pynn_status model_like(pynn_model **out, const pynn_model *model, pynn_dtype dtype, pynn_error *error) {
-  const size_t n = (size_t)model->n_layers;
   pynn_model_options options;
   pynn_model_options_init(&options);
-  options.inputs = model->inputs, options.dtype = dtype, options.seed = model->seed;
+  options.inputs = model->inputs, options.timesteps = model->shape.timesteps;
+  options.dtype = dtype, options.seed = model->seed;
   options.target_scaling = model->scales_targets;
-  pynn_layer *layers = context_allocate(model->context, n, sizeof *layers);
-  if (!layers) return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for a copy of the layers; received none");
-  for (size_t i = 0; i < n; i++) layers[i] = model->layers[i].spec;
+  const struct given_layers given = {.layers = model->layers, .n = model->n_layers, .at = given_own_layer};
   pynn_model *copy = NULL;
-  pynn_status status = model_new_empty(&copy, model->context, &options, layers, model->n_layers, error);
-  context_release(model->context, layers, n, sizeof *layers);
+  pynn_status status = model_new_empty(&copy, model->context, &options, &given, error);
   for (int32_t i = 0; !status && i < model->n_layers; i++) {
     copy->layers[i].custom = model->layers[i].custom;
     custom_choose(copy, i);
@@ -299,6 +366,7 @@ void pynn_model_free(pynn_model *model) {
   context_release(context, model->tensors, (size_t)model->n_tensors, sizeof *model->tensors);
   context_release(context, model->parameters, (size_t)model->n_parameters, model->kernels->size);
   context_release(context, model->state, (size_t)model->n_state, sizeof *model->state);
+  context_release(context, model->choices, (size_t)model->n_choices, sizeof *model->choices);
   context_release(context, model->lists, (size_t)model->n_lists, sizeof *model->lists);
   context_release(context, model->metadata, model->metadata_size, 1);
   context_release(context, model, 1, sizeof *model);
@@ -309,8 +377,18 @@ int64_t pynn_model_outputs(const pynn_model *model) { return model ? model->outp
 pynn_dtype pynn_model_dtype(const pynn_model *model) { return model ? model->dtype : PYNN_FLOAT32; }
 uint64_t pynn_model_seed(const pynn_model *model) { return model ? model->seed : 0; }
 int32_t pynn_model_n_layers(const pynn_model *model) { return model ? model->n_layers : 0; }
-const pynn_layer *pynn_model_layer(const pynn_model *model, int32_t index) {
-  return !model || index < 0 || index >= model->n_layers ? NULL : &model->layers[index].spec;
+pynn_status pynn_model_layer(const pynn_model *model, int32_t index, pynn_layer *out) {
+  if (!model || !out || index < 0 || index >= model->n_layers) return PYNN_ERROR_INVALID_ARGUMENT;
+  const struct layer *layer = &model->layers[index];
+  *out = (pynn_layer){.struct_size = sizeof *out, .kind = layer->spec, .n_choices = layer->n_choices};
+  out->columns = layer->columns, out->sizes = layer->sizes, out->n_columns = layer->n_columns;
+  memcpy(out->choices, layer->choices, (size_t)layer->n_choices * sizeof *layer->choices);
+  return PYNN_OK;
+}
+pynn_status pynn_model_shape(const pynn_model *model, int32_t index, pynn_shape *out) {
+  if (!model || !out || index < -1 || index >= model->n_layers) return PYNN_ERROR_INVALID_ARGUMENT;
+  *out = index < 0 ? model->shape : model->layers[index].out;
+  return PYNN_OK;
 }
 int64_t pynn_model_n_parameters(const pynn_model *model) { return model ? model->n_parameters : 0; }
 void *pynn_model_parameters(pynn_model *model) {

@@ -4,16 +4,32 @@
 
 #include "graph/layer.h"
 
-/* Finds out the sizes of a model of these layers, without taking memory. The layers stand `stride` bytes apart: in an
- * array, or each at the beginning of a struct layer. */
+/* A layer to make, as pynn_layer or an existing layer describes it; kind == NULL: it is not valid. */
+struct given_layer {
+  const pynn_spec *kind;
+  const pynn_choice *choices;
+  int32_t n_choices;
+  const int64_t *columns, *sizes;
+  int64_t n_columns;
+};
+/* Layers to make: `at` views layer i of them. Those of a file hand over their memory. */
+struct given_layers {
+  const void *layers;
+  int32_t n;
+  struct given_layer (*at)(const void *layers, int32_t i);
+  struct layer *own_layers; /* NULL: the model takes memory for layers and choices */
+  pynn_choice *own_choices;
+  int64_t n_own_choices;
+};
+struct given_layer given_layer(const void *layers, int32_t i);     /* of an array of pynn_layer */
+struct given_layer given_own_layer(const void *layers, int32_t i); /* of an array of struct layer */
+
+/* Finds out the sizes of a model of these layers, without taking memory. */
 pynn_status model_measure(pynn_model *out, const pynn_context *context, const pynn_model_options *options,
-                          const pynn_layer *layers, size_t stride, int32_t n_layers, pynn_error *error);
+                          const struct given_layers *layers, pynn_error *error);
 /* pynn_model_new without filling the parameters: they are zero. */
 pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
-                            const pynn_layer *layers, int32_t n_layers, pynn_error *error);
-/* The same around layers of which only `spec` is set: on success they belong to the model. */
-pynn_status model_new_around(pynn_model **out, const pynn_context *context, const pynn_model_options *options,
-                             struct layer *layers, int32_t n_layers, pynn_error *error);
+                            const struct given_layers *layers, pynn_error *error);
 
 /* Makes a model of the same layers and loss in `dtype`, its numbers zero; and copies parameters and state. */
 pynn_status model_like(pynn_model **out, const pynn_model *model, pynn_dtype dtype, pynn_error *error);

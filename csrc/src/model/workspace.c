@@ -25,7 +25,7 @@ static int64_t most_tiles(const pynn_model *model, int64_t capacity) {
 static int is_added(const pynn_model *model, int32_t index) {
   for (int32_t i = index + 1; i < model->n_layers; i++) {
     if (model->layers[i].begins) return 1;
-    if (!(model->layers[i].kind->flags & LAYER_ONLY_TRAINS)) return 0;
+    if (!(model->layers[i].kind->row.flags & PYNN_LAYER_ONLY_TRAINS)) return 0;
   }
   return 0;
 }
@@ -38,7 +38,7 @@ static size_t own_values(const pynn_model *model, int32_t index, size_t rows, in
 static void share_values(pynn_workspace *w) {
   int turn = 0;
   for (int32_t i = 0; i < w->model->n_layers; i++) {
-    if (w->model->layers[i].kind->flags & LAYER_ONLY_TRAINS) continue;
+    if (w->model->layers[i].kind->row.flags & PYNN_LAYER_ONLY_TRAINS) continue;
     if (!is_added(w->model, i)) w->y[i] = w->dY[turn = !turn];
     w->z[i] = w->y[i];
   }

@@ -72,8 +72,8 @@ static void as_given(const struct search *s, const pynn_array *given) {
 
 /* `columns` numbers in each row of the batch. */
 static pynn_status search_rows(const struct search *s, pynn_operation operation, const char *what, int32_t layer,
-                               const void *x, int64_t columns, int64_t ldx) {
-  if (!find(s->w->model->kernels, x, s->batch->rows, columns, ldx, s->fault)) return PYNN_OK;
+                               const struct kernels *kernels, const void *x, int64_t columns) {
+  if (!find(kernels, x, s->batch->rows, columns, columns, s->fault)) return PYNN_OK;
   s->fault->row = s->order ? s->order[s->first + s->fault->row] : s->first + s->fault->row;
   return found(operation, what, layer, s->fault, s->error);
 }
@@ -146,13 +146,13 @@ static pynn_status search_values(const struct search *s) {
   pynn_status status = PYNN_OK;
   for (int32_t i = 0; i < model->n_layers && !status; i++) {
     const struct layer *layer = &model->layers[i];
-    const int product = layer->kind->flags & LAYER_PRODUCT;
+    const int product = layer->kind->row.flags & PYNN_LAYER_PRODUCT;
     const int64_t units = layer->units;
     if (!product && finite_(s->w, s->w->sums[i].activation_max)) continue;
-    if (product) status = search_rows(s, PYNN_OPERATION_GEMM, "a pre-activation", i, s->w->z[i], units, units);
+    if (product) status = search_rows(s, PYNN_OPERATION_GEMM, "a pre-activation", i, model->kernels, s->w->z[i], units);
     if (!status)
       status = search_rows(s, product ? PYNN_OPERATION_ACTIVATION : PYNN_OPERATION_FORWARD, "an activation", i,
-                           s->w->y[i], units, units);
+                           model->kernels, s->w->y[i], units);
   }
   return status;
 }
@@ -252,19 +252,18 @@ pynn_status finite_check(const pynn_workspace *w, const struct batch *batch, dou
 
 /* ---- passes without a backward one */
 
-int finite_forward(const pynn_workspace *w, int64_t rows, const void *out) {
-  const struct kernels *kernels = w->model->kernels;
-  int well = finite_(w, kernels->largest((size_t)(rows * w->model->outputs), out));
+int finite_forward(const pynn_workspace *w, int64_t rows, pynn_dtype dtype, const void *out) {
+  const struct kernels *kernels = w->model->context->kernels[dtype];
+  int well = kernels->largest((size_t)(rows * w->model->outputs), out) <= kernels->maximum;
   for (int32_t i = 0; i < w->model->n_layers; i++) well &= finite_(w, w->sums[i].activation_max);
   return well;
 }
 
 pynn_status finite_check_forward(const pynn_workspace *w, const struct batch *batch, int has_targets,
-                                 const void *logits, const void *predictions, const int64_t *order, int64_t first,
-                                 pynn_error *error) {
+                                 const void *logits, pynn_dtype dtype, const void *predictions, const int64_t *order,
+                                 int64_t first, pynn_error *error) {
   struct fault fault;
   const struct search s = {w, batch, order, first, &fault, error};
-  const int64_t outputs = w->model->outputs;
   pynn_status status = search_inputs(&s);
   if (!status && has_targets) status = search_targets(&s);
   if (!status) status = search_parameters(&s);
@@ -272,7 +271,7 @@ pynn_status finite_check_forward(const pynn_workspace *w, const struct batch *ba
   if (!status) status = search_values(&s);
   if (!status && has_targets) status = search_row_losses(&s, logits);
   if (!status)
-    status = search_rows(&s, PYNN_OPERATION_ACTIVATION, "a prediction", w->model->n_layers - 1, predictions, outputs,
-                         outputs);
+    status = search_rows(&s, PYNN_OPERATION_ACTIVATION, "a prediction", w->model->n_layers - 1,
+                         w->model->context->kernels[dtype], predictions, w->model->outputs);
   return status;
 }

@@ -24,12 +24,12 @@ static inline int is_of_the_data(pynn_operation operation) {
 pynn_status finite_check(const pynn_workspace *workspace, const struct batch *batch, double loss, const void *gradient,
                          const int64_t *order, int64_t first, struct fault *fault, pynn_error *error);
 
-/* The same for a pass without a backward one: whether its values and `out` (rows x outputs: predictions or logits) are
- * finite, by a few comparisons, ... */
-int finite_forward(const pynn_workspace *workspace, int64_t rows, const void *out);
+/* The same for a pass without a backward one: whether its values and `out` (rows x outputs of `dtype`: predictions or
+ * logits) are finite, by a few comparisons, ... */
+int finite_forward(const pynn_workspace *workspace, int64_t rows, pynn_dtype dtype, const void *out);
 /* ... and the search, in a workspace that keeps every layer's values. */
 pynn_status finite_check_forward(const pynn_workspace *workspace, const struct batch *batch, int has_targets,
-                                 const void *logits, const void *predictions, const int64_t *order, int64_t first,
-                                 pynn_error *error);
+                                 const void *logits, pynn_dtype dtype, const void *predictions, const int64_t *order,
+                                 int64_t first, pynn_error *error);
 
 #endif

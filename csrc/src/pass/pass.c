@@ -16,7 +16,8 @@
 int pass_uses_blas(const pynn_model *model, int64_t rows) {
   for (int32_t i = 0; i < model->n_layers; i++) {
     const struct layer *layer = &model->layers[i];
-    if ((layer->kind->flags & LAYER_PRODUCT) && blas_takes(model->context, rows, layer->units, layer->inputs)) return 1;
+    if ((layer->kind->row.flags & PYNN_LAYER_PRODUCT) && blas_takes(model->context, rows, layer->units, layer->inputs))
+      return 1;
   }
   return 0;
 }
@@ -43,7 +44,7 @@ const void *pass_forward(pynn_workspace *w, const struct batch *batch, int train
   for (int32_t i = 0; i < w->model->n_layers; i++) {
     pass_enter(&job, i, dropout_key);
     w->inputs[i + 1] = w->inputs[i];
-    if (!training && (job.layer->kind->flags & LAYER_ONLY_TRAINS)) continue;
+    if (!training && (job.layer->kind->row.flags & PYNN_LAYER_ONLY_TRAINS)) continue;
     job.layer->kind->forward(&job);
     w->inputs[i + 1] = (struct values){w->y[i], job.layer->units, NULL};
   }

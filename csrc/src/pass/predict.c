@@ -15,6 +15,7 @@ struct call {
   const pynn_model *model;
   const pynn_array *x, *targets, *weights; /* targets NULL: a prediction */
   int raw;
+  pynn_dtype dtype;
   void *out; /* may be NULL in an evaluation */
   pynn_error *error;
 };
@@ -39,8 +40,8 @@ static pynn_status locate(const struct call *call, int64_t first, int64_t rows) 
   w->keeps = 0; /* what was computed before is computed again, to the last bit: without the BLAS */
   for (int64_t i = 0; i < rows; i++) {
     array_gather(model->input_kernels, call->x, NULL, first + i, 1, w->input);
-    if (call->targets || (model->layers->kind->flags & LAYER_READS_DOUBLE) || model_accepts_row(model, w->input) ||
-        row_finite(call, first + i))
+    if (call->targets || (model->layers->kind->row.flags & PYNN_LAYER_READS_DOUBLE) ||
+        model_accepts_row(model, w->input) || row_finite(call, first + i))
       order[batch.rows++] = first + i;
   }
   if (batch.rows) {
@@ -48,10 +49,11 @@ static pynn_status locate(const struct call *call, int64_t first, int64_t rows) 
     batch.x = w->input;
     if (call->targets) status = pass_targets(w, call->targets, call->weights, order, 0, &batch, call->error);
     const void *logits = pass_forward(w, &batch, 0, 0, 0);
-    pass_predictions(w, batch.rows, logits, call->raw, w->dY[0]);
+    pass_predictions(w, batch.rows, logits, call->raw, call->dtype, w->dY[0]); /* doubles take both dY, side by side */
     if (!status) status = pass_failed(w, call->error);
     if (!status)
-      status = finite_check_forward(w, &batch, call->targets != NULL, logits, w->dY[0], order, 0, call->error);
+      status =
+          finite_check_forward(w, &batch, call->targets != NULL, logits, call->dtype, w->dY[0], order, 0, call->error);
   }
   pynn_workspace_free(w);
   return status;
@@ -76,44 +78,46 @@ static pynn_status run(const struct call *call, pynn_workspace *w, double *loss)
       batch.x = w->input;
     }
     const void *logits = pass_forward(w, &batch, 0, 0, 0), *seen = logits;
+    pynn_dtype dtype = model->dtype;
     const double sum = call->targets ? pass_loss(w, &batch, logits, 0) : 0;
     *loss += sum;
     status = pass_failed(w, call->error);
     if (status) break;
     if (call->out) {
-      void *out = (char *)call->out + (size_t)first * (size_t)model->outputs * model->kernels->size;
-      pass_predictions(w, rows, logits, call->raw, out);
+      void *out = at(model->context->kernels[call->dtype], call->out, first * model->outputs);
+      pass_predictions(w, rows, logits, call->raw, call->dtype, out);
       seen = out;
+      dtype = call->dtype;
     }
-    if (!fault && !(isfinite(sum) && finite_forward(w, rows, seen))) fault = locate(call, first, rows);
+    if (!fault && !(isfinite(sum) && finite_forward(w, rows, dtype, seen))) fault = locate(call, first, rows);
   }
   compute_end(model->context, scope);
   return status ? status : fault;
 }
 
-pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw, void *out,
-                         pynn_error *error) {
+pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw,
+                         pynn_dtype dtype, void *out, pynn_error *error) {
   if (!model || !workspace || workspace->model != model || !x || !out)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
                 "expected a model, its own workspace, x and out; received NULL, or the workspace of another");
   pynn_status status = pass_check_inputs(model, x, error);
-  if (!status) status = array_check_out(out, "out", model->kernels, error);
   if (!status) status = model_ready(model, !raw, error);
-  const struct call call = {.model = model, .x = x, .raw = raw, .out = out, .error = error};
+  if (!status) status = pass_check_output(model, raw, dtype, out, "out", error);
+  const struct call call = {.model = model, .x = x, .raw = raw, .dtype = dtype, .out = out, .error = error};
   double none = 0;
   return status ? status : run(&call, workspace, &none);
 }
 
 pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x,
-                          const pynn_array *targets, const pynn_array *weights, void *out, double *loss,
-                          pynn_error *error) {
+                          const pynn_array *targets, const pynn_array *weights, pynn_dtype dtype, void *out,
+                          double *loss, pynn_error *error) {
   if (!model || !workspace || workspace->model != model || !x || !targets || !loss)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
                 "expected a model, its own workspace, x, targets and loss; received NULL, or the workspace of another");
   pynn_status status = pass_check_targets(model, x, targets, weights, error);
-  if (!status) status = array_check_out(out, "out", model->kernels, error);
   if (!status) status = model_ready(model, 1, error);
-  const struct call call = {model, x, targets, weights, 0, out, error};
+  if (!status) status = pass_check_output(model, 0, dtype, out, "out", error);
+  const struct call call = {model, x, targets, weights, 0, out ? dtype : model->dtype, out, error};
   double sum = 0;
   if (!status) status = run(&call, workspace, &sum);
   if (!status || status == PYNN_ERROR_NUMERIC) *loss = x->rows ? sum / (double)x->rows + pass_penalty(model) : 0;

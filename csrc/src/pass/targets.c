@@ -4,23 +4,87 @@
 #include "compute/array.h"
 #include "graph/layer.h"
 
+#include <math.h>
 #include <string.h>
 
-/* Targets are learned as (t - shift) / spread. A constant target has spread 0 and is predicted as it was. */
+/* ---- predictions */
 
-static void unscale(const pynn_model *model, int64_t rows, void *out) {
+/* Whether float32 holds targets with this shift and spread: rounding moves them by at most 2^-11 of the spread. */
+static int float32_holds(double shift, double spread) {
+  if (spread > 0) return fabs(shift) <= 0x1p13 * spread;
+  return fabs(shift) <= 0x1p24 || (double)(float)shift == shift;
+}
+
+pynn_dtype pynn_model_output_dtype(const pynn_model *model) {
+  if (!model) return PYNN_FLOAT32;
+  if (model->dtype == PYNN_FLOAT64 || model->target_scaling < 0) return model->dtype;
+  const double *shift = model->state + model->target_scaling, *spread = shift + model->outputs;
+  for (int64_t j = 0; j < model->outputs; j++)
+    if (!float32_holds(shift[j], spread[j])) return PYNN_FLOAT64;
+  return PYNN_FLOAT32;
+}
+
+pynn_status pass_check_output(const pynn_model *model, int raw, pynn_dtype dtype, const void *out, const char *name,
+                              pynn_error *error) {
+  if (!out) return PYNN_OK;
+  if ((unsigned)dtype > PYNN_FLOAT64)
+    return fail(error, PYNN_ERROR_DTYPE, "expected %s of float32 or float64; received dtype=%d", name, (int)dtype);
+  const pynn_dtype needed = raw ? model->dtype : pynn_model_output_dtype(model);
+  if (dtype < needed)
+    return fail(
+        error, PYNN_ERROR_DTYPE, "expected %s of float64, as %s; received float32", name,
+        model->dtype == PYNN_FLOAT64 ? "the model's dtype" : "float32 has too few steps for the scaled targets");
+  return array_check_out(out, name, model->context->kernels[dtype], error);
+}
+
+/* Targets are learned as (t - shift) / spread. A constant target has spread 0 and is predicted as it was. */
+static void unscale(const pynn_model *model, int64_t rows, const void *scaled, const struct kernels *to, void *out) {
   const struct kernels *kernels = model->kernels;
   const double *shift = model->state + model->target_scaling, *spread = shift + model->outputs;
   double part[PART];
   for (int64_t i = 0; i < rows; i++)
     for (int64_t from = 0; from < model->outputs; from += PART) {
-      const int64_t n = least(PART, model->outputs - from);
-      void *y = at(kernels, out, i * model->outputs + from);
-      kernels->to_double((size_t)n, y, part);
+      const int64_t n = least(PART, model->outputs - from), first = i * model->outputs + from;
+      kernels->to_double((size_t)n, at(kernels, scaled, first), part);
       for (int64_t j = 0; j < n; j++) part[j] = part[j] * spread[from + j] + shift[from + j];
-      kernels->from_double((size_t)n, part, y);
+      to->from_double((size_t)n, part, at(to, out, first));
     }
 }
+
+/* Floats in the second half of the memory of n doubles become those doubles: no float is overwritten before it is read.
+ */
+static void widen(const struct kernels *floats, int64_t n, void *out) {
+  double part[PART];
+  for (int64_t from = 0; from < n; from += PART) {
+    const int64_t count = least(PART, n - from);
+    floats->to_double((size_t)count, at(floats, out, n + from), part);
+    memcpy((double *)out + from, part, (size_t)count * sizeof *part);
+  }
+}
+
+void pass_predictions(const pynn_workspace *w, int64_t rows, const void *logits, int raw, pynn_dtype dtype, void *out) {
+  const pynn_model *model = w->model;
+  const struct kernels *kernels = model->kernels, *to = model->context->kernels[dtype];
+  const int64_t n = model->outputs;
+  if (!raw && model->target_scaling >= 0) {
+    unscale(model, rows, logits, to, out);
+    return;
+  }
+  const int widens = dtype != model->dtype, copies = raw || !model->link;
+  if (copies && !widens) {
+    memcpy(out, logits, (size_t)(rows * n) * kernels->size);
+    return;
+  }
+  for (int64_t i = 0; i < rows; i++) {
+    const void *from = at(kernels, logits, i * n);
+    void *row = at(to, out, i * n), *result = widens ? at(kernels, row, n) : row;
+    if (copies) memcpy(result, from, (size_t)n * kernels->size);
+    else model->link->forward((size_t)n, from, result, model->link_spec.values);
+    if (widens) widen(kernels, n, row);
+  }
+}
+
+/* ---- targets */
 
 static void gather_scaled(const pynn_model *model, const pynn_array *targets, const int64_t *order, int64_t first,
                           int64_t rows, void *out) {
@@ -40,16 +104,6 @@ static void gather_scaled(const pynn_model *model, const pynn_array *targets, co
     }
 }
 
-void pass_predictions(const pynn_workspace *w, int64_t rows, const void *logits, int raw, void *out) {
-  const pynn_model *model = w->model;
-  const size_t n = (size_t)model->outputs, size = model->kernels->size;
-  if (raw || !model->link) memcpy(out, logits, (size_t)rows * n * size);
-  if (!raw && model->target_scaling >= 0) unscale(model, rows, out);
-  if (raw || !model->link) return;
-  for (size_t i = 0; i < (size_t)rows; i++)
-    model->link->forward(n, (const char *)logits + i * n * size, (char *)out + i * n * size, model->link_spec.values);
-}
-
 static int takes_labels(const pynn_model *model, const pynn_array *targets) {
   const int any = !model->custom.function || model->outputs > 1; /* one logit of a custom loss has no classes */
   return any && (model->loss->row.flags & PYNN_ROW_LABELS) && targets->columns == 1 && array_is_integer(targets);
@@ -58,7 +112,7 @@ static int takes_labels(const pynn_model *model, const pynn_array *targets) {
 pynn_status pass_check_inputs(const pynn_model *model, const pynn_array *x, pynn_error *error) {
   pynn_status status = array_check(x, "x", -1, model->inputs, error);
   const struct layer_kind *first = model->layers[0].kind;
-  if (status || !x->indices || ((first->flags & LAYER_SPARSE) && !model->layers[0].begins)) return status;
+  if (status || !x->indices || ((first->row.flags & PYNN_LAYER_SPARSE) && !model->layers[0].begins)) return status;
   status = fail(error, PYNN_ERROR_UNSUPPORTED,
                 "expected a dense x, or a dense layer first; received a sparse x and layer 0, %s, which would fill it",
                 model->layers[0].begins ? "a residual block" : first->row.name);

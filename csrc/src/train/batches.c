@@ -40,8 +40,8 @@ static void count_step(pynn_trainer *t, const struct step *taken, pynn_step *res
 }
 
 pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first,
-                               int64_t count, int64_t batch_size, double seconds, void *predictions, pynn_step *step,
-                               pynn_error *error) {
+                               int64_t count, int64_t batch_size, double seconds, pynn_dtype dtype, void *predictions,
+                               pynn_step *step, pynn_error *error) {
   if (!t || !data || !step)
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a trainer, data and step; received NULL");
   if (batch_size < 1 || batch_size > t->w->capacity)
@@ -51,10 +51,10 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
   pynn_status status = pass_check_targets(t->model, &data->x, &data->targets, &data->weights, error);
   if (!status) status = model_ready(t->model, 1, error);
   if (!status) status = check_order(data, order, first, count, error);
-  if (!status) status = array_check_out(predictions, "predictions", t->model->kernels, error);
+  if (!status) status = pass_check_output(t->model, t->raw_predictions, dtype, predictions, "predictions", error);
   if (status) return status;
 
-  const struct kernels *kernels = t->model->kernels;
+  const struct kernels *kernels = t->model->context->kernels[predictions ? dtype : t->model->dtype];
   const struct compute_scope scope = compute_begin(t->model->context, pass_uses_blas(t->model, batch_size));
   const double until = seconds > 0 ? seconds_now() + seconds : HUGE_VAL;
   pynn_step result = {0};
@@ -64,7 +64,7 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
     const int64_t steps = result.steps;
     struct step taken = {.data = data, .order = order, .first = first + done, .rows = rows};
     struct fault fault;
-    status = step_take(t, &taken, predictions, &fault, error);
+    status = step_take(t, &taken, dtype, predictions, &fault, error);
     if (!status) count_step(t, &taken, &result);
     if (status == PYNN_ERROR_NUMERIC) {
       if (predictions) fill(kernels, predictions, rows * t->model->outputs, (double)NAN);
@@ -73,7 +73,7 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
     }
     result.applied = result.steps > steps;
     done += rows;
-    if (predictions) predictions = (char *)predictions + (size_t)(rows * t->model->outputs) * kernels->size;
+    if (predictions) predictions = at(kernels, predictions, rows * t->model->outputs);
     if (seconds > 0 && seconds_now() >= until) break;
   }
   compute_end(t->model->context, scope);
@@ -89,7 +89,7 @@ pynn_status pynn_trainer_full_gradient(pynn_trainer *t, const pynn_data *data, i
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
                 "expected a trainer, data, loss, gradient and a batch_size that the trainer was made for");
   for (int32_t i = 0; i < t->model->n_layers; i++)
-    if (t->model->layers[i].kind->flags & ~(uint32_t)(LAYER_PRODUCT | LAYER_SPARSE))
+    if (t->model->layers[i].kind->row.flags & (PYNN_LAYER_ONLY_TRAINS | PYNN_LAYER_UPDATES_STATE))
       return fail(error, PYNN_ERROR_UNSUPPORTED,
                   "expected layers that do the same in training as in prediction; received '%s' as layer %d",
                   t->model->layers[i].kind->row.name, (int)i);
@@ -124,5 +124,5 @@ pynn_status pynn_train_step(pynn_trainer *t, const pynn_data *data, pynn_step *s
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT, "expected a trainer, data and step; received NULL");
   if (data->x.rows < 1)
     return fail(error, PYNN_ERROR_SHAPE, "expected at least one row; received %lld", (long long)data->x.rows);
-  return pynn_train_batches(t, data, NULL, 0, data->x.rows, data->x.rows, 0, NULL, step, error);
+  return pynn_train_batches(t, data, NULL, 0, data->x.rows, data->x.rows, 0, PYNN_FLOAT32, NULL, step, error);
 }

@@ -25,13 +25,13 @@ void constrain(pynn_trainer *t) {
     const pynn_tensor *view = &model->tensors[i].view;
     const pynn_spec *spec = layer_constraint(model, &model->tensors[i]);
     if (!spec) continue;
-    const int bias = model->tensors[i].constraint == SPEC_BIAS_CONSTRAINT;
+    const int is_vector = model->tensors[i].slots.is_vector;
     struct constraining c = {.model = model,
                              .constraint = &model->kernels->constraints[spec->row],
                              .p = spec->values,
                              .w = (char *)model->parameters + (size_t)view->offset * model->kernels->size,
-                             .rows = bias ? view->columns : view->rows,
-                             .columns = bias ? view->rows : view->columns};
+                             .rows = is_vector ? view->columns : view->rows,
+                             .columns = is_vector ? view->rows : view->columns};
     parallel_for(model->context, (c.columns + CONSTRAINED - 1) / CONSTRAINED, 4.0 * (double)(c.rows * c.columns),
                  constrain_tile, &c);
     /* a bound: only the norms of the constraint can have made a number larger */

@@ -51,7 +51,7 @@ pynn_status pynn_trainer_set_mixup(pynn_trainer *t, double alpha, pynn_error *er
                 "expected a loss that takes mixed targets for mixup; received '%s', which looks at their signs",
                 t->model->loss->row.name);
   for (int32_t i = 0; alpha > 0 && i < t->model->n_layers; i++)
-    if (t->model->layers[i].kind->flags & LAYER_TAKES_CODES)
+    if (t->model->layers[i].kind->row.flags & PYNN_LAYER_TAKES_CODES)
       return fail(error, PYNN_ERROR_UNSUPPORTED,
                   "expected a model without codes for mixup, as a mixture of two is none; received layer %d, '%s'",
                   (int)i, t->model->layers[i].kind->row.name);

@@ -66,14 +66,14 @@ static pynn_status prepare(pynn_trainer *t, struct step *s, pynn_error *error) {
   return PYNN_OK;
 }
 
-static pynn_status compute(pynn_trainer *t, struct step *s, void *predictions, pynn_error *error) {
+static pynn_status compute(pynn_trainer *t, struct step *s, pynn_dtype dtype, void *predictions, pynn_error *error) {
   pynn_status status = prepare(t, s, error);
   if (status) return status;
   const void *logits = pass_forward(t->w, &s->batch, 1, t->dropout_key, (uint64_t)t->steps);
   s->loss = pass_loss(t->w, &s->batch, logits, 1);
   status = pass_failed(t->w, error);
   if (status) return status;
-  if (predictions) pass_predictions(t->w, s->rows, logits, t->raw_predictions, predictions);
+  if (predictions) pass_predictions(t->w, s->rows, logits, t->raw_predictions, dtype, predictions);
   pass_backward(t->w, &s->batch, t->gradient, t->dropout_key, (uint64_t)t->steps);
   s->penalty = (double)s->rows * pass_seen_penalty(t->w);
   return pass_failed(t->w, error);
@@ -195,8 +195,9 @@ static pynn_status apply(pynn_trainer *t, const struct step *s, struct fault *fa
   return PYNN_OK;
 }
 
-pynn_status step_take(pynn_trainer *t, struct step *s, void *predictions, struct fault *fault, pynn_error *error) {
-  pynn_status status = compute(t, s, predictions, error);
+pynn_status step_take(pynn_trainer *t, struct step *s, pynn_dtype dtype, void *predictions, struct fault *fault,
+                      pynn_error *error) {
+  pynn_status status = compute(t, s, dtype, predictions, error);
   if (!status) status = reduce(t, s);
   if (status) return status;
   s->norm = gradient_norm(t);

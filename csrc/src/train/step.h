@@ -19,9 +19,10 @@ struct step {
 struct batch step_rows(const pynn_trainer *trainer, const pynn_array *x, const int64_t *order, int64_t first,
                        int64_t rows);
 
-/* Takes a step, or leaves everything as it was and returns why: NUMERIC fills in `fault`. `predictions` may be NULL. */
-pynn_status step_take(pynn_trainer *trainer, struct step *step, void *predictions, struct fault *fault,
-                      pynn_error *error);
+/* Takes a step, or leaves everything as it was and returns why: NUMERIC fills in `fault`. `predictions` (of `dtype`)
+ * may be NULL. */
+pynn_status step_take(pynn_trainer *trainer, struct step *step, pynn_dtype dtype, void *predictions,
+                      struct fault *fault, pynn_error *error);
 
 /* The Euclidean norm of a layer's part of the gradient. */
 double step_layer_norm(const pynn_trainer *trainer, int32_t layer);

@@ -34,7 +34,7 @@ cdef class Scorer:
         with nogil:
             for i in range(x.shape[0]):
                 row = pynn.pynn_matrix(&x[i, 0], pynn.PYNN_FLOAT32, 1, x.shape[1])
-                status = pynn.pynn_predict(self.model.c, self.workspace, &row, 0, y, NULL)
+                status = pynn.pynn_predict(self.model.c, self.workspace, &row, 0, pynn.PYNN_FLOAT32, y, NULL)
                 if status != pynn.PYNN_OK:
                     break
                 n += y[column] > threshold
