@@ -177,6 +177,19 @@ def test_distances_are_scikit_learns(weights):
         over_chunks(metrics.R2(output=3), y, p)
 
 
+COMPARED = {
+    "accuracy", "binary_accuracy", "top_k_accuracy", "precision", "precision_macro", "precision_micro",
+    "precision_weighted", "recall", "recall_macro", "recall_micro", "recall_weighted", "f1", "f1_macro", "f1_micro",
+    "f1_weighted", "balanced_accuracy", "cohen_kappa", "matthews", "true_positives", "false_positives",
+    "true_negatives", "false_negatives", "auc", "auc_pr", "log_loss", "mse", "rmse", "mae", "mape", "r2",
+}  # fmt: skip
+
+
+def test_every_metric_is_compared_with_a_reference():
+    """A new metric fails here until it is compared with another implementation, and named above."""
+    assert {row[0] for row in metrics.names.ROWS} == COMPARED
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", sorted({row[0] for row in metrics.names.ROWS}))
 def test_every_metric_continues_from_a_checkpoint_with_the_same_bits(name, kind):

@@ -173,7 +173,8 @@ def one_against_others(positive: np.ndarray, column: int, columns: int) -> np.nd
 
 def _by_score(scores: np.ndarray, yes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return weights of positive and negative rows by distinct score, the largest first."""
-    order = np.argsort(-scores, kind="stable")
+    counts = (weights == 1).all()  # their sums are exact in any order, and ties need none
+    order = np.argsort(-scores, kind=None if counts else "stable")
     scores, yes, weights = scores[order], yes[order], weights[order]
     first = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
     return np.add.reduceat(weights * yes, first), np.add.reduceat(weights * ~yes, first)
