@@ -1,5 +1,7 @@
 """Faults put into healthy programs, one at a time: does `diagnose` find them, name them first, and `repair` mend them?
 
+    python benchmarks/mutants.py develop|judge [OUTPUT] [OPERATOR ...]
+
 An operator changes one thing that people get wrong: the task, the data, the layers, the optimizer, the schedule, the
 regularisation, the loop. A mutant counts as a fault when it takes away at least a tenth of what the healthy program
 knows beyond knowing nothing, in the mean of three seeds; else it is a control. Operators and programs are divided in
@@ -7,9 +9,15 @@ halves by SEED, which was fixed before the first rule was written: one half to d
 
 from __future__ import annotations
 
+import json
+import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -560,3 +568,96 @@ def trained_score(program: Program, seed: int) -> float:
 
 def mean_score(program: Program) -> float:
     return float(np.mean([max(trained_score(program, seed), program.nothing() - 1) for seed in SEEDS]))
+
+
+# ---- the run
+
+MENDED = 0.95  # share of the healthy score that a repaired program reaches
+
+
+def examined(program: Program) -> dict[str, Any]:
+    """What `repair` says and reaches; its report is that of `diagnose`."""
+    X, y, _, _ = program.data
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            result = pynn.repair(program.model(), X, y, **program.fit)
+        except pynn.PynnError as error:
+            found = error.report.findings if error.report else []
+            return {"codes": [finding.code for finding in found] or [type(error).__name__], "mended": program.nothing()}
+    told = [finding.code for finding in result.report.findings if finding.severity != "info"]
+    return {"codes": told, "mended": program.score(result.model), "changes": [str(one) for one in result.changes]}
+
+
+def tasks(part: str, wanted: set[str]) -> Iterator[tuple[Operator | None, Program, Program]]:
+    """Every healthy program of a half, then every mutant."""
+    shown = halves()[part][1]
+    yield from ((None, program, program) for program in programs() if program.name in shown and not wanted)
+    yield from (task for task in mutants(part) if not wanted or task[0].name in wanted)
+
+
+@cache
+def healthy_score(name: str) -> float:
+    return mean_score(next(program for program in programs() if program.name == name))
+
+
+def line_of(one: Operator | None, program: Program, changed: Program) -> dict[str, Any]:
+    if one is None:
+        return {"program": program.name, "operator": "none"} | examined(program)
+    healthy, score = healthy_score(program.name), mean_score(changed)
+    return {
+        "program": program.name, "operator": one.name, "right": one.codes, "healthy": healthy,
+        "nothing": program.nothing(), "score": score,
+        "hurts": healthy - score >= HURTS * (healthy - program.nothing()),
+    } | examined(changed)  # fmt: skip
+
+
+def is_mended(line: dict[str, Any]) -> bool:
+    known = line["healthy"] - line["nothing"]
+    return line["mended"] - line["nothing"] >= MENDED * known - 0.02 * known
+
+
+def summary(done: list[dict[str, Any]]) -> str:
+    """The figures, and a row for each operator."""
+    faults = [line for line in done if line.get("hurts")]
+    controls = [line for line in done if line["operator"] != "none" and not line["hurts"]]
+    healthy = [line for line in done if line["operator"] == "none"]
+    unmendable = {"shuffled_labels", "shifted_labels", "noisy_labels", "one_class_only", "only_the_first_rows",
+                  "constant_inputs", "judged_in_other_units", "rare_classes"}  # fmt: skip
+    mendable = [line for line in faults if line["operator"] not in unmendable]
+    right = [line for line in faults if line["codes"] and line["codes"][0] in line["right"]]
+    three = [line for line in faults if set(line["codes"][:3]) & set(line["right"])]
+    found = [line for line in faults if line["codes"]]
+    silent = [line for line in faults if not line["codes"] and not is_mended(line)]
+    mended = [line for line in mendable if is_mended(line)]
+    share = lambda part, whole: f"{len(part)} of {len(whole)} ({len(part) / max(len(whole), 1):.0%})"  # noqa: E731
+    counts = [Counter(line["operator"] for line in lines) for lines in (faults, found, right, mended)]
+    table = [
+        f"{name:36s} faults {count:2d}  found {counts[1][name]:2d}  right first {counts[2][name]:2d}  "
+        f"mended {counts[3][name]:2d}"
+        for name, count in sorted(counts[0].items())
+    ]
+    return "\n".join([
+        *table,
+        f"found {share(found, faults)}, right first {share(right, faults)}, in the first three {share(three, faults)}, "
+        f"wrong and silent {share(silent, faults)}",
+        f"mended {share(mended, mendable)}",
+        f"told of harmless mutants {share([line for line in controls if line['codes']], controls)}",
+        f"told of healthy programs {share([line for line in healthy if line['codes']], healthy)}",
+    ])  # fmt: skip
+
+
+def main(part: str = "develop", output: str = "", *wanted: str) -> None:
+    path = Path(output or f"mutants-{part}.jsonl")
+    done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    with path.open("a") as file:
+        for task in islice(tasks(part, set(wanted)), len(done), None):
+            done.append(line_of(*task))
+            file.write(json.dumps(done[-1]) + "\n")
+            file.flush()
+            print(*(done[-1].get(key) for key in ("operator", "program", "codes", "mended")), flush=True)
+    print(summary(done))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -29,6 +29,9 @@ _HOME = {
     "lbfgs": ["LBFGS"],
     "files.load": ["load"],
     "model": ["Sequential"],
+    "tools.diagnose": ["diagnose"],
+    "tools.repair": ["repair"],
+    "training.repair": ["Repair", "RepairChange"],
     "tools.rates": ["LearningRateTest", "find_learning_rate"],
     "runtime": ["get_num_threads", "set_num_threads"],
 }  # fmt: skip

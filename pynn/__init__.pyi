@@ -49,9 +49,14 @@ from .report import (
 from .runtime import (
     get_num_threads as get_num_threads, set_num_threads as set_num_threads,
 )
+from .tools.diagnose import diagnose as diagnose
 from .tools.rates import (
     find_learning_rate as find_learning_rate, LearningRateTest as LearningRateTest,
 )
+from .tools.repair import repair as repair
 from .training.checkpoint import Checkpoint as Checkpoint
+from .training.repair import (
+    Repair as Repair, RepairChange as RepairChange,
+)
 
 __version__: str

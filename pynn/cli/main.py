@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from .. import _core
 from ..errors import PynnError
@@ -50,7 +51,25 @@ def _parser() -> argparse.ArgumentParser:
         description="Tell how pynn computes on this machine and test that it does. Exit status 0: all is well.",
     )
     doctor.set_defaults(run=_doctor)
+    _add_diagnose(commands)
     return parser
+
+
+def _add_diagnose(commands: Any) -> None:
+    diagnose = commands.add_parser(
+        "diagnose",
+        help="why a network does not learn a table, found by trying",
+        description="Train small networks on a table and tell what keeps them from learning it. "
+        "Exit status: 0 nothing found, 1 something found.",
+    )
+    diagnose.add_argument("table", help="a CSV or Parquet file")
+    diagnose.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    diagnose.add_argument("--model", metavar="FILE", help="a saved model; default: a small network as is usual")
+    diagnose.add_argument("--epochs", type=_number(1, 10_000), default=20, metavar="N", help="default: 20")
+    diagnose.add_argument("--batch-size", type=_number(1, 1 << 20), default=32, metavar="N", help="default: 32")
+    diagnose.add_argument("--budget", type=float, metavar="SECONDS", help="default: three times the training")
+    diagnose.add_argument("--preflight", action="store_true", help="look only, train nothing")
+    diagnose.set_defaults(run=_diagnose)
 
 
 def _number(minimum: int, maximum: int) -> Callable[[str], int]:
@@ -72,3 +91,9 @@ def _doctor(options: argparse.Namespace) -> int:
     from . import doctor
 
     return doctor.run(options)
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    from . import diagnose
+
+    return diagnose.run(options)

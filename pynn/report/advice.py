@@ -8,6 +8,7 @@ from enum import StrEnum
 class Advice(StrEnum):
     """What helps. The words are in `ADVICE`, with the finding's evidence filled in."""
 
+    AS_TRIED = "as_tried"
     LEAVE_OUT = "leave_out"
     FILL_IN = "fill_in"
     SKIP_OR_IMPUTE = "skip_or_impute"
@@ -63,6 +64,7 @@ class Advice(StrEnum):
 
 
 ADVICE = {
+    Advice.AS_TRIED: "Change {cure}.",
     Advice.LEAVE_OUT: "Leave these rows out: on_bad_rows='skip'.",
     Advice.FILL_IN: (
         "Leave these rows out with on_bad_rows='skip', or fill the cells in: on_bad_rows='impute', or "

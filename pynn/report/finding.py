@@ -121,6 +121,7 @@ class Report:
 
     findings: list[Finding] = field(default_factory=list)
     looked: bool = True  # False: the guard was off
+    complete: bool = True  # False: the budget ended before everything was tried
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .advice import ADVICE
+from .cause_texts import CAUSES, PROOFS
 from .wording import BEFORE, OF_THE_DATA, operation
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def message(finding: Finding) -> str:
     """Return what was seen, in words, without a full stop."""
     say = TEXTS[finding.text or finding.code]
     said = (say.format_map(_values(finding)) if isinstance(say, str) else say(finding)) + _likewise(finding)
-    tried = TRIED.get(finding.evidence.get("tried", ""))
+    tried = TRIED.get(finding.evidence.get("tried", "")) or PROOFS.get(finding.evidence.get("proof", ""))
     return said if tried is None else f"{said}. {tried.format_map(_values(finding))}"
 
 
@@ -327,6 +328,7 @@ def _too_many_classes(finding: Finding) -> str:
 
 
 TEXTS: dict[str, str | Callable[[Finding], str]] = {
+    **CAUSES,
     "bad_cell": _bad_cell,
     "bad_label": _bad_label,
     "passed_over": _passed_over,

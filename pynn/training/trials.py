@@ -1,0 +1,164 @@
+"""Train what a recipe describes: whole, for the user, or in folds, for a judgement."""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .. import arrays
+from .. import layers as layers_
+from ..data import DataLoader, is_frame
+from ..diagnosis.folds import Fold, Task, as_labels, folds_of
+from ..diagnosis.recipe import Recipe, kind_of
+from ..diagnosis.search import Outcome
+from ..errors import ArgumentTypeError, NumericalError, ShapeError
+from ..network.network import Network
+from ..report import Finding, History
+from .learner import Learner
+
+Kind = Callable[..., Any]  # what makes a model of layers: Sequential
+
+SAMPLE = 1 << 26  # cells of X that are held for trials
+
+
+def recipe_of(learner: Learner, arguments: Mapping[str, Any]) -> Recipe:
+    """Return what a compiled network and arguments of `fit` say."""
+    callbacks, network = arguments.get("callbacks") or (), learner.network
+    return Recipe(
+        layers=tuple(layers_.nest(network.specs)), loss=learner.loss, optimizer=learner.optimizer,
+        target_scaling=network.target_scaling, dtype=network.dtype.name, seed=network.seed,
+        epochs=arguments.get("epochs") or 1, batch_size=arguments.get("batch_size") or 32,
+        shuffle=arguments.get("shuffle") is not False, class_weight=arguments.get("class_weight"),
+        weighted=arguments.get("sample_weight") is not None, start=set_by_hand(learner),
+        callbacks=tuple(callbacks) if isinstance(callbacks, (list, tuple)) else (callbacks,),
+        mixup=arguments.get("mixup") or 0.0, on_bad_rows=arguments.get("on_bad_rows"),
+    )  # fmt: skip
+
+
+def set_by_hand(learner: Learner) -> np.ndarray | None:
+    """Return the parameters of a network that was built and not trained, where they are not those of its seed."""
+    network = learner.network
+    if not network.built or learner.epoch or learner.steps:
+        return None
+    fresh = Network(network.specs, seed=network.seed, dtype=network.dtype).build(network.inputs)
+    return None if np.array_equal(fresh.parameters, network.parameters) else network.parameters.copy()
+
+
+def build(kind: Kind, recipe: Recipe, inputs: int, metrics: Any = ()) -> Any:
+    """Return the model that a recipe describes, compiled."""
+    model = kind(recipe.layers, seed=recipe.seed, dtype=recipe.dtype)
+    model.compile(recipe.loss, recipe.optimizer, metrics, target_scaling=recipe.target_scaling)
+    if recipe.start is not None:
+        model.build(inputs)
+        model.parameters[...] = recipe.start
+    return model
+
+
+def fit(recipe: Recipe, model: Any, X: Any, y: Any, weights: Any = None, **more: Any) -> History:
+    """Train as a recipe says; its callbacks are copied."""
+    history: History = model.fit(
+        X, y, epochs=recipe.epochs, batch_size=recipe.batch_size, shuffle=recipe.shuffle,
+        class_weight=recipe.class_weight, sample_weight=weights if recipe.weighted else None,
+        callbacks=copy.deepcopy(list(recipe.callbacks)), mixup=recipe.mixup, on_bad_rows=recipe.on_bad_rows,
+        **({"verbose": 0} | more),
+    )  # fmt: skip
+    return history
+
+
+class Trainer:
+    """Trains recipes on the folds of a task, and judges them on the rows held out."""
+
+    def __init__(self, kind: Kind, task: Task, seconds: float) -> None:
+        self.kind, self.task, self.until = kind, task, time.monotonic() + seconds
+
+    @property
+    def overrun(self) -> bool:
+        """Whether the clock, which decides nothing else, says that trials take far longer than they should."""
+        return time.monotonic() > self.until
+
+    def __call__(self, recipe: Recipe) -> Outcome:
+        task, parts = self.task, list[np.ndarray]()
+        findings, left = list[Finding](), list[float]()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for fold in task.folds:
+                model = build(self.kind, recipe, task.X.shape[1])
+                weights = None if task.weights is None else task.weights[fold.train]
+                try:
+                    history = fit(recipe, model, task.X[fold.train], task.y[fold.train], weights)
+                    parts.append(np.asarray(model.predict(task.X[fold.held], guard="off"), np.float64))
+                except NumericalError as error:
+                    found = [_of_the_user(one, task, fold) for one in (error.report.findings if error.report else ())]
+                    return Outcome(recipe, task.errors(None), (*findings, *found), stopped=True)
+                if fold is task.folds[0]:
+                    findings += [_of_the_user(finding, task, fold) for finding in history.report.findings]
+                rates = [epoch["learning_rate"] for epoch in history if epoch.get("learning_rate")]
+                left += [float(np.mean(rates) / max(rates))] if rates else []
+        predictions = np.concatenate(parts)
+        share = float(np.mean(left)) if left else 1.0
+        return Outcome(recipe, task.errors(predictions), tuple(findings), False, share, predictions)
+
+
+def _of_the_user(finding: Finding, task: Task, fold: Fold) -> Finding:
+    """Return a finding with the rows of the user's data."""
+    rows = np.array([row for row in finding.rows if row < len(fold.train)], np.int64)
+    return replace(finding, rows=task.named_rows(fold.train[rows]))
+
+
+def materialized(x: Any, y: Any, target: Any = None, weights: Any = None) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Return rows of whatever `fit` takes, as arrays: a sample where there are too many."""
+    if isinstance(x, DataLoader) or target is not None or (y is None and hasattr(x, "__iter__") and not is_frame(x)):
+        if not isinstance(x, DataLoader) and target is not None:
+            x = DataLoader.from_table(x, target, dtype="float64", batch_size=1024)
+        return _collected(x)
+    X, y = arrays.as_inputs(x), np.asarray(y)
+    if len(y) != X.shape[0]:
+        raise ShapeError(f"expected y with {X.shape[0]} rows, one for each row of X; received y with {len(y)} rows")
+    weights = None if weights is None else np.asarray(weights, np.float64).reshape(-1)
+    most = max(1, SAMPLE // max(X.shape[1], 1))
+    if X.shape[0] > most:
+        rows = np.linspace(0, X.shape[0] - 1, most).astype(np.int64)
+        X, y, weights = X[rows], y[rows], None if weights is None else weights[rows]
+    return (X.toarray() if arrays.is_sparse(X) else np.asarray(X)), y, weights
+
+
+def _collected(loader: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Return the rows of one pass over a loader or an iterable of batches."""
+    xs, ys, ws, cells = [], [], [], 0
+    for batch in loader:
+        x, y, *w = batch
+        xs.append(np.asarray(x.toarray() if arrays.is_sparse(x) else x))
+        ys.append(np.asarray(y))
+        ws += [np.asarray(w[0]).reshape(-1)] if w and w[0] is not None else []
+        cells += xs[-1].size
+        if cells > SAMPLE:
+            break
+    if not xs:
+        raise ArgumentTypeError("expected data with at least one batch; received none")
+    return np.concatenate(xs), np.concatenate(ys), np.concatenate(ws) if ws else None
+
+
+def task_of(recipe: Recipe, X: np.ndarray, y: np.ndarray, weights: Any, validation: Any, rows: int) -> Task:
+    """Divide at most `rows` rows into those that train and those that judge."""
+    kind = kind_of(recipe, y)
+    named = as_labels(y) if kind in ("classes", "yes_no") else None
+    kept = np.arange(len(X))
+    if len(X) > rows:
+        random = np.random.default_rng(recipe.seed)
+        kept = np.sort(random.permutation(len(X))[:rows])
+        X, y, weights = X[kept], y[kept], None if weights is None else weights[kept]
+        named = None if named is None else named[kept]
+    if validation is None:
+        return Task(kind, X, y, folds_of(len(X), named, recipe.seed), weights, kept)
+    Xv, yv, _ = materialized(validation[0], validation[1])
+    n, more = len(X), min(len(Xv), 5000)
+    fold = Fold(np.arange(n), np.arange(n, n + more))
+    yv = yv.reshape(len(yv), *y.shape[1:])
+    weights = None if weights is None else np.concatenate([weights, np.ones(more)])
+    return Task(kind, np.concatenate([X, Xv[:more]]), np.concatenate([y, yv[:more]]), (fold,), weights, kept)

@@ -1,0 +1,380 @@
+"""`diagnose` names the cause that trials prove, `repair` trains the network; healthy programs are left in peace."""
+
+import numpy as np
+import pytest
+
+import pynn
+from pynn import Adam, Dense, Dropout, Normalization
+from pynn.diagnosis.components import COMPONENTS
+
+EPOCHS = 30
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """Four classes, six columns of size 1."""
+    random = np.random.default_rng(0)
+    y = random.integers(0, 4, 400)
+    X = random.normal(size=(4, 6))[y] * 1.5 + 0.6 * random.normal(size=(400, 6))
+    return X.astype(np.float32), y
+
+
+@pytest.fixture(scope="module")
+def wave():
+    x = np.linspace(-2, 2, 400)[:, None]
+    return x, np.sin(2 * x[:, 0])
+
+
+def network(*widths, optimizer=None, loss="softmax_cross_entropy", activation="relu", last=4, first=(), **options):
+    layers = [*first, *(Dense(width, activation=activation) for width in widths), Dense(last)]
+    model = pynn.Sequential(layers, seed=0)
+    model.compile(loss, optimizer or Adam(learning_rate=5e-3), **options)
+    return model
+
+
+def planted(layers, loss="softmax_cross_entropy", optimizer=None, **options):
+    model = pynn.Sequential(layers, seed=0)
+    model.compile(loss, optimizer or Adam(learning_rate=5e-3), **options)
+    return model
+
+
+def relu(units=16, **arguments):
+    return Dense(units, activation="relu", **arguments)
+
+
+L2 = pynn.regularizers.L2(2.0)
+
+PLANTED = {}  # name of a component -> (what makes model, X, y and arguments of fit; code to come first)
+
+
+def plants(component, code):
+    def add(make):
+        PLANTED[component] = make, code
+        return make
+
+    return add
+
+
+@plants("inputs", "unscaled_input")
+def inputs_at_fault(blobs, wave):
+    return planted([relu(), Dense(4)]), 10000.0 * blobs[0], blobs[1], {}
+
+
+@plants("outlying_inputs", "missing_marker")
+def outlying_inputs_at_fault(blobs, wave):
+    return planted([Normalization(), relu(), Dense(4)]), marked(blobs[0]), blobs[1], {}
+
+
+@plants("targets", "unscaled_target")
+def targets_at_fault(blobs, wave):
+    return planted([relu(32), Dense(1)], "mse"), wave[0], 100000.0 * wave[1] + 1000000.0, {}
+
+
+@plants("outlying_targets", "outlier")
+def outlying_targets_at_fault(blobs, wave):
+    return planted([relu(32), Dense(1)], "mse", Adam(learning_rate=0.02)), wave[0], wild(wave[1]), {}
+
+
+@plants("output", "single_unit_softmax")
+def output_at_fault(blobs, wave):
+    return planted([relu(), Dense(1, activation="softmax")], "mse"), blobs[0], blobs[1] % 2, {}
+
+
+@plants("row_weights", "class_imbalance")
+def row_weights_at_fault(blobs, wave):
+    return planted([relu(), Dense(4)]), blobs[0], blobs[1], {"class_weight": {0: 1.0, 1: 0.0, 2: 0.0, 3: 1.0}}
+
+
+@plants("balance", "class_imbalance")
+def balance_at_fault(blobs, wave):
+    return planted([relu(), Dense(4)]), *rare(blobs), {}
+
+
+@plants("order", "unordered_rows")
+def order_at_fault(blobs, wave):
+    return (
+        planted([relu(), Dense(4)], optimizer=pynn.SGD(learning_rate=0.5)),
+        *sorted_rows(blobs),
+        {"shuffle": False, "epochs": 4},
+    )
+
+
+@plants("hidden_activations", "vanishing_gradient")
+def hidden_activations_at_fault(blobs, wave):
+    return planted([*[Dense(16, activation="sigmoid")] * 8, Dense(4)]), blobs[0], blobs[1], {}
+
+
+@plants("initial_weights", "symmetric_init")
+def initial_weights_at_fault(blobs, wave):
+    return planted([relu(kernel_initializer="zeros"), Dense(4, kernel_initializer="zeros")]), blobs[0], blobs[1], {}
+
+
+@plants("width", "underfitting")
+def width_at_fault(blobs, wave):
+    return planted([relu(1), Dense(4)]), blobs[0], blobs[1], {}
+
+
+@plants("batch_statistics", "batch_too_small")
+def batch_statistics_at_fault(blobs, wave):
+    return planted([relu(), pynn.BatchNormalization(), Dense(4)]), blobs[0], blobs[1], {"batch_size": 1, "epochs": 2}
+
+
+@plants("penalties", "over_regularised")
+def penalties_at_fault(blobs, wave):
+    return planted([relu(kernel_regularizer=L2), Dense(4, kernel_regularizer=L2)]), blobs[0], blobs[1], {}
+
+
+@plants("dropout", "dropout_too_high")
+def dropout_at_fault(blobs, wave):
+    return planted([Dropout(0.95), relu(), Dropout(0.95), Dense(4)]), blobs[0], blobs[1], {}
+
+
+@plants("schedule", "schedule_mismatch")
+def schedule_at_fault(blobs, wave):
+    return (
+        planted(
+            [relu(), Dense(4)],
+            optimizer=Adam(learning_rate=pynn.schedules.ExponentialDecay(0.005, decay_steps=1, decay_rate=0.5)),
+        ),
+        blobs[0],
+        blobs[1],
+        {},
+    )
+
+
+@plants("clipping", "learning_rate_too_low")
+def clipping_at_fault(blobs, wave):
+    return (
+        planted([relu(), Dense(4)], optimizer=pynn.SGD(learning_rate=0.1, global_clipnorm=0.0001)),
+        blobs[0],
+        blobs[1],
+        {},
+    )
+
+
+@plants("constants", "optimizer_epsilon")
+def constants_at_fault(blobs, wave):
+    return planted([relu(), Dense(4)], optimizer=Adam(learning_rate=0.005, epsilon=1000.0)), blobs[0], blobs[1], {}
+
+
+@plants("learning_rate", "learning_rate_too_low")
+def learning_rate_at_fault(blobs, wave):
+    return planted([relu(), Dense(4)], optimizer=Adam(learning_rate=1e-07)), blobs[0], blobs[1], {}
+
+
+@plants("enough_steps", "underfitting")
+def enough_steps_at_fault(blobs, wave):
+    return (
+        planted([relu(), Dense(4)], optimizer=Adam(learning_rate=0.002)),
+        blobs[0],
+        blobs[1],
+        {"epochs": 2, "batch_size": 320},
+    )
+
+
+def marked(X):
+    X = X.copy()
+    X[np.random.default_rng(1).random(X.shape) < 0.1] = -9999
+    return X
+
+
+def wild(y):
+    y = y.copy()
+    y[::25] += 60
+    return y
+
+
+def rare(blobs):
+    X, y = blobs
+    keep = (y == 0) | (np.arange(len(y)) % 12 == 0)
+    return X[keep], y[keep]
+
+
+def sorted_rows(blobs):
+    X, y = blobs
+    order = np.argsort(y, kind="stable")
+    return X[order], y[order]
+
+
+def test_every_component_has_a_planted_fault():
+    names = {component.__name__ for component in COMPONENTS}
+    assert names == set(PLANTED), "tests/test_diagnose.py: add a planted fault to PLANTED"
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_fault_comes_first(name, blobs, wave):
+    make, code = PLANTED[name]
+    model, X, y, arguments = make(blobs, wave)
+    report = pynn.diagnose(model, X, y, **({"epochs": EPOCHS} | arguments))
+    assert report.findings, name
+    assert report.findings[0].code == code, report
+    assert str(report)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [Adam(learning_rate=5e-3), pynn.SGD(learning_rate=0.1), pynn.SGD(learning_rate=0.05, momentum=0.9)]
+)
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_healthy_networks_are_left_in_peace(blobs, optimizer, activation):
+    report = pynn.diagnose(network(16, optimizer=optimizer, activation=activation), *blobs, epochs=EPOCHS)
+    assert [finding for finding in report.findings if finding.severity != "info"] == []
+
+
+def test_model_and_data_are_left_as_they_are(blobs):
+    X, y = blobs
+    model = network(16, optimizer=Adam(learning_rate=1e-6))
+    model.fit(X, y, epochs=2, verbose=0)
+    before, rows, labels = model.parameters.copy(), X.copy(), y.copy()
+    history = model.history
+    pynn.diagnose(model, X, y, epochs=EPOCHS)
+    pynn.repair(model, X, y, epochs=EPOCHS)
+    assert np.array_equal(model.parameters, before)
+    assert np.array_equal(X, rows)
+    assert np.array_equal(y, labels)
+    assert model.history is history
+    assert model.learning_rate == 1e-6
+
+
+def test_the_same_report_at_any_number_of_threads(blobs):
+    threads, found = pynn.get_num_threads(), []
+    try:
+        for n in (1, 3):
+            pynn.set_num_threads(n)
+            found.append(
+                pynn.diagnose(network(16, optimizer=Adam(learning_rate=1e-6)), *blobs, epochs=EPOCHS).to_dict()
+            )
+    finally:
+        pynn.set_num_threads(threads)
+    assert found[0] == found[1]
+
+
+def test_labels_that_do_not_depend_on_inputs(blobs):
+    X, y = blobs
+    report = pynn.diagnose(network(16), X, np.random.default_rng(3).permutation(y), epochs=EPOCHS)
+    assert report.findings[0].code == "labels_independent_of_inputs"
+
+
+def test_noisy_labels(blobs):
+    X, y = blobs
+    random = np.random.default_rng(4)
+    noisy = np.where(random.random(len(y)) < 0.4, random.integers(0, 4, len(y)), y)
+    report = pynn.diagnose(network(16), X, noisy, epochs=EPOCHS)
+    assert report.findings[0].code == "label_noise"
+    rows = report.findings[0].rows
+    assert np.mean(noisy[rows] != y[rows]) > 0.7
+
+
+def test_a_bad_cell_is_named_before_anything_else(blobs):
+    X, y = blobs
+    X = X.copy()
+    X[37, 2] = np.nan
+    report = pynn.diagnose(network(16), X, y, epochs=2)
+    assert (report.findings[0].code, report.findings[0].rows, report.findings[0].columns) == (
+        "nonfinite_input",
+        [37],
+        [2],
+    )
+
+
+def test_repair_trains_the_network(blobs):
+    X, y = blobs
+    model = planted([relu(), Dense(4)], optimizer=Adam(learning_rate=1e-6), metrics=["accuracy"])
+    result = pynn.repair(model, 1e4 * X, y, epochs=EPOCHS)
+    assert result.model.evaluate(1e4 * X, y)["accuracy"] > 0.95
+    assert result.changes
+    assert all(change.before != change.after for change in result.changes)
+    assert "pynn.Sequential" in result.code()
+    assert len(result.history) >= EPOCHS
+
+
+def test_the_code_of_a_repair_runs_and_trains_the_same(blobs):
+    X, y = blobs
+    result = pynn.repair(network(16, optimizer=Adam(learning_rate=1e-6)), X, y, epochs=EPOCHS)
+    names = {"pynn": pynn, "X": X, "y": y} | {name: getattr(pynn.activations, name) for name in dir(pynn.activations)}
+    exec(result.code(), names)
+    assert np.array_equal(names["model"].parameters, result.model.parameters)
+
+
+def test_repair_keeps_the_units_of_y(wave):
+    x, y = wave
+    result = pynn.repair(planted([relu(32), Dense(1)], "mse", metrics=["r2"]), x, 1e5 * y + 1e6, epochs=60)
+    assert result.model.evaluate(x, 1e5 * y + 1e6)["r2"] > 0.9
+
+
+def test_repair_changes_nothing_where_nothing_is_wrong(blobs):
+    result = pynn.repair(network(16), *blobs, epochs=EPOCHS)
+    assert result.changes == []
+    again = network(16)
+    again.fit(*blobs, epochs=EPOCHS, verbose=0)
+    assert np.array_equal(result.model.parameters, again.parameters)
+
+
+def test_validation_rows_judge_when_they_are_given(blobs):
+    X, y = blobs
+    report = pynn.diagnose(
+        network(16, optimizer=Adam(learning_rate=1e-6)),
+        X[:300],
+        y[:300],
+        epochs=EPOCHS,
+        validation_data=(X[300:], y[300:]),
+    )
+    assert report.findings[0].code == "learning_rate_too_low"
+
+
+def test_preflight_trains_nothing(blobs):
+    X, y = blobs
+    model = planted([relu(), Dense(1, activation="softmax")], "mse")
+    report = pynn.diagnose(model, X, y % 2, preflight=True)
+    assert report.findings[0].code == "single_unit_softmax"
+    assert not model.built
+    found = pynn.diagnose(network(16), X, y, epochs=EPOCHS, preflight=True).findings
+    assert [finding for finding in found if finding.severity != "info"] == []
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_few_rows_give_a_report(blobs, rows):
+    X, y = blobs
+    assert str(pynn.diagnose(network(16), X[:rows], y[:rows], epochs=3))
+
+
+def test_a_budget_of_nothing_says_that_it_is_incomplete(blobs):
+    report = pynn.diagnose(network(16, optimizer=Adam(learning_rate=1e-6)), *blobs, epochs=EPOCHS, budget=0)
+    assert not report.complete
+
+
+def test_bad_arguments_are_said(blobs):
+    X, y = blobs
+    with pytest.raises(pynn.NotReadyError, match="compile"):
+        pynn.diagnose(pynn.Sequential([Dense(4)], seed=0), X, y)
+    with pytest.raises(pynn.ShapeError, match="rows"):
+        pynn.diagnose(network(16), X, y[:-1])
+    with pytest.raises(pynn.ArgumentValueError, match="budget"):
+        pynn.diagnose(network(16), X, y, budget=-1)
+    one = pynn.diagnose(network(16), X, np.zeros(len(y), int), epochs=2)
+    assert one.findings[0].code == "one_class"
+
+
+def table(folder, blobs, scale=1.0):
+    X, y = blobs
+    path = folder / "table.csv"
+    names = [f"x{i}" for i in range(X.shape[1])]
+    rows = [
+        ",".join([*names, "kind"]),
+        *(",".join([*(f"{scale * v:.6g}" for v in row), "abcd"[k]]) for row, k in zip(X, y, strict=True)),
+    ]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_the_command_line_tells_by_its_exit_status(tmp_path, blobs, capsys):
+    from pynn.cli import main
+
+    path = table(tmp_path, blobs)
+    assert main(["diagnose", str(path), "--target", "kind", "--epochs", "20"]) == 0
+    assert "nothing found" in capsys.readouterr().out
+    model = network(16, optimizer=Adam(learning_rate=1e-7)).build(6)
+    model.save(tmp_path / "slow.safetensors")
+    arguments = ["diagnose", str(path), "--target", "kind", "--model", str(tmp_path / "slow.safetensors")]
+    assert main(arguments) == 1
+    assert "learning_rate_too_low" in capsys.readouterr().out
+    assert main(["diagnose", str(tmp_path / "none.csv"), "--target", "kind"]) == 1
