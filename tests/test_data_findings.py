@@ -14,7 +14,7 @@ THREE = np.digitize(X.sum(axis=1), [-1, 1])
 
 
 def report(x=X, y=Y, layers=None, loss="softmax_cross_entropy", optimizer=None, metrics=(), **options):
-    units = int(np.max(y)) + 1 if loss == "softmax_cross_entropy" and np.ndim(y) == 1 else 1
+    units = 1 if layers or loss != "softmax_cross_entropy" or np.ndim(y) > 1 else int(np.max(y)) + 1
     layers = layers or [pynn.Dense(16, activation="relu"), pynn.Dense(max(units, 1))]
     model = pynn.Sequential(layers, seed=0)
     model.compile(loss, optimizer or pynn.Adam(0.01), metrics)
@@ -178,6 +178,17 @@ def test_a_class_that_is_only_validated():
     assert finding.evidence["classes"] == [2]
     assert "validation_mismatch" not in codes(y=THREE, validation_split=0.2)
     assert "validation_mismatch" not in codes(y=THREE, validation_data=(X[THREE == 1], THREE[THREE == 1]))
+
+
+def test_a_class_that_is_only_validated_of_a_file(tmp_path):
+    order = np.argsort(THREE, kind="stable")
+    for name, rows in (("sorted", order), ("mixed", np.arange(600))):
+        lines = [",".join(map(str, (*x, f"c{label}"))) for x, label in zip(X[rows], THREE[rows], strict=True)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["a,b,c,d,y", *lines]) + "\n")
+    held = {"target": "y", "validation_split": float((THREE == 2).mean())}
+    layers = [pynn.Dense(8, activation="relu"), pynn.Dense(3)]
+    assert found("validation_mismatch", tmp_path / "sorted.csv", None, layers, **held).evidence["classes"] == [2]
+    assert "validation_mismatch" not in codes(tmp_path / "mixed.csv", None, layers, **held)
 
 
 @pytest.mark.parametrize("batch_size", [1, 32, 100])

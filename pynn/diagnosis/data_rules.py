@@ -16,6 +16,7 @@ FEW = 20  # rows below which a coincidence proves nothing
 MARKS = (-999.0, 999.0, -9999.0, 9999.0, -99999.0, 99999.0, -999999.0, 999999.0)  # that people write for "missing"
 NO_DATE = -(2.0**63)  # a missing date, as a number
 APART = 20.0  # spreads between the medians of training and validation columns
+FEWER = 250  # rows that quantiles are taken of
 MOST = 0.6  # share of rows with one number, from which quantiles jump
 UNITS = 20.0  # times the spread: other units
 MANY_CODES = 10  # categories from which their numbers say nothing to a Dense layer
@@ -197,12 +198,11 @@ def predictions(learner: Learner, x: np.ndarray) -> np.ndarray:
 
 def _unseen_classes(learner: Learner, seen: Seen) -> Finding | None:
     labels = as_labels(seen.validation_targets) if learner.loss.row["link"] == "softmax" else None
-    if labels is None or seen.targets is None or seen.labels is None:
+    trained = seen.labels if seen.targets is not None else seen.classes
+    unseen = np.setdiff1d(labels, trained) if labels is not None and trained is not None and len(trained) else ()
+    if labels is None or not len(unseen):
         return None
-    unseen = np.setdiff1d(labels, seen.labels)
-    if not len(unseen):
-        return None
-    evidence = {"data": "validation", "classes": unseen[:20].tolist(), "n_classes": len(unseen),
+    evidence = {"data": "validation", "classes": list(map(int, unseen[:20])), "n_classes": len(unseen),
                 "n_rows": int(np.isin(labels, unseen).sum())}  # fmt: skip
     return Finding("validation_mismatch", "warning", evidence=evidence, advice=(Advice.SHUFFLE_BEFORE_SPLIT,),
                    text="class_only_in_validation")  # fmt: skip
@@ -230,9 +230,11 @@ def _validation_mismatch(learner: Learner, seen: Seen) -> Finding | None:
 
 
 def _spreads(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The median of each column and the width of its middle 80 %, 0 where one number has most of the rows."""
-    marks = np.nanquantile(x.astype(np.float64), (0.1, 0.5, 0.9), axis=0)
-    usual = np.max([(x == mark.astype(x.dtype)).mean(axis=0) for mark in marks], axis=0)
+    """Return each column's median and the width of its middle 80 %, 0 where one number has most of the rows."""
+    x = np.sort(x[:: -(-len(x) // FEWER)].astype(np.float64), axis=0)  # missing cells come last
+    count = np.maximum((x == x).sum(axis=0), 1)
+    marks = [x[(share * (count - 1)).astype(int), np.arange(x.shape[1])] for share in (0.1, 0.5, 0.9)]
+    usual = np.max([(x == mark).mean(axis=0) for mark in marks], axis=0)
     return marks[1], np.where(usual > MOST, 0, marks[2] - marks[0])
 
 

@@ -41,6 +41,8 @@ class Seen:
         Rows from all over the validation data.
     validation_targets : array or None
         All targets of the validation data.
+    classes : list of int or None
+        Classes of all training rows, where these were read in blocks.
     """
 
     sample: Batch
@@ -51,6 +53,7 @@ class Seen:
     categories: dict[int, int] | None = None
     validation: Batch | None = None
     validation_targets: np.ndarray | None = None
+    classes: list[int] | None = None
 
     @property
     def labels(self) -> np.ndarray | None:

@@ -63,6 +63,7 @@ class Loaded(Batches):
 
     def __init__(self, loader: Any, data: Part | None) -> None:
         self.loader, self.data = loader, data
+        self.classes: list[int] | None = None  # of all rows of an epoch, where they are read in blocks
         self.inputs = None if data is None else data.x.shape[1]
         if loader.n_rows is not None:
             self.rows = min(len(loader) * loader.batch_size, loader.n_rows)
@@ -108,10 +109,13 @@ class Loaded(Batches):
                 learner, metrics, begin, steps, self.data, order, seen * loader.batch_size, self.rows, epoch, 0
             )
             return
+        whole, classes = not seen, set[int]()
         for block in loader.blocks(epoch, seen):
             data = learner.check_batch(block.x, block.targets, block.weights, block.numbers)
             yield from self.steps(learner, metrics, begin, steps, data, None, 0, len(block), epoch, seen)
             seen += -(-len(block) // loader.batch_size)
+            classes.update(np.unique(data.y).tolist() if data.y.dtype.kind in "iu" and data.y.shape[1] == 1 else ())
+        self.classes = sorted(classes) if whole else None
 
     def steps(
         self, learner: Learner, metrics: EpochMetrics, begin: Begin, steps: Steps, data: Part, order: Any,

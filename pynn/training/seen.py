@@ -28,6 +28,7 @@ def seen_by(batches: Batches, validation: Any) -> Seen | None:
         {at: len(column.values) for at, column in enumerate(schema.columns) if column.values} if schema else None,
         None if held is None else spread_out(held),
         None if held is None else held.y,
+        None if loaded is None else loaded.classes,
     )
 
 
