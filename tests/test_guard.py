@@ -59,7 +59,7 @@ def test_skip_leaves_the_batch_out_and_names_its_row(data, capsys):
     x, y = data
     x[321, 3] = np.nan
     model = model_of()
-    model.metrics = [pynn.metrics.get("mae")]
+    model.compile(model.loss, model.optimizer, ["mae"])
     with pytest.warns(pynn.TrainingWarning, match="skipped the batch") as caught:
         history = model.fit(x, y, epochs=2, guard="skip", verbose=2)
     assert len(caught) == 1

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from ..diagnosis.explain import explain
 from ..errors import ArgumentValueError, NumericalError
 from ..network.passes import Part, part_of
