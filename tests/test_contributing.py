@@ -73,12 +73,13 @@ def test_an_example_can_be_exported(tree, tmp_path, monkeypatch):
         shutil.copy(found, tmp_path)
     items = {}
     for source in amalgamate.SOURCES:
-        items |= amalgamate._items((tmp_path / source).read_text(encoding="utf-8"))
-    library = {name: amalgamate._expanded(text) for name, text in items.items() if name not in amalgamate._OWN}
-    monkeypatch.setattr(amalgamate, "_library", lambda: library)
-    text = amalgamate.extract(["squareplus_value"], "net_")
+        items |= amalgamate._items((tmp_path / source).read_text(encoding="utf-8"), "float")
+    library = {name: amalgamate._expanded(text, "float") for name, text in items.items() if name not in amalgamate._OWN}
+    monkeypatch.setattr(amalgamate, "_library", lambda real: library)
+    text = amalgamate.extract(["squareplus_value"], "net_", "float")
     assert "net_sqrt_" in text
     prelude = "#include <math.h>\n#include <stdint.h>\n#include <string.h>\n#include <float.h>\n#include <stddef.h>\n"
+    prelude += "typedef float net_real;\n"
     prelude += "static inline float net_fma_(float a, float b, float c) { return a * b + c; }\n"
     program = prelude + text + "\nint main(void) { return net_squareplus_value(0, 4) != 1; }\n"
     command = ["gcc", "-std=c99", "-Wall", "-x", "c", "-", "-o", str(tmp_path / "one"), "-lm"]

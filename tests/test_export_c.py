@@ -1,5 +1,6 @@
 """export_c: the header computes what predict computes, compiles everywhere without a warning, and refuses nonsense."""
 
+import os
 import shutil
 import subprocess
 
@@ -42,18 +43,20 @@ def network(layers, inputs, loss=None, seed=0, dtype="float32"):
     return model
 
 
-def predictions(folder, x, outputs, compiler="gcc", flags=()):
+def predictions(
+    folder, x, outputs, compiler="gcc", flags=(), source=PROGRAM, takes=np.float32, gives=np.float32
+):  # fmt: skip
     """What the compiled header predicts, after its self-test."""
     if shutil.which(COMPILERS[compiler][0]) is None:
         pytest.skip(f"no {compiler}")
-    (folder / "main.c").write_text(PROGRAM)
+    (folder / "main.c").write_text(source)
     program = folder / f"main-{compiler}"
     subprocess.run(
         [*COMPILERS[compiler], *STRICT, *flags, str(folder / "main.c"), "-o", str(program), "-lm"], check=True
     )
-    x = np.ascontiguousarray(x, np.float32)
+    x = np.ascontiguousarray(x, takes)
     result = subprocess.run([str(program)], input=x.tobytes(), stdout=subprocess.PIPE, check=True)
-    return np.frombuffer(result.stdout, np.float32).reshape(len(x), outputs)
+    return np.frombuffer(result.stdout, gives).reshape(len(x), outputs)
 
 
 def on(cpu, model, x):
@@ -123,12 +126,59 @@ def test_a_last_activation_that_is_the_link_is_applied_once(tmp_path):
     assert np.allclose(found.sum(1), 1, rtol=1e-6)
 
 
-def test_float64_models_are_exported_in_float32(tmp_path):
+def doubles(folder, x, outputs, compiler="gcc", flags=()):
+    """What a header of doubles predicts, after its self-test."""
+    program = PROGRAM.replace(
+        "float x[NET_INPUTS], y[NET_OUTPUTS]", "net_input x[NET_INPUTS]; net_output y[NET_OUTPUTS]"
+    )
+    return predictions(folder, x, outputs, compiler, flags, program, np.float64, np.float64)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_float64_models_are_exported_in_float64_to_the_bit(compiler, tmp_path):
+    names = list(pynn.activations.table.rows)
+    layers = [pynn.Normalization(), *[pynn.Dense(12, activation=name) for name in names], pynn.LayerNormalization()]
+    model = network([*layers, pynn.Residual([pynn.Dense(12)]), pynn.Dense(3)], 5, "softmax_cross_entropy",
+                    dtype="float64")  # fmt: skip
+    x = np.random.default_rng(3).normal(size=(40, 5))
+    model.adapt(x)
+    exported = model.export_c(tmp_path / "net.h", calibration=x)
+    core = _core.Model(_core.Context(cpu="baseline", threads=1), 5, model.core.layers, "float64")
+    np.asarray(core.parameters)[...] = model.parameters
+    np.asarray(core.state)[...] = np.asarray(model.core.state)
+    core.set_loss(model.core.loss)
+    found = doubles(tmp_path, x, 3, compiler, ["-DNET_FMA=0"])
+    assert np.array_equal(found, core.predict(x, np.empty((40, 3))))
+    assert exported.max_error < 1e-12
+    assert "float64 weights" in (tmp_path / "net.h").read_text()
+
+
+def test_float32_weights_of_a_float64_model_are_asked_for(tmp_path):
     model = network([pynn.Dense(16, activation="gelu"), pynn.Dense(2)], 3, "mse", dtype="float64")
     x = inputs(30, 3)
-    exported = model.export_c(tmp_path / "net.h", calibration=x)
+    exported = model.export_c(tmp_path / "net.h", weights="float32", calibration=x)
     assert 0 < exported.max_error < 1e-5
     assert np.allclose(predictions(tmp_path, x, 2), model.predict(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("weights", [None, "float32", "int8"])
+def test_numbers_far_from_0_are_doubles(weights, dtype, tmp_path):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([1.7e9 + 30 * rng.normal(size=200), rng.normal(size=200)])
+    y = 5.4e6 + 0.3 * (X[:, 0] - 1.7e9) / 30
+    model = pynn.Sequential(
+        [pynn.Normalization(), pynn.Dense(16, activation="relu"), pynn.Dense(1)], seed=0, dtype=dtype
+    )
+    model.compile("mse", pynn.Adam(learning_rate=0.01), target_scaling="standard")
+    model.fit(X, y, epochs=100)
+    exported = model.export_c(tmp_path / "net.h", weights=weights, calibration=X)
+    found = doubles(tmp_path, X, 1)
+    assert 1 - ((found[:, 0] - y) ** 2).mean() / y.var() > 0.99
+    assert np.abs(found - model.predict(X)).max() <= 1.001 * exported.max_error + 1e-8
+    assert exported.max_error < (0.05 if weights == "int8" else 1e-5)
+    text = (tmp_path / "net.h").read_text()
+    assert ("Its inputs and outputs are doubles" in text) == (dtype == "float32" or weights is not None)
 
 
 def test_int8_weights_cost_what_is_said(digits, tmp_path):
@@ -274,3 +324,92 @@ def test_a_normalization_without_data_is_refused(tmp_path):
     model = network([pynn.Normalization(), pynn.Dense(2)], 3)
     with pytest.raises(pynn.NotReadyError, match="adapted to data"):
         model.export_c(tmp_path / "net.h")
+
+
+def compiled(folder, body):
+    """What a program with the header prints."""
+    (folder / "one.c").write_text(f'#include "net.h"\n#include <stdio.h>\nint main(void) {{ {body} }}\n')
+    subprocess.run(["gcc", "-std=c99", *STRICT, str(folder / "one.c"), "-o", str(folder / "one"), "-lm"], check=True)
+    return subprocess.run([folder / "one"], capture_output=True, text=True, check=True).stdout.split()
+
+
+@pytest.mark.parametrize("first", ["plain", "normalized", "partly", "residual"])
+def test_gaps_are_filled_in_as_in_training(first, tmp_path):
+    X = np.random.default_rng(0).normal((0, 5, 0), size=(300, 3)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    X[::5, 1], X[1::7, 2] = np.nan, np.inf
+    layers = {
+        "plain": [], "normalized": [pynn.Normalization()], "partly": [pynn.Normalization(columns=[0, 2], clip=2)],
+        "residual": [pynn.Residual([pynn.Dense(3)])],
+    }[first]  # fmt: skip
+    model = pynn.Sequential([*layers, pynn.Dense(8, activation="relu"), pynn.Dense(2)], seed=0)
+    model.compile("softmax_cross_entropy")
+    model.fit(X, y, on_bad_rows="impute", epochs=3)
+    model.export_c(tmp_path / "net.h", calibration=X)
+    found = predictions(tmp_path, X, 2, flags=["-DNET_FMA=0"])
+    assert np.isfinite(found).all()
+    assert np.allclose(found, model.predict(X), rtol=1e-5, atol=1e-6)
+    assert "NaN and infinite inputs are replaced" in (tmp_path / "net.h").read_text()
+
+
+def test_the_header_names_columns_codes_and_classes(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({
+        "income */ \\": [1.0, 2.0, 3.0, 4.0] * 5, "home": ["own", "rent", "größer", "/*"] * 5,
+        "y": ["paid", "late"] * 10,
+    })  # fmt: skip
+    model = pynn.Sequential([pynn.Categorical([1]), pynn.Dense(2)], seed=0)
+    model.compile("softmax_cross_entropy")
+    model.fit(frame, target="y")
+    model.export_c(tmp_path / "net.h")
+    text = (tmp_path / "net.h").read_text()
+    assert r"x[0]  income *\057 \134" in text
+    assert r'x[1]  home: 1 "\057*", 2 "gr\303\266\303\237er", 3 "own", 4 "rent"; 0 for anything else' in text
+    assert 'Classes: 0 "late", 1 "paid"' in text
+    assert compiled(tmp_path, "puts(net_label(0)); puts(net_label(1)); return 0;") == ["late", "paid"]
+    model.export_c(tmp_path / "net.h", labels=["l", "p"])
+    assert compiled(tmp_path, "puts(net_label(1)); return 0;") == ["p"]
+    several = pynn.Sequential([pynn.Dense(2)], seed=0)
+    several.compile("mse")
+    several.fit(frame.assign(b=1.0, home=2.0), target=["income */ \\", "b"], exclude=["y"])
+    several.export_c(tmp_path / "net.h")
+    assert r"Predicts income *\057 \134, b." in (tmp_path / "net.h").read_text()
+
+
+def test_several_sigmoids_are_classified_one_by_one(tmp_path):
+    model = network([pynn.Dense(3)], 2, "sigmoid_cross_entropy")
+    model.export_c(tmp_path / "net.h", labels=["red", "round", "ripe"])
+    x = inputs(1, 2)
+    row = ", ".join(f"{v}f" for v in x[0])
+    body = f"const float x[] = {{{row}}}; int c[3]; net_classify(x, c); "
+    body += 'printf("%d %d %d %s", c[0], c[1], c[2], net_label(2)); return 0;'
+    assert compiled(tmp_path, body) == [*map(str, (model.predict(x)[0] > 0.5).astype(int)), "ripe"]
+    assert "Outputs: 0" in (tmp_path / "net.h").read_text()
+
+
+def test_numbers_have_no_class(tmp_path):
+    network([pynn.Dense(3)], 2, "mse").export_c(tmp_path / "net.h")
+    assert "classify" not in (tmp_path / "net.h").read_text()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_leaves_nothing_and_names_the_file(tmp_path, monkeypatch):
+    model = network([pynn.Dense(3)], 2)
+    model.export_c(tmp_path / "net.h")
+    before = (tmp_path / "net.h").read_text()
+    real = open
+
+    def full(path, *arguments, **options):
+        if str(path).startswith(str(tmp_path / "net.h")):
+            real(path, "w").close()
+            return real("/dev/full", *arguments, **options)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr("builtins.open", full)
+    with pytest.raises(pynn.FileError, match=r"net\.h.*No space left"):
+        model.export_c(tmp_path / "net.h", name="other")
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["net.h"]
+    assert (tmp_path / "net.h").read_text() == before
+    with pytest.raises(pynn.FileError, match=r"no/net\.h"):
+        model.export_c(tmp_path / "no" / "net.h")

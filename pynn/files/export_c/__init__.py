@@ -1,5 +1,5 @@
 """Trained models as source code for machines without Python or this library."""
 
-from .c import Exported, export_c
+from .export import Exported, export_c
 
 __all__ = ["Exported", "export_c"]

@@ -2,7 +2,7 @@
 
 An exported network must compute what `predict` computes, to the last bit where the processor allows it. So its scalars
 are not written a second time: they are taken from the kernels' own sources, which the package carries, with whatever
-they need, for ``float``, under the header's own prefix, and in the subset of C that C99 and C++ share.
+they need, for ``float`` or ``double``, under the header's own prefix, and in the subset of C that C99 and C++ share.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ...errors import UnsupportedError
 
 SOURCES = ("real.h", "numerics.h", "activations.template.c")
 # what the header defines itself: see FMA in c.py
-_OWN = {"fma_", "FMA_BUILTIN", "R", "INLINED", "INDEPENDENT", "UNROLLED", "POLYNOMIAL"}
-_KNOWN = {"PYNN_REAL_BITS == 32": True}
+_OWN = {"real", "fma_", "FMA_BUILTIN", "R", "INLINED", "INDEPENDENT", "UNROLLED", "POLYNOMIAL"}
+BITS = {"float": 32, "double": 64}
 
 _ITEM_START = re.compile(r"^(static|struct|typedef|enum|INLINED)\b|^\s*#\s*define\b")
 _NAMES = [
@@ -31,8 +31,9 @@ _WORD = re.compile(r"\b[A-Za-z_]\w*\b")
 _FIELD = re.compile(r"(real|struct \w+)\s+([\w, ]+);")
 
 
-def _conditionals(lines: list[str]) -> list[str]:
-    """Lines with the conditions resolved that are known for float; ``FMA_BUILTIN`` stays for the C compiler."""
+def _conditionals(lines: list[str], real: str) -> list[str]:
+    """Resolve the conditions that are known for a real type; ``FMA_BUILTIN`` stays for the C compiler."""
+    known = {f"PYNN_REAL_BITS == {bits}": bits == BITS[real] for bits in BITS.values()}
     out: list[str] = []
     stack: list[list[bool]] = []  # of each open condition: was a branch taken, is this one, is it left to C
     for line in lines:
@@ -44,7 +45,7 @@ def _conditionals(lines: list[str]) -> list[str]:
         kind, condition = directive[1], directive[2]
         if kind.startswith("if"):
             symbolic = condition == "FMA_BUILTIN"
-            value = symbolic or (kind == "ifndef") or _KNOWN.get(condition, False)
+            value = symbolic or (kind == "ifndef") or known.get(condition, False)
             stack.append([value, value, symbolic])
             if symbolic:
                 out.append(line)
@@ -55,7 +56,7 @@ def _conditionals(lines: list[str]) -> list[str]:
         elif kind == "endif":
             stack.pop()
         else:
-            value = not stack[-1][0] and (kind == "else" or _KNOWN.get(condition, False))
+            value = not stack[-1][0] and (kind == "else" or known.get(condition, False))
             stack[-1] = [stack[-1][0] or value, value, False]
     return out
 
@@ -70,10 +71,10 @@ def _complete(item: list[str]) -> bool:
     return text.count("{") == text.count("}") and text.rstrip().endswith((";", "}"))
 
 
-def _items(text: str) -> dict[str, str]:
+def _items(text: str, real: str) -> dict[str, str]:
     """Top-level definitions by name, in order."""
     found: dict[str, str] = {}
-    lines = iter(_conditionals(_uncommented(text).splitlines()))
+    lines = iter(_conditionals(_uncommented(text).splitlines(), real))
     for line in lines:
         if not _ITEM_START.match(line):
             continue
@@ -93,20 +94,20 @@ def _items(text: str) -> dict[str, str]:
 
 
 @cache
-def _library() -> dict[str, str]:
+def _library(real: str) -> dict[str, str]:
     folder = Path(__file__).parent / "source"
     items: dict[str, str] = {}
     for name in SOURCES:
         if not (folder / name).exists():
             raise UnsupportedError(f"expected {folder / name} in the package; install pynn-dense anew")
-        items |= _items((folder / name).read_text(encoding="utf-8"))
-    return {name: _expanded(text) for name, text in items.items() if name not in _OWN}
+        items |= _items((folder / name).read_text(encoding="utf-8"), real)
+    return {name: _expanded(text, real) for name, text in items.items() if name not in _OWN}
 
 
-def _expanded(text: str) -> str:
+def _expanded(text: str, real: str) -> str:
     """Without the kernels' own macros and without hexadecimal floats, which C++ before 2017 does not have."""
     text = re.sub(r"POLYNOMIAL\((\w+),", r"polynomial(\1_polynomial, (int)(sizeof \1_polynomial / sizeof(real)),", text)
-    text = re.sub(r"\bR\((-?(?:0x[\da-fA-F.]+p[+-]?\d+|[\d.e+-]+))\)", r"\1f", text)
+    text = re.sub(r"\bR\((-?(?:0x[\da-fA-F.]+p[+-]?\d+|[\d.e+-]+))\)", r"\1f" if real == "float" else r"\1", text)
     text = re.sub(r"\b(UNROLLED|INDEPENDENT) ", "", text)
     text = re.sub(r"^INLINED\b", "static inline", text)
     text = re.sub(r"^enum \{ (\w+) = (\d+) \};$", r"#define \1 \2", text)
@@ -120,14 +121,14 @@ def _decimal(match: re.Match[str]) -> str:
     return f"{np.float32(value)!s}f" if match[1] else repr(value)
 
 
-def has_function(name: str) -> bool:
+def has_function(name: str, real: str = "float") -> bool:
     """Whether the library's kernels define `name`."""
-    return name in _library()
+    return name in _library(real)
 
 
-def extract(names: list[str], prefix: str) -> str:
+def extract(names: list[str], prefix: str, real: str) -> str:
     """The definitions of `names` and all that they need, in the library's order, each name with `prefix`."""
-    items = _library()
+    items = _library(real)
     needed: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -139,7 +140,7 @@ def extract(names: list[str], prefix: str) -> str:
         waiting += [other for other in items if other.removeprefix("struct ") in words]
     kept = {name: _constructors(text, items) for name, text in items.items() if name in needed}
     text = "\n".join(_with_constructors(name, body, items) for name, body in kept.items())
-    own = {name.removeprefix("struct ") for name in kept} | {"fma_", "FMA_BUILTIN"}
+    own = {name.removeprefix("struct ") for name in kept} | {"real", "fma_", "FMA_BUILTIN"}
     own |= {f"make_{name.removeprefix('struct ')}" for name in kept if name.startswith("struct ")}
     own |= {word for name in kept if name.startswith("real") for word in [name]}
     return _WORD.sub(lambda word: prefix + word[0] if word[0] in own else word[0], text)
