@@ -1,5 +1,6 @@
 """Trained models as source code for machines without Python or this library."""
 
-from .export import Exported, export_c
+from .export import export_c
+from .exported import Exported
 
 __all__ = ["Exported", "export_c"]

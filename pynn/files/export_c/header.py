@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ... import _core
 from . import amalgamate
+from .exported import Exported
 from .helpers import HELPERS, PRELUDE
 from .literals import comment, literal, string, wrapped
 from .program import Program
-
-if TYPE_CHECKING:
-    from .export import Exported
 
 __all__ = ["header"]
 
@@ -74,7 +72,12 @@ def _opening(program: Program, exported: Exported, static: bool) -> str:
  * Compiled with -ffp-contract=off it gives the bits that pynn's predict gives on a processor with (N_FMA 1) or without
  * (N_FMA 0) fused multiply-add; subnormal numbers aside, which pynn takes as zero.
 {_types(program)}{_columns(program)}{_classes(program)} */
-#ifndef N_H
+{_macros(program)}"""
+
+
+def _macros(program: Program) -> str:
+    """Return includes, sizes and types."""
+    return f"""#ifndef N_H
 #define N_H
 
 #include <float.h>

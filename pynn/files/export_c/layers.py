@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,15 +13,12 @@ from ...network import precision
 from .literals import double
 from .quantize import quantize
 
-if TYPE_CHECKING:
-    from .program import Program
-
 __all__ = ["KINDS", "add", "inputs_need_double"]
 
 _ERROR, _NONFINITE = (Normalization.MISSING.index(name) for name in ("error", "nonfinite"))
 
 
-def inputs_need_double(program: Program) -> bool:
+def inputs_need_double(program: Any) -> bool:
     """Tell whether the first layer normalizes numbers that float has no steps for."""
     if program.real == "double" or program.core.layers[0]["kind"][0] != Normalization.kind:
         return False
@@ -31,7 +28,7 @@ def inputs_need_double(program: Program) -> bool:
     return bool(own.any()) and precision.needs_double(shift[own], 1 / scale[own])
 
 
-def add(program: Program, index: int, spec: Any) -> None:
+def add(program: Any, index: int, spec: Any) -> None:
     """Add a layer to a header.
 
     Raises
@@ -55,7 +52,7 @@ def add(program: Program, index: int, spec: Any) -> None:
     KINDS[kind](program, index, spec, numbers)
 
 
-def _dense(program: Program, index: int, _spec: Any, _numbers: Any) -> None:
+def _dense(program: Any, index: int, _spec: Any, _numbers: Any) -> None:
     tensors, function = program.tensors(index), "dense"
     kernel = tensors["kernel"]
     inputs, units = kernel.shape
@@ -73,11 +70,11 @@ def _dense(program: Program, index: int, _spec: Any, _numbers: Any) -> None:
     program.call(f"{program.prefix}{function}({{in}}, {inputs}, {units}, {weights}, {bias}, {{out}});", units)
 
 
-def _passes(_program: Program, _index: int, _spec: Any, _numbers: Any) -> None:
+def _passes(_program: Any, _index: int, _spec: Any, _numbers: Any) -> None:
     """A layer that only trains."""
 
 
-def _normalization(program: Program, index: int, _spec: Any, numbers: Any) -> None:
+def _normalization(program: Any, index: int, _spec: Any, numbers: Any) -> None:
     first = len(program.values) == 1 and program.input_type != program.real
     helper = "normalize_input" if first else "normalize"
     program.helpers.add(helper)
@@ -91,7 +88,7 @@ def _normalization(program: Program, index: int, _spec: Any, numbers: Any) -> No
     program.call(f"{program.prefix}{helper}({n}, {{in}}, {shift}, {scale}, {fill}, {rest}, {{out}});", n, in_place=True)
 
 
-def _batch_normalization(program: Program, index: int, _spec: Any, numbers: Any) -> None:
+def _batch_normalization(program: Any, index: int, _spec: Any, numbers: Any) -> None:
     program.helpers.add("affine")
     tensors, n = program.tensors(index), program.values[-1].size
     shift = program.constant("double", f"mean_{index}", tensors["moving_mean"])
@@ -101,7 +98,7 @@ def _batch_normalization(program: Program, index: int, _spec: Any, numbers: Any)
     program.call(f"{program.prefix}affine({n}, {{in}}, {shift}, {scale}, {both}, {{out}});", n, in_place=True)
 
 
-def _layer_normalization(program: Program, index: int, _spec: Any, numbers: Any) -> None:
+def _layer_normalization(program: Any, index: int, _spec: Any, numbers: Any) -> None:
     program.helpers.add("layer_norm")
     tensors, n = program.tensors(index), program.values[-1].size
     both = ", ".join(program.optional(program.real, index, tensors, name) for name in ("gamma", "beta"))
@@ -109,7 +106,7 @@ def _layer_normalization(program: Program, index: int, _spec: Any, numbers: Any)
     program.call(f"{program.prefix}layer_norm({n}, {{in}}, {both}, {epsilon}, {{out}});", n, in_place=True)
 
 
-def _add(program: Program, index: int, _spec: Any, numbers: Any) -> None:
+def _add(program: Any, index: int, _spec: Any, numbers: Any) -> None:
     first = index - int(numbers["layers"])
     other = program.after[first - 1] if first > 0 else program.values[0]
     n = program.values[-1].size
@@ -117,7 +114,7 @@ def _add(program: Program, index: int, _spec: Any, numbers: Any) -> None:
     program.call(text, n, in_place=True, other=other)
 
 
-def _categorical(program: Program, index: int, spec: Any, numbers: Any) -> None:
+def _categorical(program: Any, index: int, spec: Any, numbers: Any) -> None:
     program.helpers.add("categorical")
     columns, sizes = np.asarray(spec["columns"]), np.asarray(spec["sizes"])
     wide, inputs = int(numbers["dimension"]), program.values[-1].size
@@ -128,7 +125,7 @@ def _categorical(program: Program, index: int, spec: Any, numbers: Any) -> None:
     program.call(f"{program.prefix}categorical({arguments}, {{out}});", inputs - len(columns) + coded)
 
 
-KINDS: dict[str, Callable[[Program, int, Any, Any], None]] = {
+KINDS: dict[str, Callable[[Any, int, Any, Any], None]] = {
     "dense": _dense,
     "activation": _passes,
     "dropout": _passes,
