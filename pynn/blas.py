@@ -1,7 +1,8 @@
-"""Which BLAS multiplies large matrices: the one that SciPy brings, MKL, any library by path, or none.
+"""Which BLAS multiplies large matrices: none (the default), the one that SciPy brings, MKL, or any library by path.
 
-The library's own kernels take every product with a short side, a batch of up to 191 rows say, since they are faster
-there; a BLAS takes the rest. `use` chooses it for the whole process, `current` tells which is in use.
+Without a BLAS the library's own kernels do every product, with the same bits on every processor that has fused
+multiply-add (AVX2, AVX-512, NEON). A BLAS takes only products whose three sides are all at least 192, and rounds
+them in its own way. `use` chooses it for the whole process, `current` tells which is in use.
 """
 
 from __future__ import annotations
@@ -40,19 +41,20 @@ class Library:
 
 
 _library: Library | None = None
-_reason = "not looked for yet"  # why there is none
 
 
-def use(which: str | os.PathLike[str] = "scipy") -> str:
+def use(which: str | os.PathLike[str] = "none") -> str:
     """Choose the BLAS of this process, for models that exist too. Not while one of them computes.
 
-    Results are bit-identical from run to run with one BLAS; another BLAS may round large products differently.
+    Results are bit-identical from run to run with one BLAS. Another BLAS may round large products differently, and
+    so may the same one on another processor; the library's own kernels do not. `pynn.runtime.provenance` says which
+    was used.
 
     Parameters
     ----------
-    which : "scipy", "mkl", "none" or a path
-        SciPy's own (the default); MKL, if the package ``mkl`` is installed (``pip install 'pynn-dense[mkl]'``);
-        none, so that the library's own kernels do every product; or the file of any BLAS with the Fortran interface.
+    which : "none", "scipy", "mkl" or a path
+        None (the default), so that the library's own kernels do every product; SciPy's own; MKL, if the package ``mkl``
+        is installed (``pip install 'pynn-dense[mkl]'``); or the file of any BLAS with the Fortran interface.
 
     Returns
     -------
@@ -67,38 +69,25 @@ def use(which: str | os.PathLike[str] = "scipy") -> str:
     Examples
     --------
     >>> import pynn
-    >>> pynn.blas.use("none")
-    'none: not wanted'
     >>> pynn.blas.use("scipy").split(",")[0]
     'scipy'
+    >>> pynn.blas.use("none")
+    'none'
     """
-    global _library, _reason
+    global _library
     from . import runtime
 
     if not isinstance(which, str | os.PathLike):
         raise ArgumentTypeError(f'expected which as "scipy", "mkl", "none" or a path; received which={which!r}')
     found = None if which == "none" else _FINDERS[str(which)]() if str(which) in _FINDERS else _at(os.fspath(which))
     runtime.context().set_blas(found)
-    _library, _reason = found, "not wanted"
+    _library = found
     return current()
 
 
 def current() -> str:
-    """The BLAS in use: its name, integers and threads; or ``none`` and why."""
-    from . import runtime
-
-    runtime.context()
-    return f"none: {_reason}" if _library is None else str(_library)
-
-
-def default() -> Library | None:
-    """What a process begins with: SciPy's BLAS, or none when it can't be had."""
-    global _library, _reason
-    try:
-        _library = _scipy()
-    except Exception as error:  # whatever keeps it from loading, the own kernels do
-        _library, _reason = None, str(error)
-    return _library
+    """The BLAS in use: its name, integers and threads; or ``none``."""
+    return "none" if _library is None else str(_library)
 
 
 _INTEGER_BYTES = {"int": 4, "int32_t": 4, "int64_t": 8, "long long": 8, "long": ctypes.sizeof(ctypes.c_long)}
@@ -106,7 +95,7 @@ _GEMM = re.compile(r"void \(char \*, char \*(?P<sizes>(, (?P<int>\w[\w ]*?) \*){
                    r"(?P=int) \*(, \S+ \*){2}, (?P=int) \*\)")  # fmt: skip
 
 
-def _scipy() -> Library:
+def scipy() -> Library:
     """The functions that `scipy.linalg.cython_blas` exports with their signatures. Only that extension file is loaded:
     importing all of `scipy.linalg` takes many times longer."""
     module = _load_cython_blas()
@@ -130,7 +119,10 @@ def _load_cython_blas() -> Any:
             loader = importlib.machinery.ExtensionFileLoader("scipy.linalg.cython_blas", path)
             file_spec = importlib.util.spec_from_file_location("scipy.linalg.cython_blas", path, loader=loader)
             module = importlib.util.module_from_spec(file_spec)  # type: ignore[arg-type]
-            loader.exec_module(module)
+            try:
+                loader.exec_module(module)
+            except ImportError as error:
+                raise UnsupportedError(f"expected {path} to load: {error}") from None
             return module
     raise UnsupportedError(f"expected cython_blas in {folder}; received none")
 
@@ -179,4 +171,4 @@ def _thread_functions(library: ctypes.CDLL) -> tuple[int, int]:
     return 0, 0
 
 
-_FINDERS = {"scipy": _scipy, "mkl": _mkl}
+_FINDERS = {"scipy": scipy, "mkl": _mkl}

@@ -35,7 +35,7 @@ def context() -> _core.Context:
         if _context is None:
             cpu = os.environ.get("PYNN_CPU") or None
             try:
-                _context = _core.Context(blas=blas.default(), cpu=cpu, threads=_threads_wanted())
+                _context = _core.Context(cpu=cpu, threads=_threads_wanted())
             except UnsupportedError:
                 raise UnsupportedError(
                     f"expected PYNN_CPU as baseline, avx2 or avx512 and supported by this processor; received {cpu!r}"

@@ -29,12 +29,13 @@ def computing():
     threads, blas = pynn.get_num_threads(), pynn.blas.current()
     yield
     pynn.set_num_threads(threads)
-    pynn.blas.use("none" if blas.startswith("none") else "scipy")
+    pynn.blas.use("scipy" if blas.startswith("scipy") else "none")
 
 
-def make(**options):
-    """Wide enough that products go to the BLAS, and that threads share every kind of work."""
-    layers = [pynn.Dense(256, activation="relu"), pynn.Dropout(0.1), pynn.Dense(200, activation="tanh"), pynn.Dense(10)]
+def make(units=(256, 200), **options):
+    """Wide enough that products go to a BLAS, if there is one, and that threads share every kind of work."""
+    first, second = units
+    layers = [pynn.Dense(first, "relu"), pynn.Dropout(0.1), pynn.Dense(second, "tanh"), pynn.Dense(10)]
     model = pynn.Sequential(layers, seed=7, **options)
     model.compile(loss="softmax_cross_entropy", optimizer=pynn.Adam(learning_rate=1e-3))
     return model
@@ -80,18 +81,20 @@ def test_sources_and_loops_change_no_bit(digits, tmp_path):
     assert len(set(found.values())) == 1, found
 
 
+LARGE = (1100, 1030)  # longer than any block of the kernels, in every direction
 RUN = """
 import sys, json
 sys.path.insert(0, sys.argv[1])
 from test_exactness import *
 pynn.blas.use(sys.argv[2])
 (x, y), _ = pynn.datasets.digits()
-print(json.dumps([pynn.runtime.provenance()["kernels"], trained(x[:1100], y[:1100])]))
+options = json.loads(sys.argv[3])
+print(json.dumps([pynn.runtime.provenance()["kernels"], trained(x[:1100], y[:1100], **options)]))
 """
 
 
-def process(blas, **environment):
-    command = [sys.executable, "-c", RUN, str(Path(__file__).parent), blas]
+def process(blas, options, **environment):
+    command = [sys.executable, "-c", RUN, str(Path(__file__).parent), blas, json.dumps(options)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
     if "expected PYNN_CPU" in done.stderr:
         pytest.skip(f"this processor has no {environment['PYNN_CPU']}")
@@ -109,16 +112,28 @@ def scipys_blas():
     return f"{scipys[-1]['internal_api']} {scipys[-1]['version']} {scipys[-1]['architecture']}"
 
 
-@pytest.mark.parametrize("cpu", ["baseline", "avx2", "avx512"])
-@pytest.mark.parametrize("blas", ["none", "scipy"])
-def test_bits_are_those_on_record(digits, cpu, blas):
+@pytest.mark.parametrize("cpu", ["avx2", "avx512"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_bits_without_a_blas_are_the_same_on_every_processor_with_fused_multiply_add(cpu, dtype, size):
+    """One record for each dtype. It may change only with a note in the changelog that names its first eight digits."""
+    options = {"dtype": dtype} | ({"units": LARGE} if size == "large" else {})
+    kernels, found = process("none", options, PYNN_CPU=cpu)
+    assert kernels == cpu
+    key = f"fused multiply-add, {dtype}, {size}"
+    assert found == json.loads(RECORD.read_text())[key], f"{key}: record it, and say so in CHANGELOG.md, if it is meant"
+
+
+@pytest.mark.parametrize(
+    ("cpu", "blas"), [("baseline", "none"), *((cpu, "scipy") for cpu in ("baseline", "avx2", "avx512"))]
+)
+def test_bits_are_those_on_record(computing, cpu, blas):
     """In a process of its own, for each processor target and BLAS. Without a record there is nothing to compare
     with. A record may change only with a note in the changelog that names its first eight digits."""
     record = json.loads(RECORD.read_text())
-    if blas == "scipy":
-        trained(*digits)  # loads it
+    pynn.blas.use(blas)
     key = f"{cpu}, {scipys_blas() if blas == 'scipy' else 'none'}"
-    kernels, found = process(blas, PYNN_CPU=cpu)
+    kernels, found = process(blas, {}, PYNN_CPU=cpu)
     assert kernels == cpu
     if key not in record:
         pytest.skip(f"no record of {key}; here it is {found}")

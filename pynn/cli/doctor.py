@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core, activations, blas, optimizers, runtime
+from ..errors import UnsupportedError
 from ..layers.dense import Dense
 from ..model import Sequential
 
@@ -127,7 +128,10 @@ def _check_speed() -> tuple[bool, str]:
 @contextmanager
 def _one_blas_thread() -> Iterator[bool]:
     """SciPy's BLAS on one thread for a while; False where that cannot be said to it."""
-    library = blas.default()
+    try:
+        library = blas.scipy()
+    except UnsupportedError:
+        library = None
     if library is None or not library.set_threads:
         yield False
         return

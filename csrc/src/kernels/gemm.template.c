@@ -6,7 +6,7 @@
  * and the rows and columns around, nor on the width of vectors. What is packed, and when, was chosen by measurement:
  * docs/architecture.md has the numbers. */
 enum {
-  BLOCK_K = 384,      /* steps of k in a packed panel of B, which stays in the second-level cache */
+  BLOCK_K = WIDE == 3 ? 512 : 384, /* steps of k in a packed panel of B, which stays in the second-level cache */
   BLOCK_M = 528,      /* rows that one panel of B is packed for: BLOCK_M x BLOCK_K of A stay there as well */
   FEW_NUMBERS = 8192, /* B is read as it lies when it has no more, */
   FEW_ROWS = 2 * MR,  /* or when so few rows read it */
@@ -172,7 +172,7 @@ static void gemm_transposed(size_t m, size_t n, size_t k, const void *a, size_t 
  * they lie and transposes C, costs about 8 of k parts and what is missing in the last vector of rows. */
 static int by_panels(size_t m, size_t k) {
   const double missing = (double)((m + LANES - 1) / LANES * LANES - m) / (double)m;
-  return k <= 4096 && missing + 8.0 / (double)k < 8.0 / (double)m;
+  return m <= 256 && k <= 4096 && missing + 8.0 / (double)k < 8.0 / (double)m;
 }
 
 /* Panels hold rows of A, transposed: k x wide vectors each, missing rows zero. */
