@@ -10,13 +10,15 @@ enum {
   BLOCK_M = 528,      /* rows that one panel of B is packed for: BLOCK_M x BLOCK_K of A stay there as well */
   FEW_NUMBERS = 8192, /* B is read as it lies when it has no more, */
   FEW_ROWS = 2 * MR,  /* or when so few rows read it */
-  PACK_COLUMNS = 512  /* A^T is packed when so many columns of C read it */
+  PACK_COLUMNS = 512, /* A^T is packed when so many columns of C read it */
+  MOST_NARROW = MASKS ? LANES - 1 : LANES / 2
 };
 _Static_assert(BLOCK_M % MR == 0, "blocks of rows are whole until the last");
 
 /* to[j][i] = from[i][j], SQUARE numbers in both directions. */
 enum { SQUARE = VECTOR_BYTES >= 32 ? 32 / sizeof(real) : 4 };
-static inline void transpose_square(const real *from, size_t ld_from, real *to, size_t ld_to) {
+static inline __attribute__((always_inline)) void transpose_square(const real *from, size_t ld_from, real *to,
+                                                                   size_t ld_to) {
 #if VECTOR_BYTES >= 32 && PYNN_REAL_BITS == 32
   __m256 x[8], y[8];
   for (size_t i = 0; i < 8; i++) x[i] = _mm256_loadu_ps(from + i * ld_from);
@@ -112,8 +114,9 @@ static void pack_right(size_t columns, size_t steps, const real *b, size_t ldb, 
 }
 
 /* A block of steps of a product: C (m x n) += A B, or = when not `accumulate`. */
-static void block_times(size_t m, size_t n, size_t step, size_t steps, const struct left *a, const real *b, size_t ldb,
-                        int transposed, int accumulate, real *c, size_t ldc) {
+static __attribute__((noinline)) void block_times(size_t m, size_t n, size_t step, size_t steps, const struct left *a,
+                                                  const real *b, size_t ldb, int transposed, int accumulate, real *c,
+                                                  size_t ldc) {
   _Alignas(64) real packed[NR * BLOCK_K];
   for (size_t j = 0, columns; j < n; j += columns) {
     const int wide = width(n - j);
@@ -135,6 +138,31 @@ static void block_times(size_t m, size_t n, size_t step, size_t steps, const str
       const real *from = left_block(a, i, rows, step, &a_row, &a_column);
       micros[wide - 1][rows - 1](last, steps, from, a_row, a_column, panel, ld, accumulate, c + i * ldc + j, ldc);
     }
+  }
+}
+
+/* A^T B with few columns: C^T = B^T A, so that vectors lie along the rows of A, which are lda apart. */
+static __attribute__((noinline)) void narrow(size_t m, size_t n, size_t k, const real *a, size_t lda, const real *b,
+                                             size_t ldb, real *c, size_t ldc) {
+  _Alignas(64) real packed[NR * BLOCK_K];
+  real strip[LANES * NR];
+  for (size_t i = 0, rows, ld; i < m; i += rows) {
+    const int wide = width(m - i);
+    ld = (size_t)wide * LANES;
+    rows = m - i < ld ? m - i : ld;
+    const int packs = !MASKS && rows < ld;
+    const some last = some_of(packs ? LANES : rows - (size_t)(wide - 1) * LANES);
+    for (size_t step = 0, steps; step < k; step += steps) {
+      const real *panel = a + i + step * lda;
+      steps = k - step < BLOCK_K ? k - step : BLOCK_K;
+      if (packs) pack_right(rows, steps, panel, lda, 0, packed, ld);
+      for (size_t s = 0, block; s < n; s += block) {
+        block = height(n - s);
+        micros[wide - 1][block - 1](last, steps, b + step * ldb + s, 1, ldb, packs ? packed : panel, packs ? ld : lda,
+                                    step > 0, strip + s * ld, ld);
+      }
+    }
+    transpose(n, rows, strip, ld, c + i * ldc, ldc);
   }
 }
 
@@ -163,9 +191,15 @@ static void gemm(size_t m, size_t n, size_t k, const void *a, size_t a_row, size
   multiply(m, n, k, a, a_row, a_column, NULL, b, ldb, 0, accumulate, c, ldc);
 }
 
-static void gemm_transposed(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *b, size_t ldb,
-                            void *room, void *c, size_t ldc) {
-  multiply(m, n, k, a, 1, lda, n >= PACK_COLUMNS ? room : NULL, b, ldb, 0, 0, c, ldc);
+static void gemm_transposed(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *b_, size_t ldb,
+                            void *room, void *c_, size_t ldc) {
+  const real *b = b_;
+  real *c = c_;
+  size_t whole =
+      n - n % LANES; /* columns beside whole vectors, unless they are many or C is too large for them to count */
+  if (n - whole > MOST_NARROW || n >= 8 * LANES || m < LANES || k == 0) whole = n;
+  if (whole < n) narrow(m, n - whole, k, a, lda, b + whole, ldb, c + whole, ldc);
+  if (whole > 0) multiply(m, whole, k, a, 1, lda, whole >= PACK_COLUMNS ? room : NULL, b, ldb, 0, 0, c, ldc);
 }
 
 /* A B^T in one of two ways. B packed transposed costs about 8 of m parts; C^T = B A^T, which leaves the weights B as

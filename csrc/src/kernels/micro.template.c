@@ -10,7 +10,8 @@ enum { MR = 6, WIDE = 2 };
 enum {
   LANES = VECTOR_BYTES / sizeof(real),
   NR = WIDE * LANES,
-  AHEAD = 16 /* rows of B that are fetched ahead while it is packed */
+  AHEAD = 16, /* rows of B that are fetched ahead while it is packed */
+  LONG = 32   /* steps that leave time to fetch C ahead */
 };
 _Static_assert(GEMM_STEP % MR == 0 && GEMM_STEP % NR == 0, "tiles are cut for every kernel alike");
 
@@ -101,7 +102,7 @@ static inline __attribute__((always_inline)) void micro(int rows, int wide, some
                                                         real *restrict c, size_t ldc) {
   vector sum[MR][WIDE], v[WIDE];
 #pragma GCC unroll 8
-  for (int i = 0; i < rows; i++) prefetch(c, (size_t)i, ldc, wide);
+  for (int i = 0; i < rows && k >= LONG; i++) prefetch(c, (size_t)i, ldc, wide);
 #pragma GCC unroll 8
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
