@@ -28,7 +28,7 @@ class Scripted(pynn.Callback):
 
 
 def scripted(points, values, *callbacks, name="val_loss", **options):
-    """A run of so many epochs in which `name` takes these values."""
+    """A run of one epoch for each of these values, which `name` takes."""
     model = made()
     model.fit(*points, epochs=len(values), batch_size=600, callbacks=[Scripted(values, name), *callbacks], **options)
     return model

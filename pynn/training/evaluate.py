@@ -1,4 +1,4 @@
-"""Loss and metrics over data, without training."""
+"""Compute loss and metrics over data, without training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics of an epoch."""
+"""Compute the metrics of an epoch while it trains."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from ..network import precision
 from . import checkpoint
 from .learner import Learner
 
-# steps, rows, mean loss, gradient norm of the last step, batches left out, rows in them
+# steps, rows, mean loss, gradient norm of the last step, batches skipped, rows in them
 Progressed = tuple[int, int, float, float, int, int]
 State = dict[str, Any]
 
-ROWS, BYTES = 4096, 8 << 20  # most predictions held at a time
+ROWS, BYTES = 4096, 8 << 20  # most predictions kept at a time
 
 
 def rows_at_once(learner: Learner, most: int = ROWS) -> int:
-    """Rows whose predictions are held at a time."""
+    """Return the number of rows whose predictions are kept at a time."""
     return max(1, min(most, BYTES // (learner.network.outputs * learner.network.dtype.itemsize)))
 
 
 class EpochMetrics:
-    """The metrics of an epoch. They take in blocks of rows that no clock decides: so sums have the same bits however
-    many steps the calls of the core make."""
+    """Collect rows and update the metrics with blocks of them.
+
+    Where a block ends depends on the rows alone, so that sums have the same bits however many steps a call of the core
+    makes.
+    """
 
     def __init__(self, learner: Learner) -> None:
         self.learner, self.metrics = learner, learner.metrics
@@ -39,12 +42,12 @@ class EpochMetrics:
             metric.reset()
         self.n, self.refused = 0, 0
         self.weighted = False  # whether a row counted
-        self.out: Any = None  # predictions, targets and weights of the rows that wait, one after the other
+        self.out: Any = None  # predictions, and below targets and weights, of the rows of the current block
         self.y: Any = None
         self.weights: Any = None
 
     def room(self, batch_size: int) -> int:
-        """Rows that the next call may train on: whole batches."""
+        """Return the number of rows that the next call of the core may train on, in whole batches."""
         if not self.metrics:
             return max(1, (1 << 16) // batch_size) * batch_size
         most = max(batch_size, self.most)
@@ -53,7 +56,7 @@ class EpochMetrics:
         return (most - self.n) // batch_size * batch_size
 
     def predictions(self, rows: int) -> Any:
-        """Memory for those of the next rows; None: they are not wanted."""
+        """Return memory for the predictions of the next rows, or None without metrics."""
         if not self.metrics:
             return None
         if self.out is None or len(self.out) < self.n + rows:
@@ -63,7 +66,7 @@ class EpochMetrics:
         return self.out[self.n : self.n + rows]
 
     def add(self, y: np.ndarray, weights: np.ndarray | None, done: Progressed) -> None:
-        """The rows of a call: their targets, and whether steps were refused; predictions are there already."""
+        """Add the targets and weights of the rows that a call trained on; it has written their predictions."""
         self.weighted = self.weighted or weights is None or bool(weights.any())
         if not self.metrics or not len(y):
             return
@@ -77,7 +80,7 @@ class EpochMetrics:
         self.refused += done[4]
 
     def append(self, waiting: Any, rows: np.ndarray | None) -> Any:
-        """The memory of the rows that wait, with these after them; it grows to that of the predictions."""
+        """Return the array of the current block with these rows at its end; it grows to the size of the predictions."""
         if rows is None:
             return None
         if waiting is None or len(waiting) < self.n + len(rows):
@@ -88,7 +91,7 @@ class EpochMetrics:
         return waiting
 
     def flush(self) -> None:
-        """Take in the rows that wait; the predictions of batches left out are NaN."""
+        """Update the metrics with the current block; predictions of batches that were skipped are NaN."""
         if self.n:
             out, y = self.out[: self.n], self.y[: self.n]
             weights = None if self.weights is None else self.weights[: self.n]
@@ -102,6 +105,7 @@ class EpochMetrics:
         self.n, self.refused, self.y, self.weights = 0, 0, None, None
 
     def results(self) -> dict[str, float]:
+        """Return the metrics of the epoch by name, and let go of its rows."""
         self.flush()
         found = {metric.name: value_of(metric) for metric in self.metrics}
         for metric in self.metrics:
@@ -109,12 +113,14 @@ class EpochMetrics:
         return found
 
     def state(self) -> State:
+        """Return what a checkpoint in the middle of an epoch has to hold."""
         waiting = {name: getattr(self, name)[: self.n] for name in ("out", "y", "weights")
                    if self.n and getattr(self, name) is not None}  # fmt: skip
         metrics = [checkpoint.state_of(metric) for metric in self.metrics]
         return {"metrics": metrics, "n": self.n, "refused": self.refused, "weighted": self.weighted, "waiting": waiting}
 
     def restore(self, state: State) -> None:
+        """Continue from what `state` returned."""
         for metric, kept in zip(self.metrics, state["metrics"], strict=True):
             checkpoint.restore(metric, kept)
         self.n, self.refused, self.weighted = state["n"], state["refused"], state.get("weighted", True)
@@ -123,7 +129,7 @@ class EpochMetrics:
 
 
 def alike(rows: np.ndarray | None, more: np.ndarray | None) -> bool:
-    """Whether rows can stand in one array with others."""
+    """Return whether two arrays can be parts of one."""
     if rows is None or more is None:
         return rows is more
     return rows.dtype == more.dtype and rows.shape[1] == more.shape[1]
