@@ -223,7 +223,7 @@ def _require_signs(y: np.ndarray, rows_of: Any, loss: Any) -> None:
         return
     no, yes = y == 0, y == 1
     rule = "y of 0 and 1, or of -1 and 1,"
-    advice = ": y == 1, with your class for 1, makes it so; for more than two classes, take softmax_cross_entropy"
+    advice = ": y == c tells a class c from the others; for more than two classes, take softmax_cross_entropy"
     bad = ~(no | yes | (y == -1) | np.isnan(y) if y.dtype.kind == "f" else no | yes | (y == -1))
     _require_none(y, bad, rule, rows_of, loss, advice)
     if no.any():
