@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import _core, activations, checks, losses
+from . import _core, checks, losses
 from . import layers as layers_
 from .callbacks.base import Callback
 from .data import Schema, known
@@ -17,20 +18,27 @@ from .files.export_c import Exported, export_c
 from .files.save import save
 from .metrics import names as metrics_
 from .names import public
-from .network.bound import BoundLayer
+from .network.bound import BoundLayer, bring_tensors
 from .network.network import Network
 from .network.passes import rows_of
 from .network.predict import classify, predict
+from .network.settable import require_settable
 from .network.summary import summary
 from .report.guard import as_guard
 from .report.history import History, StepResult
 from .specs import lists_arguments
 from .training import inputs as inputs_
+from .training import pickled
 from .training.learner import Learner
 from .training.prepare import Arguments, prepare
 from .training.step import step
 
 __all__ = ["BoundLayer", "Sequential"]
+
+
+def draw_seed() -> int:
+    """Draw a seed for a model that is given none."""
+    return secrets.randbits(32)
 
 
 @public
@@ -41,9 +49,11 @@ class Sequential:
     ----------
     layers : iterable of layers
         `Dense`, `Dropout` and the others of `pynn.layers`. The number of inputs is taken from the data, or given to
-        `build`.
-    seed : int in 0 ... 2**64 - 1
-        Decides the initial parameters, the order of the rows and the draws of dropout. Same seed, same bits.
+        `build`. Layers of another model, ``[*trained.layers[:-1], pynn.Dense(4)]``, bring copies of their parameters
+        along; ``layer.spec`` starts fresh. A layer that is listed twice becomes two layers with weights of their own.
+    seed : int in 0 ... 2**64 - 1, optional
+        Decides the initial parameters, the order of the rows and the draws of dropout. Same seed, same bits. None: one
+        is drawn; `summary` prints it, and files keep it.
     dtype : "float32" or "float64"
         Of parameters and computation. Losses, norms and statistics are summed in float64 in both.
 
@@ -71,9 +81,12 @@ class Sequential:
     """
 
     @lists_arguments
-    def __init__(self, layers: Iterable[layers_.Layer], *, seed: int = 0, dtype: Any = "float32") -> None:
-        specs = layers_.checked([layer.spec if isinstance(layer, BoundLayer) else layer for layer in layers])
-        self._take(Network(specs, seed=checks.integer("seed", seed, 0, 2**64 - 1), dtype=checks.dtype("dtype", dtype)))
+    def __init__(self, layers: Iterable[layers_.Layer], *, seed: int | None = None, dtype: Any = "float32") -> None:
+        given = list(layers)
+        specs = layers_.checked([layer.spec if isinstance(layer, BoundLayer) else layer for layer in given])
+        seed = draw_seed() if seed is None else checks.integer("seed", seed, 0, 2**64 - 1)
+        self._take(Network(specs, seed=seed, dtype=checks.dtype("dtype", dtype)))
+        bring_tensors(self._network, given)
 
     @classmethod
     def _of(cls, network: Network) -> Sequential:
@@ -84,7 +97,11 @@ class Sequential:
 
     def _take(self, network: Network) -> None:
         self._network, self._learner = network, Learner(network)
-        self.layers = tuple([BoundLayer(network, i) for i in range(len(network.specs))])
+        vars(self)["layers"] = tuple([BoundLayer(network, i) for i in range(len(network.specs))])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        require_settable(type(self), name, value)
+        super().__setattr__(name, value)
 
     # ---- building
 
@@ -101,7 +118,6 @@ class Sequential:
         Returns
         -------
         Sequential
-            This model.
 
         Raises
         ------
@@ -175,13 +191,21 @@ class Sequential:
 
     @property
     def optimizer(self) -> Any:
-        """How parameters are changed."""
+        """How parameters are changed; assign another one to go on with it, from a state of zero."""
         return self._learner.optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Any) -> None:
+        self._learner.set_optimizer(optimizer)
 
     @property
     def metrics(self) -> list[Any]:
         """What is measured beside the loss."""
         return self._learner.metrics
+
+    @metrics.setter
+    def metrics(self, metrics: Iterable[Any]) -> None:
+        self._learner.set_metrics(metrics)
 
     @property
     def history(self) -> History | None:
@@ -379,11 +403,13 @@ class Sequential:
         Returns
         -------
         History
-            Also ``model.history``. Ctrl-C ends training between two steps, keeps the model as the last step left it and
-            returns what there is, with ``interrupted=True``; a second Ctrl-C after that is the program's own.
+            Also ``model.history``.
 
         Raises
         ------
+        KeyboardInterrupt
+            Ctrl-C ended training between two steps. The model is as the last step left it, a checkpoint is written,
+            and ``model.history`` has all that there is, with ``interrupted=True``.
         NumericalError
             A cell of the data is not finite, or a step would not have been; the model is as it was before that step.
         ShapeError, DtypeError, LabelError
@@ -511,7 +537,7 @@ class Sequential:
     # ---- keeping
 
     def to_dict(self) -> dict[str, Any]:
-        """Layers, seed, dtype and what `compile` chose, as plain values for JSON."""
+        """Describe layers, seed, dtype and what `compile` chose as plain values for JSON."""
         return self._learner.to_dict()
 
     @classmethod
@@ -567,33 +593,12 @@ class Sequential:
         return export_c(self._network, path, **options)
 
     def __getstate__(self) -> dict[str, Any]:
-        network, learner = self._network, self._learner
-        state: dict[str, Any] = {
-            "config": self.to_dict(),
-            "metrics": learner.metrics,
-            "history": learner.history,
-            "epoch": learner.epoch,
-            "schema": network.schema,
-        }
-        functions = [network.loss, *(getattr(spec, "activation", None) for spec in network.specs)]
-        state["custom"] = {f.name: f for f in functions if isinstance(f, (losses.Custom, activations.Custom))}
-        if network.built:
-            state |= {"inputs": network.inputs, "parameters": network.parameters.copy(), "state": network.state.copy()}
-        return state | learner.state()
+        return pickled.state(self._learner)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         config = state["config"] | {"metrics": ()}
         self.__dict__.update(self.from_dict(config, custom=state["custom"]).__dict__)
-        network, learner = self._network, self._learner
-        if "inputs" in state:
-            network.build(state["inputs"])
-            network.parameters[...], network.state[...] = state["parameters"], state["state"]
-        if "steps" in state:
-            learner.restore(state)
-        learner.metrics, learner.history, learner.epoch = state["metrics"], state["history"], state["epoch"]
-        for metric in learner.metrics:
-            metric.take_loss(network.loss)
-        network.schema = state["schema"]
+        pickled.restore(self._learner, state)
 
     def __repr__(self) -> str:
         layers = layers_.nest(self._network.specs)

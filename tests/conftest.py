@@ -18,6 +18,12 @@ def pytest_configure():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def seeded(monkeypatch):
+    """Models without a seed get 0, so that a test gives the same result each time."""
+    monkeypatch.setattr("pynn.model.draw_seed", lambda: 0)
+
+
 @pytest.fixture
 def points():
     """600 points in the plane and the side of a circle that each is on."""

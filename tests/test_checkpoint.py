@@ -796,8 +796,9 @@ def test_ctrl_c_keeps_the_run(data, tmp_path, step):
     whole.fit(*data, epochs=3, callbacks=[interrupt_at(-1)])
     path = tmp_path / "run.ckpt"
     model = make()
-    history = model.fit(*data, epochs=3, checkpoint=path, callbacks=[interrupt_at(step)])
-    assert history.interrupted
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*data, epochs=3, checkpoint=path, callbacks=[interrupt_at(step)])
+    assert model.history.interrupted
     assert model._learner.trainer.steps in (step, step + (-step % 11 if step % 11 else 0))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     resumed = make()
@@ -822,7 +823,9 @@ def test_ctrl_c_while_data_are_waited_for(data, tmp_path):
 
     path = tmp_path / "run.ckpt"
     model, begin = make(), time.monotonic()
-    assert model.fit(Slow(True), epochs=2, checkpoint=path).interrupted
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(Slow(True), epochs=2, checkpoint=path)
+    assert model.history.interrupted
     assert time.monotonic() - begin < 20
     assert model._learner.trainer.steps == 3
     whole, resumed = make(), make()

@@ -477,7 +477,9 @@ def test_ctrl_c_while_the_first_rows_are_waited_for():
 
     model = pynn.Sequential([pynn.Dense(2)])
     model.compile("softmax_cross_entropy")
-    assert model.fit(pynn.DataLoader(Interrupted())).interrupted
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(pynn.DataLoader(Interrupted()))
+    assert model.history.interrupted
     assert not threads()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,21 @@ from ..errors import ArgumentTypeError
 from . import adapt
 from .network import Network
 
-__all__ = ["BoundLayer"]
+__all__ = ["BoundLayer", "bring_tensors"]
 
 
 class BoundLayer:
-    """A layer of a model: the arguments it was made with, and its parameters as views."""
+    """A layer of a model: the arguments it was made with, and its parameters as views.
+
+    Assigning to a parameter, ``model.layers[0].kernel = W``, writes it. In another model's list of layers it brings a
+    copy of its parameters along; its `spec` starts fresh.
+    """
+
+    _network: Network
+    index: int
 
     def __init__(self, network: Network, index: int) -> None:
-        self._network, self.index = network, index
+        vars(self).update(_network=network, index=index)
 
     @property
     def spec(self) -> layers_.Layer:
@@ -31,6 +39,41 @@ class BoundLayer:
         found = self._network.find(self.index, name)
         return getattr(self.spec, name) if found is None else found
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Write a tensor; refuse what would change nothing."""
+        if self._network.find(self.index, name) is not None:
+            self._network.assign({(self.index, name): value})
+            return
+        if name in self.tensors or name == "kernel" or name == "bias":
+            self._network.view(self.index, name)  # refuses a network that is not built
+        kind = type(self.spec).__name__
+        if name == "trainable":
+            raise FrozenInstanceError(
+                f"expected layers that are all trained; received trainable={value!r} for layer {self.index}: keep "
+                "a copy of its parameters, and write it back after each epoch from a callback"
+            )
+        if name in self.arguments:
+            raise FrozenInstanceError(
+                f"expected layer {self.index}, {kind}, to stay as it was made; received {name}={value!r}: make "
+                f"another model with pynn.{kind}({name}={value!r}) in that place"
+            )
+        raise FrozenInstanceError(
+            f"expected one of the tensors {', '.join(map(repr, self.tensors)) or '(none)'} of layer {self.index}, "
+            f"{kind}; received {name}={value!r}"
+        )
+
+    @property
+    def arguments(self) -> list[str]:
+        """Names of the arguments that the layer was made with."""
+        return [f.name for f in fields(self.spec)]  # type: ignore[arg-type]
+
+    @property
+    def tensors(self) -> list[str]:
+        """Names of the layer's parameters and state; none before the model is built."""
+        if not self._network.built:
+            return []
+        return [name for layer, name in self._network.tensors if layer == self.index]
+
     def __repr__(self) -> str:
         return repr(self.spec)
 
@@ -39,18 +82,10 @@ class BoundLayer:
         """W, a writable view of shape (inputs, units)."""
         return self._network.view(self.index, "kernel")
 
-    @kernel.setter
-    def kernel(self, value: Any) -> None:
-        self._network.assign({(self.index, "kernel"): value})
-
     @property
     def bias(self) -> np.ndarray | None:
         """b, a writable view of shape (units,); None with ``use_bias=False``."""
         return self._network.view(self.index, "bias") if getattr(self.spec, "use_bias", True) else None
-
-    @bias.setter
-    def bias(self, value: Any) -> None:
-        self._network.assign({(self.index, "bias"): value})
 
     def adapt(self, x: Any) -> None:
         """Adapt this normalization alone; see `Sequential.adapt`.
@@ -68,3 +103,12 @@ class BoundLayer:
         if not isinstance(self.spec, layers_.Normalization):
             raise ArgumentTypeError(f"expected a pynn.Normalization to adapt; received {self.spec!r}")
         adapt.adapt(self._network, x, self.index)
+
+
+def bring_tensors(network: Network, given: list[Any]) -> None:
+    """Let the layers of other models among those of a network start from copies of their tensors."""
+    at = 0
+    for layer in given:
+        if isinstance(layer, BoundLayer):
+            network.bring(at, layer._network, layer.index)
+        at += 1 if isinstance(layer, BoundLayer) else len(layers_.flatten([layer]))

@@ -122,6 +122,14 @@ class Network:
             spec: Any = self.specs[index]
             self.specs[index] = replace(spec, sizes=found)
 
+    def bring(self, index: int, other: Network, layer: int) -> None:
+        """Start layer `index` from copies of the tensors of another network's layer."""
+        if other.built:
+            found = {name: view for (at, name), view in other.tensors.items() if at == layer}
+        else:
+            found = {name: array for (at, name), array in other.initial.items() if at == layer}
+        self.initial |= {(index, name): np.array(array) for name, array in found.items()}
+
     # ---- sizes
 
     @property

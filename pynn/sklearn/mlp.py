@@ -291,12 +291,15 @@ class BaseMLP(BaseEstimator, metaclass=ABCMeta):
             )  # fmt: skip
 
     def _run(self, network: Sequential, rows: Rows, callbacks: list[Callback], epochs: int, held: Any) -> History:
-        history = network.fit(
-            rows, epochs=epochs, callbacks=callbacks, guard=self.guard, verbose=0, validation_data=held
-        )
-        if history.interrupted:
+        try:
+            return network.fit(
+                rows, epochs=epochs, callbacks=callbacks, guard=self.guard, verbose=0, validation_data=held
+            )
+        except KeyboardInterrupt:  # scikit-learn's estimators keep what they have
+            if network.history is None:
+                raise
             warnings.warn("Training interrupted by user.", stacklevel=6)
-        return history
+            return network.history
 
     def _own_callbacks(self) -> list[Callback]:
         given = self.callbacks

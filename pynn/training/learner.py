@@ -108,6 +108,18 @@ class Learner:
         self.optimizer, self.metrics = optimizer, chosen
         self._forget()
 
+    def set_optimizer(self, optimizer: Any) -> None:
+        """Go on with another optimizer, whose state starts from zero; parameters and the count of epochs stay."""
+        self.require_compiled()
+        self.optimizer = get_lbfgs(optimizer) or optimizers.get(optimizer)
+        self._trainer, self._capacity, self.chosen = None, 0, (None, None)
+
+    def set_metrics(self, metrics: Any) -> None:
+        """Measure other metrics from now on."""
+        chosen = metrics_.of_model(metrics, self.require_compiled().loss)
+        self._check_pairs(self.loss, chosen)
+        self.metrics = chosen
+
     def _check_pairs(self, loss: Any, metrics: list[Any]) -> None:
         """Require an even number of outputs for a loss of pairs, and no metrics, which cannot read them."""
         if not loss.row["pairs"]:

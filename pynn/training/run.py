@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-import warnings
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,12 +15,13 @@ from .. import runtime
 from ..callbacks.averaging import Average
 from ..diagnosis import suspects, trials
 from ..diagnosis.review import review
-from ..errors import NumericalError, ShapeError, TrainingWarning
+from ..errors import NumericalError, ShapeError
 from ..report import events as events_
 from ..report import texts, wording
 from ..report.context import Context
 from ..report.finding import Finding, Report
 from ..report.history import History
+from ..report.warn import warn
 from . import checkpoint
 from .batches import Loaded, State
 from .evaluate import evaluate
@@ -52,8 +52,8 @@ class Run:
         learner.stop_training = False
 
     def run(self) -> History:
-        """Run all epochs, or those that are left of the run that it resumes. Ctrl-C ends them between two steps
-        and keeps the model and the history."""
+        """Run all epochs, or those that are left of the run that it resumes. Ctrl-C ends them between two steps:
+        the model keeps the last one, the history what there is, and KeyboardInterrupt is raised."""
         learner, plan = self.learner, self.plan
         learner.passes = plan.passes
         try:
@@ -68,7 +68,8 @@ class Run:
                 learner.epoch = self.base + len(self.history)
 
     def run_through(self) -> History:
-        """Run the epochs, then report."""
+        """Run the epochs, then report; only then is Ctrl-C passed on."""
+        stopped: KeyboardInterrupt | None = None
         for callback in self.callbacks:
             callback.model, callback.trainee = self.plan.model, self.learner
             callback.params = {"epochs": self.plan.epochs.stop}
@@ -82,8 +83,8 @@ class Run:
                 logs = self.run_epochs() or logs
                 if self.saver and self.learner.network.built and (self.kept_at != self.place or self.saver.failed):
                     self.keep()
-        except KeyboardInterrupt:
-            self.history.interrupted = True
+        except KeyboardInterrupt as interrupt:
+            stopped, self.history.interrupted = interrupt, True
             print(f"interrupted in epoch {len(self.history) + 1}; the model keeps its last step", file=sys.stderr)
             if self.saver and self.interrupts.safe and self.learner.network.built and self.is_resumable:
                 self.keep()
@@ -102,6 +103,8 @@ class Run:
         self.report()
         if self.saver:
             self.saver.finish()
+        if stopped is not None:
+            raise stopped
         return self.history
 
     def report(self) -> None:
@@ -117,7 +120,7 @@ class Run:
         faults = [finding for finding in history.report.findings if finding.severity != "info"]
         if faults:
             more = f" history.ledger has all {len(history.ledger)} entries." if len(history.ledger) > 1 else ""
-            warnings.warn(f"{faults[0].told(placed=True)}{more}", TrainingWarning, stacklevel=6)
+            warn(f"{faults[0].told(placed=True)}{more}")
 
     def keep_report(self, error: NumericalError) -> None:
         """Keep the report of a fault, with the number of rollbacks that could not prevent it."""

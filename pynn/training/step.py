@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-
 from ..diagnosis.rules import observed
-from ..errors import NumericalError, TrainingWarning
+from ..errors import NumericalError
 from ..network.passes import Part
 from ..report.context import Context
 from ..report.events import findings as findings_of
 from ..report.history import StepResult
+from ..report.warn import warn
 from .batches import one_step
 from .learner import Learner
 
@@ -22,7 +21,7 @@ def step(learner: Learner, part: Part) -> StepResult:
             applied, _, loss, norm, _, _ = one_step(learner, part)
     except NumericalError as error:
         findings = error.report.findings if error.report else []
-        warnings.warn(f"a step was refused and changed nothing: {error}", TrainingWarning, stacklevel=3)
+        warn(f"a step was refused and changed nothing: {error}")
         return StepResult(float("nan"), float("nan"), False, findings)
     finally:
         events = trainer.events()[0]
@@ -32,7 +31,7 @@ def step(learner: Learner, part: Part) -> StepResult:
             event["row"] = int(rows[event["row"]])
     found = [call.completed(finding) for finding in findings_of(events)]
     if not applied:
-        warnings.warn(f"a step was refused: {found[0].told(placed=True)}", TrainingWarning, stacklevel=3)
+        warn(f"a step was refused: {found[0].told(placed=True)}")
         return StepResult(float("nan"), float("nan"), False, found)
     if trainer.statistics(0)["step"] == trainer.steps:
         found += observed(learner)
