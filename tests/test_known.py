@@ -460,3 +460,16 @@ def test_schemas_of_0_1_are_read():
     assert schema.to_dict() == kept
     arrays = pynn.data.Schema((pynn.data.schema.Column(None),) * 3, fill=(1.0, 2.0, 3.0))
     assert pynn.data.Schema.from_dict(json.loads(json.dumps(arrays.to_dict()))) == arrays
+
+
+def test_a_sparse_matrix_before_a_normalization_says_how_to_scale_it():
+    sparse = pytest.importorskip("scipy.sparse")
+    S = sparse.random(200, 20, 0.3, "csr", random_state=0)
+    model, y = net(first=[pynn.Normalization()]), RNG.integers(0, 2, 200)
+    with pytest.raises(pynn.UnsupportedError, match=r"sparse csr.*spread alone.*X\.multiply"):
+        model.fit(S, y)
+    scaled = S.multiply(1 / abs(S).max(axis=0).toarray()).tocsr()  # as advised
+    assert scaled.max() == 1
+    plain = net()
+    plain.fit(scaled, y)
+    assert plain.evaluate(scaled, y) == pytest.approx(plain.evaluate(scaled.toarray(), y), rel=1e-5)

@@ -18,7 +18,7 @@ from . import sampling as sampling_
 from .bad import FILLS, Tally, bad_cells, fill, fill_values
 from .batch import batch
 from .buffer import Buffer
-from .prefetch import Ahead
+from .prefetch import Prefetcher
 from .schema import Column, Schema
 from .sources import Indexed, Rows, Source, SparsePart, open_source
 from .tables import learn, open_table, table_source
@@ -496,7 +496,7 @@ class DataLoader:
         tally = Tally(self.on_bad_rows or "")
         read = self._gathered(epoch, first) if self.by_number else self._streamed(epoch, first, tally)
         finished = (self._finish(rows, tally) for rows in read)
-        ahead = Ahead(finished, self.prefetch) if self.prefetch else None
+        ahead = Prefetcher(finished, self.prefetch) if self.prefetch else None
         empty = first == 0
         try:
             while True:

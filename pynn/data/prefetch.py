@@ -12,13 +12,13 @@ from typing import Any
 
 from ..errors import ThreadError
 
-__all__ = ["Ahead"]
+__all__ = ["Prefetcher"]
 
 _PATIENCE = 10.0  # seconds that closing waits for a read at hand
 
 
 class _Channel:
-    """What thread and caller share. The thread knows this alone, so that a dropped `Ahead` can end it."""
+    """What thread and caller share. The thread knows this alone, so that a dropped `Prefetcher` can end it."""
 
     def __init__(self, depth: int) -> None:
         self.items: deque[tuple[Any, BaseException | None]] = deque()
@@ -46,7 +46,7 @@ def _read(items: Iterator[Any], channel: _Channel) -> None:
         close()
 
 
-class Ahead(Iterator[Any]):
+class Prefetcher(Iterator[Any]):
     """The same items from a thread that is at most `depth` ahead.
 
     An error of `items` is raised by the `next` that would have returned the item. `close` ends the thread; so do the
@@ -89,7 +89,7 @@ class Ahead(Iterator[Any]):
             self.close()
 
 
-_live: weakref.WeakSet[Ahead] = weakref.WeakSet()
+_live: weakref.WeakSet[Prefetcher] = weakref.WeakSet()
 
 
 @atexit.register

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core, arrays, runtime
 from .. import layers as layers_
-from ..errors import ArgumentValueError, NotReadyError, NumericalError
+from ..errors import ArgumentValueError, NotReadyError, NumericalError, UnsupportedError
 from .network import Network
 from .passes import ArrayPasses, BatchPasses, LoaderPasses, Passes, passes
 
@@ -93,6 +93,12 @@ def adapt(network: Network, data: Any, layer: int | None = None) -> None:
     for index in _waiting(network) if layer is None else [layer]:
         spec: Any = network.specs[index]
         below = network.below(index)
+        if below is None and isinstance(data, ArrayPasses) and arrays.is_sparse(data.whole.x):
+            raise UnsupportedError(
+                "expected a dense X for Normalization, whose shift would fill the zeros of a sparse one; received a "
+                f"sparse {type(data.whole.x).__name__}. Scale its columns by their spread alone, before: "
+                "X.multiply(1 / abs(X).max(axis=0).toarray()).tocsr() brings them to -1 ... 1"
+            )
         if whole is not None and below is None and spec.needs_quartiles:
             _adapt_blocks(network, index, whole)
             continue
