@@ -105,6 +105,19 @@ class Custom(Loss):
     >>> history = model.fit(X, 0.5 * X, epochs=40)
     >>> bool(history[-1]["loss"] < 0.001)
     True
+
+    Targets that are partly missing, NaN, may count for nothing:
+
+    >>> def known(logits, target):
+    ...     error = np.where(np.isnan(target), 0, logits - np.nan_to_num(target))
+    ...     return (error**2).mean(axis=1), 2 * error / error.shape[1]
+    >>> Y = np.column_stack([X, -X])
+    >>> Y[::3, 1] = np.nan
+    >>> model = pynn.Sequential([pynn.Dense(2)], seed=0)
+    >>> model.compile(loss=known, optimizer=pynn.SGD(learning_rate=0.2))
+    >>> history = model.fit(X, Y, epochs=40)
+    >>> bool(history[-1]["loss"] < 0.001)
+    True
     """
 
     kind: ClassVar[str] = "loss"

@@ -3,6 +3,7 @@
 import copy
 import ctypes
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -271,3 +272,37 @@ def test_a_loss_in_c_may_fail():
 def test_bad_arguments_are_said(make):
     with pytest.raises((ValueError, TypeError), match=r"^expected .*received"):
         make()
+
+
+def test_a_custom_loss_decides_what_a_missing_target_means(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    whole = X @ rng.normal(size=(3, 3))
+    Y = np.where(rng.random(whole.shape) < 0.3, np.nan, whole)
+
+    def known(z, t):
+        error = np.where(np.isnan(t), 0, z - np.nan_to_num(t))
+        return (error**2).sum(1), 2 * error
+
+    for data in ((X, Y), (pynn.DataLoader(X, Y, batch_size=32, shuffle=True),)):
+        model = pynn.Sequential([pynn.Dense(16, activation="relu"), pynn.Dense(3)], seed=0)
+        model.compile(known, pynn.Adam(learning_rate=0.01))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            history = model.fit(*data, epochs=60, validation_data=(X, Y))
+        assert ((model.predict(X) - whole) ** 2).mean() < 0.01 * whole.var()
+        assert model.evaluate(X, Y)["loss"] == pytest.approx(history[-1]["val_loss"])
+
+
+def test_a_custom_loss_that_decides_nothing_is_told_the_missing_target():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    Y = X.copy()
+    Y[17, 1] = np.nan
+    model = pynn.Sequential([pynn.Dense(2)], seed=0)
+    model.compile(lambda z, t: (((z - t) ** 2).sum(1), 2 * (z - t)))
+    with pytest.raises(pynn.NumericalError) as caught:
+        model.fit(X, Y, shuffle=False)
+    assert caught.value.row == 17
+    Y[17, 1] = np.inf
+    with pytest.raises(pynn.NonfiniteDataError, match=r"y\[17, 1\]=inf"):
+        model.fit(X, Y)

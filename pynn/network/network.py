@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core, activations, arrays, runtime
+from .. import _core, activations, arrays, losses, runtime
 from .. import layers as layers_
 from ..errors import NotReadyError, ShapeError
 
@@ -264,10 +264,12 @@ class Network:
 
     def bad_cells(self, name: str, x: np.ndarray) -> np.ndarray:
         """Return the cells (row, column) of X, y or sample_weight that are no finite numbers of the network's dtype and
-        that no layer takes care of."""
+        that no layer takes care of. What a missing target means is a custom loss's to decide."""
         scaled = self.target_scaling if name == "y" else any(spec.kind == "normalization" for spec in self.specs)
         most = np.inf if scaled or x.dtype.itemsize < 8 else float(np.finfo(self.dtype).max)
         cells = arrays.find_nonfinite(x, most)
+        if name == "y" and isinstance(self.loss, losses.Custom):
+            return cells[~np.isnan(x[cells[:, 0], cells[:, 1]])]
         if name != "X" or not len(cells):
             return cells
         taken = {column: layers_.tolerates(self.specs, column) for column in np.unique(cells[:, 1]).tolist()}
