@@ -2,6 +2,7 @@
 
 import importlib as _importlib
 import sys as _sys
+from importlib.machinery import PathFinder as _PathFinder
 
 from .names import MovedModules as _MovedModules
 
@@ -83,4 +84,9 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_WHERE, *_MODULES, *_optimizers(), "__version__"})
 
 
+if _PathFinder.find_spec(f"{__name__}._core", __path__) is None:
+    raise ImportError(
+        f"expected a built package; received the sources in {__path__[0]!r}, without their compiled core: build them "
+        f"with `pip install -e {__path__[0].removesuffix('pynn')}`, or import an installed pynn from another directory"
+    )
 _sys.meta_path.append(_MovedModules)  # type: ignore[arg-type]

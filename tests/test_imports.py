@@ -1,6 +1,7 @@
 """What `import pynn` brings along and offers; the C library knows no Python."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,23 @@ def test_public_names_exist():
             assert getattr(pynn, name) is not None
     for name in ("Adam", "SGD", "RMSprop", "Adagrad", "AdamW"):
         assert getattr(pynn, name) is getattr(pynn.optimizers, name)
+
+
+def test_sources_that_were_not_built_say_so_and_what_to_do(python, tmp_path):
+    for name in ("__init__.py", "names.py"):
+        (tmp_path / "pynn").mkdir(exist_ok=True)
+        shutil.copy(PACKAGE / name, tmp_path / "pynn")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+try:
+    import pynn
+except ImportError as error:
+    print(error)
+"""
+    said = python(code)
+    assert said.startswith(f"expected a built package; received the sources in '{tmp_path / 'pynn'}'")
+    assert f"pip install -e {tmp_path}" in said
 
 
 def test_an_unknown_attribute_is_said():
