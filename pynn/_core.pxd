@@ -1,6 +1,8 @@
 # What other Cython modules may cimport: the C objects behind the classes. Small, because it is ABI.
 from libc.stdint cimport int64_t
-from pynn.libpynn cimport pynn_error, pynn_status, pynn_checkpoint, pynn_context, pynn_model, pynn_trainer, pynn_workspace
+from pynn.libpynn cimport (
+    pynn_checkpoint, pynn_context, pynn_error, pynn_model, pynn_status, pynn_trainer, pynn_workspace,
+)
 
 cdef class Context:
     cdef pynn_context *c

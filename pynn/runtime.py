@@ -1,12 +1,15 @@
 """How this process computes: the processor target, the number of threads, and the BLAS (`pynn.blas`).
 
-Environment: ``PYNN_NUM_THREADS`` (1, 2, ...; default: every processor this process may use) and ``PYNN_CPU``
-(``baseline``, ``avx2``, ``avx512``; default: the best there is), read when the first model is built.
+Environment, read when the first model is built: ``PYNN_NUM_THREADS`` (1, 2, ...; default: every processor this process
+may use, or ``OMP_NUM_THREADS`` if that is fewer, as in joblib's workers) and ``PYNN_CPU`` (``baseline``, ``avx2``,
+``avx512``; default: the best there is). ``threadpoolctl.threadpool_limits(limits=n)`` limits pynn too, if threadpoolctl
+was imported before a model is built.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from threading import Lock
 
 from . import _core, blas, checks
@@ -16,6 +19,7 @@ __all__ = ["context", "get_num_threads", "provenance", "set_num_threads", "summa
 
 _lock = Lock()
 _context: _core.Context | None = None
+_is_controlled = False
 
 
 def _renew() -> None:
@@ -32,6 +36,8 @@ def context() -> _core.Context:
     """The context that models of this process are made in; made on first use."""
     global _context
     with _lock:
+        if "threadpoolctl" in sys.modules and not _is_controlled:
+            _let_threadpoolctl_limit()
         if _context is None:
             cpu = os.environ.get("PYNN_CPU") or None
             try:
@@ -63,12 +69,42 @@ def provenance() -> dict[str, str | int]:
 
 
 def _threads_wanted() -> int:
+    """The number that the environment asks for; 0: every processor that this process may use."""
     text = os.environ.get("PYNN_NUM_THREADS", "").strip()
     if not text:
-        return 0
+        shared = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return int(shared) if shared.isdecimal() and 1 <= int(shared) < processors else 0
     if not text.isdigit() or not 1 <= int(text) <= 256:
         raise ArgumentValueError(f"expected PYNN_NUM_THREADS in 1 ... 256; received PYNN_NUM_THREADS={text!r}")
     return int(text)
+
+
+def _let_threadpoolctl_limit() -> None:
+    """Register with threadpoolctl, which sets the threads of all libraries in a process."""
+    global _is_controlled
+    _is_controlled = True
+    try:
+        from threadpoolctl import LibController, register
+    except ImportError:  # a version before LibController was public
+        return
+
+    class Controller(LibController):
+        user_api = internal_api = "pynn"
+        filename_prefixes = (os.path.basename(_core.__file__).lower(),)
+
+        def get_num_threads(self) -> int:
+            return get_num_threads()
+
+        def set_num_threads(self, num_threads: int) -> None:
+            set_num_threads(min(max(num_threads, 1), 256))
+
+        def get_version(self) -> str:
+            if not os.path.samefile(self.filepath, _core.__file__):
+                raise OSError("another package's module of the same name")  # how a controller declines
+            return str(_core.__version__)
+
+    register(Controller)
 
 
 def get_num_threads() -> int:

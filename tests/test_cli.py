@@ -91,7 +91,7 @@ def test_help_version_and_nothing():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["demo", "--epochs", "0"], "expected a whole number in 1 ... 10000; received '0'"),
+        (["demo", "--epochs", "0"], "expected N as an integer in 1 ... 10000; received N=0"),
         (["demo", "--epochs", "many"], "received 'many'"),
         (["demo", "--seed", "-1"], "--seed"),
         (["dmeo"], "demo"),

@@ -118,6 +118,7 @@ def errors(got, exact, floor):
 
 @pytest.mark.parametrize("name", [name for name, row in activations.table.rows.items() if not row["rowwise"]])
 def test_float64_activations_against_mpmath(name):
+    assert name in EXACT, f"write the value and derivative of {name} into EXACT of tests/test_kernels.py"
     value, slope, value_limit, slope_limit = EXACT[name]
     x = inputs()
     values, gradient = evaluated(name, x)

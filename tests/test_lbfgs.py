@@ -191,6 +191,11 @@ def test_the_range_test_draws(points):
     model.compile("softmax_cross_entropy", "adam")
     axes = pynn.find_learning_rate(model, *points, steps=20).plot()
     assert axes.get_xscale() == "log"
+    rates = np.logspace(-5, 1, 50)
+    loss = np.where(rates < 0.3, 2.3 - 0.2 * np.log10(rates / 1e-5), 1e6 * rates)
+    axes = pynn.LearningRateTest(0.03, rates, loss, loss).plot()
+    low, high = axes.get_ylim()  # the fall is what one sees, not the explosion after it
+    assert low < loss.min() < loss[0] < high < 3
     for bad in ({"steps": 9}, {"min_learning_rate": 0}, {"max_learning_rate": 1e-9}):
         with pytest.raises(pynn.ArgumentValueError, match=next(iter(bad))):
             pynn.find_learning_rate(model, *points, **bad)

@@ -79,6 +79,34 @@ class Stop:
 
 @forks
 @filtered
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"OMP_NUM_THREADS": "1"}, 1), ({"OMP_NUM_THREADS": "1,4"}, 1), ({"OMP_NUM_THREADS": "many"}, None),
+        ({"OMP_NUM_THREADS": "250"}, None), ({"OMP_NUM_THREADS": "1", "PYNN_NUM_THREADS": "3"}, 3), ({}, None),
+    ],
+)  # fmt: skip
+def test_the_environment_of_other_libraries_limits_threads(environment, expected, python):
+    """joblib gives its workers OMP_NUM_THREADS; pynn's own variable comes first. None: every processor."""
+    unset = {"OMP_NUM_THREADS": "", "PYNN_NUM_THREADS": ""}
+    found = int(python("import pynn; print(pynn.get_num_threads())", **unset | environment))
+    assert found == (expected or len(os.sched_getaffinity(0)))
+
+
+def test_threadpoolctl_limits_threads_and_gives_them_back(python):
+    pytest.importorskip("threadpoolctl")
+    code = """
+import threadpoolctl, pynn
+threadpoolctl.threadpool_info()  # what it finds before a model is built does not hide pynn later
+pynn.set_num_threads(2)
+with threadpoolctl.threadpool_limits(limits=1):
+    inside = pynn.get_num_threads()
+    listed = [i["num_threads"] for i in threadpoolctl.threadpool_info() if i["user_api"] == "pynn"]
+print(inside, listed, pynn.get_num_threads())
+"""
+    assert python(code) == "1 [1] 2"
+
+
 def test_a_model_in_the_middle_of_a_step_is_refused_in_the_child(tmp_path):
     stop, idle = Stop(), make()
 

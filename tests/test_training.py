@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import sys
 import threading
 import time
+import types
 import warnings
 
 import numpy as np
@@ -552,6 +554,20 @@ def test_one_line_for_each_epoch(points, capsys):
     assert len(lines) == 3
     assert lines[1].startswith("epoch 2/3: loss ")
     assert "val_accuracy" in lines[2]
+
+
+def test_a_notebook_sees_progress_though_its_stderr_is_no_terminal(points, monkeypatch, capsys):
+    pytest.importorskip("tqdm")
+
+    class Kernel:
+        kernel = object()
+
+    x, y = points
+    shells = types.SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", shells)
+    for shell, shown in ((None, False), (object(), False), (Kernel(), True)):  # noqa: B007
+        make().fit(x, y, epochs=1)
+        assert ("epoch 1/1" in capsys.readouterr().err) == shown
 
 
 def test_a_bar(points, capsys):

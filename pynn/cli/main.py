@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import _core
+from .. import _core, checks
 from ..errors import PynnError
 
 
@@ -74,9 +74,10 @@ def _add_diagnose(commands: Any) -> None:
 
 def _number(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.isdecimal() or not minimum <= int(text) <= maximum:
-            raise argparse.ArgumentTypeError(f"expected a whole number in {minimum} ... {maximum}; received {text!r}")
-        return int(text)
+        try:
+            return checks.integer("N", int(text) if text.isdecimal() else text, minimum, maximum)
+        except PynnError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse
 

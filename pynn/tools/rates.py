@@ -46,7 +46,10 @@ class LearningRateTest:
     smoothed: np.ndarray
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the loss over the rate, the suggestion marked. Needs matplotlib, ``pip install 'pynn-dense[plot]'``."""
+        """Draw the loss over the rate, as far as it falls, with the suggestion marked.
+
+        Needs matplotlib: ``pip install 'pynn-dense[plot]'``.
+        """
         from ..plots import require_matplotlib
 
         require_matplotlib()
@@ -56,6 +59,10 @@ class LearningRateTest:
             _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
         ax.plot(self.learning_rates, self.losses, color="#9fb3c8", linewidth=1, label="loss")
         ax.plot(self.learning_rates, self.smoothed, color="#22313f", linewidth=2, label="smoothed")
+        falling = self.smoothed[: int(np.argmin(self.smoothed)) + 1]
+        low, high = falling.min(), falling.max()
+        margin = 0.25 * (high - low) or 0.05 * abs(high) or 1.0
+        ax.set_ylim(low - margin, high + margin)  # where the loss falls; what explodes leaves the picture
         ax.axvline(self.suggestion, color="#d9480f", label=f"suggestion {self.suggestion:.2g}")
         ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
         ax.legend(frameon=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 from ..errors import UnknownNameError
@@ -77,15 +78,28 @@ class Bar(Progress):
             self._bar = None
 
 
+def is_watched() -> bool:
+    """Whether a person sees what is shown: a terminal, or a notebook, whose stderr is none."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        return True
+    ipython = sys.modules.get("IPython")
+    return hasattr(ipython.get_ipython() if ipython else None, "kernel")
+
+
 def progress(verbose: Any) -> Progress:
-    """The display for ``verbose``: 0 nothing, 1 a bar (lines without tqdm), 2 lines, "auto" 1 on a terminal, else 0."""
+    """Return the display for `verbose`: 0 nothing, 1 a bar (lines without tqdm), 2 a line for each epoch.
+
+    "auto" is 1 on a terminal and in a notebook, else 0.
+    """
     if isinstance(verbose, str) and verbose == "auto":
-        verbose = 1 if sys.stderr is not None and sys.stderr.isatty() else 0
+        verbose = int(is_watched())
     if verbose not in (0, 1, 2) or isinstance(verbose, str):
         raise UnknownNameError(f"expected verbose as one of 'auto', 0, 1, 2; received verbose={verbose!r}")
     if verbose == 1:
         try:
-            from tqdm.auto import tqdm
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # without ipywidgets a notebook gets tqdm's bar of text
+                from tqdm.auto import tqdm
         except ImportError:
             return Lines()
         return Bar(tqdm)
