@@ -167,8 +167,8 @@ core = Extension(
     libraries=["m"],
 )
 
-# An editable install puts the checkout on the path: Cython looks for pynn.pxd there, and a directory that is called pynn
-# by chance does not come before it.
+# An editable install puts the checkout on the path: Cython looks for pynn.pxd there, and a directory called pynn
+# does not come before it.
 OPTIONS = {"editable_wheel": {"mode": "compat"}}
 if STABLE_ABI:
     OPTIONS["bdist_wheel"] = {"py_limited_api": "cp311"}
