@@ -12,12 +12,16 @@ class Trainee(Protocol):
     """What the library's own callbacks work on: a learner in training."""
 
     network: Any
-    trainer: Any
-    steps: int
-    has_trainer: bool
-    averages: bool
     validated: State | None
 
+    @property
+    def trainer(self) -> Any: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def has_trainer(self) -> bool: ...
+    @property
+    def averages(self) -> bool: ...
     def use_average(self, average: tuple[float, int, int] | None) -> None: ...
     def update_moments(self, x: Any = None) -> None: ...
 

@@ -220,7 +220,7 @@ class TableSource(Source):
 
 def reading(schema: Schema) -> dict[str, str]:
     """As what each column of a file has to be read."""
-    kinds = {c.name: "number" if c.values is None else "category" for c in schema.columns}
+    kinds = {str(c.name): "number" if c.values is None else "category" for c in schema.columns}
     texts = schema.classes and isinstance(schema.classes[0], str)
     kinds |= dict.fromkeys(schema.targets, "category" if texts else "number")
     return kinds if schema.weight is None else kinds | {schema.weight: "number"}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..layers import Dropout
 from ..report.advice import Advice
 from ..report.finding import Finding
 from ..training.learner import Learner
@@ -42,7 +43,7 @@ def _end(setup: Setup) -> float:
 
 
 def _dropout(learner: Learner, batch: Batch) -> list[Finding]:
-    rates = {index: float(spec.rate) for index, spec in enumerate(learner.network.specs) if spec.kind == "dropout"}
+    rates = {i: float(spec.rate) for i, spec in enumerate(learner.network.specs) if isinstance(spec, Dropout)}
     if not rates or (max(rates.values()) <= HIGH and float(np.prod([1 - rate for rate in rates.values()])) > LEFT):
         return []
     start = learner.network.drawn()[0].astype(np.float64)

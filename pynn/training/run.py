@@ -217,7 +217,8 @@ class Run:
                 and event["operation"] not in wording.OF_THE_DATA
                 and not self.causes
             ):
-                batch = trials.batch(*self.batches.current, event["first"], event["rows"])
+                part, order = self.batches.current
+                batch = trials.batch(part, order, event["first"], event["rows"])
                 self.causes = suspects.causes(self.learner, batch, [])
             if rows is not None and event["row"] is not None:
                 event["row"] = int(rows[event["row"]])
