@@ -216,9 +216,7 @@ static void test_nothing_is_forgotten(void) {
       SPARED(reduction), /* of the processes that run now */
       SPARED(schedule),  /* settings */
       SPARED(dropout_key),
-      SPARED(scheduled),
-      SPARED(reduction), /* of the processes that run now */
-      SPARED(schedule),
+      SPARED(raw_predictions), /* of the call that follows */
       SPARED(weight_decay),
       SPARED(mixup),
       SPARED(mixup_key),
