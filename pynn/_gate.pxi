@@ -9,8 +9,8 @@ cdef class Gate:
     """Lets in one thread that changes an object (`with gate:`), or any number that read it.
 
     A thread that is in is refused a second time rather than left to wait for itself: it can only be Python code that
-    the computation calls. A child of fork gets every gate anew, since the threads that were in are not there; an object
-    that one of them was changing is refused from then on.
+    the computation calls. In a child of fork every gate is new, since the
+    threads that were in do not exist there; an object that one of them was changing is refused from then on.
     """
 
     def __cinit__(self, str what):

@@ -41,7 +41,7 @@ def _existing(part: str) -> str:
     if not path.is_dir():
         raise MissingFileError(
             f"expected the C library in the package; received path={str(path)!r}, which does not exist: "
-            "install pynn-dense anew, from a wheel or with a C compiler"
+            "install pynn-dense again, from a wheel or with a C compiler"
         )
     return str(path)
 

@@ -29,7 +29,7 @@ def arguments(function: Any) -> list[str] | None:
 
 
 def require(function: Any, count: int, what: str) -> None:
-    """Refuse C code with another number of arguments: it would read what is not there."""
+    """Refuse C code with another number of arguments: it would read memory that it was not given."""
     taken = arguments(function)
     if taken is not None and len(taken) != count:
         raise ArgumentTypeError(f"expected {what} with {count} arguments, as pynn.h says; received one with {taken}")

@@ -46,7 +46,7 @@ table = Table(
         "inverse_time_decay": "initial / (1 + decay_rate step / decay_steps); `staircase` rounds the quotient down. "
         "Keras's.",
         "inverse_scaling": "initial / (step + 1)^power. scikit-learn's invscaling, which counts rows instead of steps.",
-        "polynomial_decay": "(initial - end) (1 - step / decay_steps)^power + end, then end; `cycle` starts anew from "
+        "polynomial_decay": "(initial - end) (1 - step / decay_steps)^power + end, then end; `cycle` starts again from "
         "a lower rate. Keras's.",
         "cosine_decay": "initial ((1 - alpha) (1 + cos(pi step / decay_steps)) / 2 + alpha). With `warmup_target` > 0 "
         "the rate first rises to it from `initial_learning_rate` in `warmup_steps`, and decays from there. Keras's; "
