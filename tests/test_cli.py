@@ -92,7 +92,7 @@ def test_help_version_and_nothing():
     ("arguments", "message"),
     [
         (["demo", "--epochs", "0"], "expected N as an integer in 1 ... 10000; received N=0"),
-        (["demo", "--epochs", "many"], "received 'many'"),
+        (["demo", "--epochs", "many"], "received N='many'"),
         (["demo", "--seed", "-1"], "--seed"),
         (["dmeo"], "demo"),
     ],
