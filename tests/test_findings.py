@@ -19,7 +19,8 @@ METHODS = {"replace", "startswith", "endswith", "find", "index", "split", "parti
 
 def readings(tree):
     """Lines on which code searches, compares or changes the text of an error or a finding."""
-    caught = {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)} | {"error", "caught"}
+    handlers = [node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name]
+    caught = {"error", "caught", *handlers}
 
     def is_text(node):
         if isinstance(node, ast.Attribute):

@@ -10,6 +10,7 @@ from typing import Any
 from ..diagnosis.components import Change, again
 from ..diagnosis.recipe import Recipe
 from ..diagnosis.search import Outcome, Search
+from ..names import public
 from ..report import History, Report
 from .examine import examine
 from .learner import Learner
@@ -18,6 +19,7 @@ from .trials import Kind, build, fit, recipe_of
 LEVEL = 0.02  # share of what could be known, within which two runs are as good
 
 
+@public
 @dataclass(frozen=True)
 class RepairChange:
     """A change that was made.
@@ -41,6 +43,7 @@ class RepairChange:
         return f"{self.what}: {self.before} -> {self.after} ({self.why}; closes {self.closed:.0%} of the gap)"
 
 
+@public
 @dataclass
 class Repair:
     """What `repair` returns.
