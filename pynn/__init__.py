@@ -31,6 +31,8 @@ _HOME = {
     "files.load": ["load"],
     "model": ["Sequential"],
     "tools.diagnose": ["diagnose"],
+    "diagnosis.label_errors": ["Suspicion"],
+    "tools.label_errors": ["find_label_errors"],
     "tools.repair": ["repair"],
     "training.repair": ["Repair", "RepairChange"],
     "tools.rates": ["LearningRateTest", "find_learning_rate"],

@@ -18,6 +18,7 @@ from .callbacks import (
 from .data import (
     DataLoader as DataLoader, train_test_split as train_test_split,
 )
+from .diagnosis.label_errors import Suspicion as Suspicion
 from .embedding import (
     get_cmake_dir as get_cmake_dir, get_include as get_include, get_library_dir as get_library_dir,
     get_pkgconfig_dir as get_pkgconfig_dir,
@@ -50,6 +51,7 @@ from .runtime import (
     get_num_threads as get_num_threads, set_num_threads as set_num_threads,
 )
 from .tools.diagnose import diagnose as diagnose
+from .tools.label_errors import find_label_errors as find_label_errors
 from .tools.rates import (
     find_learning_rate as find_learning_rate, LearningRateTest as LearningRateTest,
 )

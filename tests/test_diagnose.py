@@ -378,3 +378,12 @@ def test_the_command_line_tells_by_its_exit_status(tmp_path, blobs, capsys):
     assert main(arguments) == 1
     assert "learning_rate_too_low" in capsys.readouterr().out
     assert main(["diagnose", str(tmp_path / "none.csv"), "--target", "kind"]) == 1
+
+
+def test_callbacks_that_have_seen_a_run_are_copied_without_it(blobs):
+    callback = pynn.LearningRateScheduler(lambda epoch, rate: rate * 0.01)
+    model = network(16)
+    model.fit(*blobs, epochs=2, callbacks=[callback], verbose=0)
+    report = pynn.diagnose(network(16), *blobs, epochs=EPOCHS, callbacks=[callback])
+    assert report.findings[0].code == "schedule_mismatch"
+    assert callback.model is model

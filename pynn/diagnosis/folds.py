@@ -124,8 +124,8 @@ def as_labels(y: np.ndarray) -> np.ndarray:
     return y.argmax(axis=1) if y.shape[1] > 1 else np.rint(y[:, 0]).astype(np.int64)
 
 
-def folds_of(rows: int, labels: np.ndarray | None, seed: int) -> tuple[Fold, ...]:
-    """One part in five held out; of few rows each part in turn, and of a handful none."""
+def folds_of(rows: int, labels: np.ndarray | None, seed: int, every: bool = False) -> tuple[Fold, ...]:
+    """Hold out one part in five; of few rows, or with `every`, each part in turn; of a handful none."""
     if rows < 20:
         everything = np.arange(rows)
         return (Fold(everything, everything),)
@@ -133,5 +133,5 @@ def folds_of(rows: int, labels: np.ndarray | None, seed: int) -> tuple[Fold, ...
     if labels is not None:  # every part has its share of each class
         order = order[np.argsort(labels[order], kind="stable")]
     parts = [np.sort(order[i::5]) for i in range(5)]
-    count = 5 if rows < 500 else 2 if rows < 1500 else 1
+    count = 5 if every or rows < 500 else 2 if rows < 1500 else 1
     return tuple(Fold(np.setdiff1d(np.arange(rows), part), part) for part in parts[:count])

@@ -65,10 +65,21 @@ def fit(recipe: Recipe, model: Any, X: Any, y: Any, weights: Any = None, **more:
     history: History = model.fit(
         X, y, epochs=recipe.epochs, batch_size=recipe.batch_size, shuffle=recipe.shuffle,
         class_weight=recipe.class_weight, sample_weight=weights if recipe.weighted else None,
-        callbacks=copy.deepcopy(list(recipe.callbacks)), mixup=recipe.mixup, on_bad_rows=recipe.on_bad_rows,
+        callbacks=_copied(recipe.callbacks), mixup=recipe.mixup, on_bad_rows=recipe.on_bad_rows,
         **({"verbose": 0} | more),
     )  # fmt: skip
     return history
+
+
+def _copied(callbacks: tuple[Any, ...]) -> list[Any]:
+    """Return callbacks that share nothing with those given, nor with the model that these saw last."""
+    found = []
+    for callback in callbacks:
+        alone = copy.copy(callback)
+        for name in ("model", "trainee"):
+            vars(alone).pop(name, None)
+        found.append(copy.deepcopy(alone))
+    return found
 
 
 class Trainer:
