@@ -98,6 +98,78 @@ def test_c_code_trains_to_the_bits_of_the_librarys_own(kind, dtype, capsys):
     assert custom.name in capsys.readouterr().out
 
 
+def raising(kind, dtype, where):
+    """ReLU as C code that raises for z > 40, in the value or in the derivative, and so returns 0 all the same."""
+    if kind == "ctypes":
+        value, derivative = pynn.activations.signatures()
+        real = np.ctypeslib.as_ctypes_type(dtype)
+
+        def vector(pointer, n):
+            return np.ctypeslib.as_array(ctypes.cast(pointer, ctypes.POINTER(real)), (n,))
+
+        @value
+        def relu(user, of, n, z, y):
+            if where == "value" and vector(z, n).max() > 40:
+                raise ValueError("too large")
+            np.maximum(vector(z, n), 0, out=vector(y, n))
+            return 0
+
+        @derivative
+        def slope(user, of, n, z, y, delta):
+            if where == "derivative" and vector(z, n).max() > 40:
+                raise ValueError("too large")
+            vector(delta, n)[vector(z, n) <= 0] = 0
+            return 0
+
+        return relu, slope
+    numba = pytest.importorskip("numba")
+    in_value, in_derivative = where == "value", where == "derivative"
+
+    @numba.cfunc(f"int32(voidptr, int32, int64, CPointer({dtype}), CPointer({dtype}))")
+    def relu(user, of, n, z, y):
+        for i in range(n):
+            if in_value and z[i] > 40:
+                raise ValueError("too large")
+            y[i] = z[i] if z[i] > 0 else 0
+        return 0
+
+    @numba.cfunc(f"int32(voidptr, int32, int64, CPointer({dtype}), CPointer({dtype}), CPointer({dtype}))")
+    def slope(user, of, n, z, y, delta):
+        for i in range(n):
+            if in_derivative and z[i] > 40:
+                raise ValueError("too large")
+            delta[i] = delta[i] if z[i] > 0 else 0
+        return 0
+
+    return relu, slope
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["ctypes", "numba"])
+@pytest.mark.parametrize("where", ["value", "derivative"])
+def test_c_code_that_raises_is_refused_and_blamed(where, kind, dtype, capfd):
+    refused = (pynn.NumericalError, pynn.CallbackError)  # what ctypes returns is undefined
+    relu, slope = raising(kind, dtype, where)
+    x, y = data()
+    custom = Custom(relu, slope, name="raises", dtype=dtype)
+    model = pynn.Sequential([pynn.Dense(6), pynn.Dense(8, activation=custom), pynn.Dense(2)], seed=0, dtype=dtype)
+    model.compile("mse")
+    model.fit(x, y, epochs=1, batch_size=50)
+    before = np.array(model.parameters)
+    x[123] *= 1e3
+    with pytest.raises(refused) as caught:
+        model.fit(x, y, epochs=1, batch_size=len(x))
+    if isinstance(caught.value, pynn.NumericalError):
+        assert caught.value.report.findings[0].layer == 1
+    np.testing.assert_array_equal(model.parameters, before)
+    if where == "value":
+        with pytest.raises(refused):
+            model.predict(x)
+    else:
+        assert np.isfinite(model.predict(x)).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_python_trains_as_the_librarys_own(dtype):
     x, y = data()

@@ -230,6 +230,63 @@ def test_losses_in_c(kind):
     assert pynn.find_learning_rate(one, x, y).suggestion > 0
 
 
+def raising(kind):
+    """Squared errors as C code that raises for a target above 40, and so returns 0 all the same."""
+    if kind == "ctypes":
+
+        @pynn.losses.signature()
+        def squares(user, dtype, rows, n, logits, targets, labels, losses, gradient, backward):
+            real = ctypes.c_double if dtype else ctypes.c_float
+            z, t = (np.ctypeslib.as_array(ctypes.cast(p, ctypes.POINTER(real)), (rows, n)) for p in (logits, targets))
+            if t.max() > 40:
+                raise ValueError("too large")
+            np.ctypeslib.as_array(ctypes.cast(losses, ctypes.POINTER(ctypes.c_double)), (rows,))[:] = (
+                (z - t) ** 2
+            ).mean(axis=1)
+            if backward:
+                np.ctypeslib.as_array(ctypes.cast(gradient, ctypes.POINTER(real)), (rows, n))[:] = 2 * (z - t) / n
+            return 0
+
+        return squares
+    numba = pytest.importorskip("numba")
+    types = numba.types
+
+    @numba.cfunc(types.int32(types.voidptr, types.int32, types.int64, types.int64, types.CPointer(types.float64),
+                             types.CPointer(types.float64), types.voidptr, types.CPointer(types.float64),
+                             types.CPointer(types.float64), types.int32))  # fmt: skip
+    def squares(user, dtype, rows, n, logits, targets, labels, losses, gradient, backward):
+        for i in range(rows):
+            losses[i] = 0
+            for j in range(n):
+                if targets[i * n + j] > 40:
+                    raise ValueError("too large")
+                error = logits[i * n + j] - targets[i * n + j]
+                losses[i] += error * error / n
+                if backward:
+                    gradient[i * n + j] = 2 * error / n
+        return 0
+
+    return squares
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kind", ["ctypes", "numba"])
+def test_c_code_that_raises_is_refused(kind, capfd):
+    refused = (pynn.NumericalError, pynn.CallbackError)  # what ctypes returns is undefined
+    x, y, _ = data()
+    loss = raising(kind)
+    model = made(pynn.losses.Custom(loss, name="raises"))
+    model.fit(x, y, epochs=1, batch_size=7)
+    before = np.array(model.parameters)
+    y = y.copy()
+    y[5] = 50
+    with pytest.raises(refused):
+        model.fit(x, y, epochs=1, batch_size=len(x))
+    np.testing.assert_array_equal(model.parameters, before)
+    with pytest.raises(refused):
+        model.evaluate(x, y)
+
+
 def test_gradients_of_c_code_are_checked_too():
     right = native("ctypes")
     x, y, _ = data()

@@ -250,7 +250,12 @@ int main(void) {
   fesetround(FE_UPWARD);
   predict(model, out);
   CHECK_EQUAL(fegetround(), FE_UPWARD);
+  pynn_model *upward = wide(context);
+  CHECK_EQUAL(fegetround(), FE_UPWARD);
   fesetround(FE_TONEAREST);
+  CHECK(!memcmp(pynn_model_parameters(upward), pynn_model_parameters(model),
+                (size_t)pynn_model_n_parameters(model) * sizeof(float)));
+  pynn_model_free(upward);
   CHECK(!memcmp(out, reference, sizeof out));
   volatile float tiny = FLT_MIN;
   CHECK(tiny / 2 > 0);

@@ -18,6 +18,7 @@ struct wish {
   int in_derivative;   /* ... from the derivative instead */
   double slope_factor; /* of the derivative: 1 is right */
   double largest_z;    /* where z is larger, the value is 1e60 */
+  int quits;           /* at a bad_z the function returns 0 at once, like code that raised */
 };
 
 static double get(pynn_dtype dtype, const void *x_, int64_t i) {
@@ -37,6 +38,7 @@ static int relu(void *user, pynn_dtype dtype, int64_t n, const void *z, void *ou
   for (int64_t i = 0; i < n; i++) {
     const double at = get(dtype, z, i);
     const int bad = is_bad(w, at) && !w->in_derivative;
+    if (bad && w->quits) return 0;
     put(dtype, out, i, bad ? (double)NAN : at > w->largest_z ? 1e60 : at > 0 ? at : 0);
   }
   return w->fails == 1;
@@ -47,6 +49,7 @@ static int relu_slope(void *user, pynn_dtype dtype, int64_t n, const void *z, co
   (void)out;
   for (int64_t i = 0; i < n; i++) {
     const double at = get(dtype, z, i), before = get(dtype, delta, i) * w->slope_factor;
+    if (is_bad(w, at) && w->in_derivative && w->quits) return 0;
     put(dtype, delta, i, is_bad(w, at) && w->in_derivative ? (double)NAN : at > 0 ? before : 0);
   }
   return w->fails == 2 ? 5 : 0;
@@ -335,6 +338,35 @@ static void test_blame(const pynn_context *context) {
 }
 
 /* What is too large for float alone is told from what no dtype would survive, where the functions take doubles. */
+/* A function that raises in a language above may return 0 with its output half written: refused, and blamed. */
+static void test_results_that_were_not_written(const pynn_context *context) {
+  static double out[ROWS * OUTPUTS];
+  for (int dtype = PYNN_FLOAT32; dtype <= PYNN_FLOAT64; dtype++)
+    for (int taken = 1; taken <= 3; taken++) /* floats, doubles, both */
+      for (int apart = 0; apart <= 1; apart++)
+        for (int in_derivative = 0; in_derivative <= 1; in_derivative++) {
+          struct wish wish = nothing;
+          struct run run = run_of(context, (pynn_dtype)dtype, "linear", apart);
+          const pynn_custom_activation custom = relu_of(&wish, (uint32_t)taken);
+          pynn_blame found;
+          pynn_error error;
+          CHECK_STATUS(PYNN_OK, pynn_model_set_custom_activation(run.model, CUSTOM, &custom, NULL));
+          wish.bad_z = z_of(&run, 60, 2), wish.in_derivative = in_derivative, wish.quits = 1;
+          void *before = malloc(bytes_of(run.model));
+          memcpy(before, pynn_model_parameters(run.model), bytes_of(run.model));
+          CHECK_STATUS(PYNN_ERROR_NUMERIC, train(&run, &error));
+          CHECK(!memcmp(before, pynn_model_parameters(run.model), bytes_of(run.model)));
+          CHECK_EQUAL(error.layer, CUSTOM);
+          CHECK_STATUS(PYNN_OK, pynn_trainer_blame(run.trainer, &run.data, NULL, 0, ROWS, &found, NULL));
+          CHECK(found.operation != PYNN_OPERATION_NONE);
+          CHECK_EQUAL(found.layer, CUSTOM);
+          CHECK_STATUS(in_derivative ? PYNN_OK : PYNN_ERROR_NUMERIC,
+                       pynn_predict(run.model, run.workspace, &run.data.x, 0, PYNN_FLOAT64, out, NULL));
+          free(before);
+          free_run(&run);
+        }
+}
+
 static void test_range(const pynn_context *context) {
   for (uint32_t flags = PYNN_CUSTOM_FLOAT32; flags <= (PYNN_CUSTOM_FLOAT32 | PYNN_CUSTOM_FLOAT64); flags += 2) {
     struct run run = run_of(context, PYNN_FLOAT32, "linear", 0);
@@ -483,6 +515,7 @@ int main(void) {
     test_arguments(context);
     test_failures(context);
     test_blame(context);
+    test_results_that_were_not_written(context);
     test_range(context);
     test_first_look_at_losses(context);
     test_files(context);

@@ -18,6 +18,8 @@ struct custom_activation {
   pynn_derivative_function derivative;
   void *user;
   uint32_t flags;
+  int has_probe; /* f'(probe_z) is not 1, and f(probe_z) = probe_y: shows whether the derivative was written */
+  double probe_z, probe_y;
   char name[PYNN_CUSTOM_NAME]; /* "": none */
 };
 

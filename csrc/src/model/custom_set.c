@@ -31,12 +31,13 @@ static void unpack(const struct trial *t, int n, const void *x, double *out) {
 static int try_value(const struct trial *t, int n, const double *z, double *y) {
   double z_packed[PLACES], y_packed[PLACES];
   pack(t, n, z, z_packed);
+  memset(y_packed, 0xFF, sizeof y_packed); /* NaN, where the function writes nothing */
   const int failed = custom_call_value(t->custom, t->dtype, n, z_packed, y_packed);
   unpack(t, n, y_packed, y);
   return failed;
 }
 
-/* Deltas differ, so that a function which leaves them out is seen. */
+/* Deltas differ, so that a function which ignores them is seen. */
 static int try_derivative(struct trial *t) {
   double z[PLACES], y[PLACES], packed[PLACES], delta[PLACES];
   for (int i = 0; i < PLACES; i++) delta[i] = i % 3 == 0 ? 0.5 : i % 3 == 1 ? -2 : 1;
@@ -55,7 +56,7 @@ static pynn_status compare(const struct trial *t, int i, pynn_error *error) {
   const double above = (t->y[2][i] - t->y[0][i]) / (t->z[2][i] - t->z[0][i]);
   const double tolerance = t->dtype == PYNN_FLOAT64 ? 1e-3 : 2e-2;
   const double slack = tolerance * fmax(1, fmax(fabs(below), fabs(above)));
-  if (!isfinite(below) || !isfinite(above) || !isfinite(t->slope[i])) return PYNN_OK; /* that is the guard's to find */
+  if (!isfinite(below) || !isfinite(above) || !isfinite(t->slope[i])) return PYNN_OK; /* left to the guard */
   if (t->slope[i] >= fmin(below, above) - slack && t->slope[i] <= fmax(below, above) + slack) return PYNN_OK;
   return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
               "expected the derivative of the activation '%s' to be that of its function, about %.6g at z=%g; received "
@@ -63,7 +64,27 @@ static pynn_status compare(const struct trial *t, int i, pynn_error *error) {
               t->custom->name, (below + above) / 2, t->z[0][i], t->slope[i]);
 }
 
-static pynn_status look(const pynn_model *model, const struct custom_activation *custom, pynn_error *error) {
+/* Keeps a place where f' is not 1: there a delta of 1 shows whether the derivative wrote its results. */
+static void keep_probe(const struct trial *t, struct custom_activation *custom) {
+  for (int i = 0; i < PLACES && !custom->has_probe; i++) {
+    if (!isfinite(t->y[0][i]) || !isfinite(t->slope[i]) || fabs(t->slope[i] - 1) < 0.01) continue;
+    custom->has_probe = 1;
+    custom->probe_z = t->z[0][i], custom->probe_y = t->y[0][i];
+  }
+}
+
+/* Checks that the function wrote something: one that raised may return 0 all the same. */
+static pynn_status check_written(const struct trial *t, pynn_error *error) {
+  for (int i = 0; i < PLACES; i++)
+    if (t->y[0][i] == t->y[0][i]) return PYNN_OK;
+  return fail(
+      error, PYNN_ERROR_INVALID_ARGUMENT,
+      "expected the activation '%s' to write its results; received none, or NaN for z = 0, +-0.1, ... +-30: did "
+      "it raise?",
+      t->custom->name);
+}
+
+static pynn_status look(const pynn_model *model, struct custom_activation *custom, pynn_error *error) {
   struct trial t = {.custom = custom, .floats = model->context->kernels[PYNN_FLOAT32]};
   t.dtype = custom_takes(custom, PYNN_FLOAT64) ? PYNN_FLOAT64 : PYNN_FLOAT32;
   const double step = t.dtype == PYNN_FLOAT64 ? 0x1p-17 : 0x1p-8; /* exact beside the places in either */
@@ -84,11 +105,14 @@ static pynn_status look(const pynn_model *model, const struct custom_activation 
                 "%.6g for it alone",
                 custom->name, t.y[0][i], t.z[0][i], alone);
   }
-  if (!failed && !(custom->flags & PYNN_CUSTOM_UNCHECKED)) failed = try_derivative(&t);
-  if (failed) return fail(error, PYNN_ERROR_CALLBACK, "%s", pynn_strerror(PYNN_ERROR_CALLBACK));
-  pynn_status status = PYNN_OK;
-  for (int i = 0; i < PLACES && !status && !(custom->flags & PYNN_CUSTOM_UNCHECKED); i++)
-    status = compare(&t, i, error);
+  const int unchecked = (custom->flags & PYNN_CUSTOM_UNCHECKED) != 0;
+  const int tries = !unchecked || !(custom->flags & PYNN_CUSTOM_SERIAL); /* serial ones need no probe */
+  const int derived = !failed && tries && !try_derivative(&t);
+  if (failed || (!derived && !unchecked))
+    return fail(error, PYNN_ERROR_CALLBACK, "%s", pynn_strerror(PYNN_ERROR_CALLBACK));
+  pynn_status status = check_written(&t, error);
+  for (int i = 0; i < PLACES && !status && !unchecked; i++) status = compare(&t, i, error);
+  if (!status && derived) keep_probe(&t, custom);
   return status;
 }
 

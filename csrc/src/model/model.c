@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include "base/rng.h"
+#include "compute/scope.h"
 #include "graph/custom.h"
 #include "layers/kinds.h"
 #include "names/initializers.h"
@@ -326,7 +327,9 @@ pynn_status pynn_model_new(pynn_model **out, const pynn_context *context, const 
   const struct given_layers given = {.layers = layers, .n = n_layers, .at = given_layer};
   pynn_status status = model_new_empty(out ? &model : NULL, context, options, &given, error);
   if (status) return status;
+  const struct compute_scope scope = compute_begin(context, 0); /* the same numbers in every rounding mode */
   status = initialize(model);
+  compute_end(context, scope);
   if (status) {
     pynn_model_free(model);
     return fail(error, status, "expected memory to draw the initial parameters; received none");

@@ -21,6 +21,9 @@ pynn_status pass_failed(const pynn_workspace *w, pynn_error *error) {
 static int call_custom(const pynn_model *model, int64_t rows, const void *logits, const void *targets,
                        const int64_t *labels, double *losses, void *gradient) {
   fenv_t ours;
+  /* NaN in every dtype, so that a function which did not write a result and returned 0 is refused */
+  memset(losses, 0xFF, (size_t)rows * sizeof *losses);
+  if (gradient) memset(gradient, 0xFF, (size_t)(rows * model->outputs) * model->kernels->size);
   fegetenv(&ours);
   fesetenv(FE_DFL_ENV);
   const int failed = model->custom.function(model->custom.user, model->dtype, rows, model->outputs, logits, targets,
