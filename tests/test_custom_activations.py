@@ -149,7 +149,7 @@ def raising(kind, dtype, where):
 @pytest.mark.parametrize("kind", ["ctypes", "numba"])
 @pytest.mark.parametrize("where", ["value", "derivative"])
 def test_c_code_that_raises_is_refused_and_blamed(where, kind, dtype, capfd):
-    refused = (pynn.NumericalError, pynn.CallbackError)  # what ctypes returns is undefined
+    refused = (pynn.NumericalError, pynn.errors.CallbackError)  # what ctypes returns is undefined
     relu, slope = raising(kind, dtype, where)
     x, y = data()
     custom = Custom(relu, slope, name="raises", dtype=dtype)

@@ -272,7 +272,7 @@ def raising(kind):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", ["ctypes", "numba"])
 def test_c_code_that_raises_is_refused(kind, capfd):
-    refused = (pynn.NumericalError, pynn.CallbackError)  # what ctypes returns is undefined
+    refused = (pynn.NumericalError, pynn.errors.CallbackError)  # what ctypes returns is undefined
     x, y, _ = data()
     loss = raising(kind)
     model = made(pynn.losses.Custom(loss, name="raises"))
