@@ -318,7 +318,7 @@ def test_a_loss_in_c_may_fail():
     def fails(*arguments):
         return 7
 
-    with pytest.raises(pynn.errors.CallbackError, match="function of the caller's"):
+    with pytest.raises(pynn.errors.CallbackError, match="custom function failed"):
         made(pynn.losses.Custom(fails, name="fails")).fit(*data()[:2])
 
 

@@ -69,7 +69,7 @@ PYNN_API const char *pynn_version(void);
   X(PYNN_ERROR_FILE_FORMAT, 10, "the file is no valid pynn model")                                    \
   X(PYNN_ERROR_UNSUPPORTED, 11, "this build, processor or model does not support the request")        \
   X(PYNN_ERROR_THREAD, 12, "a thread could not be started")                                           \
-  X(PYNN_ERROR_CALLBACK, 13, "a function of the caller's failed; nothing was updated")                \
+  X(PYNN_ERROR_CALLBACK, 13, "a custom function failed; nothing was updated")                         \
   X(PYNN_ERROR_NOT_READY, 14, "something has to be done before")
 
 typedef enum pynn_status {
@@ -115,7 +115,7 @@ PYNN_API size_t pynn_dtype_size(pynn_dtype dtype);
 
 /* A read-only view of a rows x columns matrix in the caller's memory, in any element type, order and stride (native
  * byte order, elements need not be aligned). Strides are bytes and may be negative or zero. Nothing is copied but the
- * rows of the batch at hand. */
+ * rows of the current batch. */
 typedef struct pynn_array {
   const void *data;
   pynn_dtype dtype;
@@ -149,7 +149,7 @@ typedef struct pynn_allocator {
   void *user;
 } pynn_allocator;
 
-/* Memory in one piece: all that objects take comes from a buffer of the caller's, static or on the stack for instance,
+/* Memory in one piece: all that objects take comes from a buffer that the caller gives, static or on the stack,
  * and goes back to it. A plain value; its address must stay the same while an allocator of it is in use. `peak` is the
  * most that was ever in use: run once with a large buffer to learn how small it may be. */
 typedef struct pynn_arena {
@@ -205,7 +205,7 @@ PYNN_API pynn_status pynn_context_new(pynn_context **out, const pynn_context_opt
 PYNN_API void pynn_context_free(pynn_context *context);
 /* Threads that compute, the caller's among them, >= 1; 1 in a library built without threads. */
 PYNN_API int32_t pynn_context_threads(const pynn_context *context);
-/* From now on `threads` threads, 0: one for each processor. Waits for a job at hand. INVALID_ARGUMENT when negative. */
+/* Sets the number of threads, 0: one for each processor. Waits for the current job. INVALID_ARGUMENT when negative. */
 PYNN_API pynn_status pynn_context_set_threads(pynn_context *context, int32_t threads);
 /* Another BLAS, or none (NULL), for everything made in the context. INVALID_ARGUMENT. Not while anything computes. */
 PYNN_API pynn_status pynn_context_set_blas(pynn_context *context, const pynn_blas *blas);
@@ -334,7 +334,7 @@ typedef struct pynn_plateau {
 } pynn_plateau;
 /* The defaults above, with nothing remembered. Never fails. */
 PYNN_API void pynn_plateau_init(pynn_plateau *plateau);
-/* The rate to go on with, given the value of the epoch that ended (NaN: not better) and the rate at hand. NaN, and
+/* The next rate, given the value of the epoch that ended (NaN: not better) and the current rate. NaN, and
  * nothing is remembered, for options outside what they accept. */
 PYNN_API double pynn_plateau_next(pynn_plateau *plateau, double value, double learning_rate);
 
@@ -449,7 +449,7 @@ PYNN_API pynn_status pynn_model_shape(const pynn_model *model, int32_t index, py
 
 /* Number of reals in the parameter vector, and the vector. The caller may write it while nothing computes. */
 PYNN_API int64_t pynn_model_n_parameters(const pynn_model *model);
-/* The vector: n_parameters reals, aligned to 64 bytes. Written between calls, it is measured anew by the next one. */
+/* The vector: n_parameters reals, aligned to 64 bytes. Written between calls, it is measured again by the next one. */
 PYNN_API void *pynn_model_parameters(pynn_model *model);
 
 /* Number of doubles in the state: what a model has beside its parameters and no gradient changes, shifts and scales of
@@ -482,7 +482,7 @@ PYNN_API pynn_status pynn_model_set_loss(pynn_model *model, const pynn_spec *los
 /* The loss, or NULL when none was chosen. */
 PYNN_API const pynn_spec *pynn_model_loss(const pynn_model *model);
 
-/* A loss of the caller's. For each of `rows` rows of n logits: losses[i], a double, and d losses[i] / d logits[i * n +
+/* A custom loss. For each of `rows` rows of n logits: losses[i], a double, and d losses[i] / d logits[i * n +
  * j] in gradient[i * n + j] if `backward`, else gradient is NULL. Logits, gradient and targets (rows x n; NULL:
  * `labels` has a class for each row) are reals of `dtype`, the model's or, in blame's replay, PYNN_FLOAT64. Returns 0;
  * anything else ends the call with CALLBACK. Called once for a batch, on the thread that called the library, with
@@ -512,10 +512,10 @@ PYNN_API pynn_status pynn_model_set_custom_loss(pynn_model *model, const pynn_cu
  * into predicts, and needs pynn_model_set_custom_loss before it evaluates or trains. */
 PYNN_API const char *pynn_model_custom_loss_name(const pynn_model *model);
 
-/* An activation of the caller's: y[i] = f(z[i]) and delta[i] <- delta[i] * f'(z[i]) over `n` reals of `dtype`, one
+/* A custom activation: y[i] = f(z[i]) and delta[i] <- delta[i] * f'(z[i]) over `n` reals of `dtype`, one
  * number at a time; y may be z in the former. Return 0; anything else ends the call with CALLBACK, and what a training
  * step would have changed stays as it was. Called with the floating-point state that C programs start with, for parts
- * of a batch, from any thread of the context and of the caller's that predicts, several at once: they must be
+ * of a batch, from any thread of the context and any that predicts, several at once: they must be
  * re-entrant, and must not call the library on the same model. */
 typedef int (*pynn_value_function)(void *user, pynn_dtype dtype, int64_t n, const void *z, void *y);
 typedef int (*pynn_derivative_function)(void *user, pynn_dtype dtype, int64_t n, const void *z, const void *y,
@@ -535,15 +535,16 @@ typedef struct pynn_custom_activation {
 #define PYNN_CUSTOM_SERIAL 4u    /* they are called once for a batch, on the thread that called the library */
 #define PYNN_CUSTOM_UNCHECKED 8u /* the derivative is not what differences of the function say, on purpose */
 
-/* In place of the activation of layer `layer`, of a kind that has one. The functions are tried at once: f has to depend
- * on one number alone, and the derivative to agree with differences of f, else INVALID_ARGUMENT. Functions and user are
- * kept and must outlive the model, the rest is copied; NULL: the layer's own activation again. Results that are not
- * finite are refused as any other's, and blamed to the layer. A file keeps the name: what it was loaded into needs this
- * call before it predicts or trains (NOT_READY). INVALID_ARGUMENT, CALLBACK. Not while anything computes with the
- * model. */
+/* In place of the activation of layer `layer`, of a kind that has one. Each function must write all of its results:
+ * values and losses are NaN before a call, and what stays so is refused. The functions are tried at once: f has to
+ * depend on one number alone, and the derivative to agree with differences of f, else INVALID_ARGUMENT. Functions and
+ * user are kept and must outlive the model, the rest is copied; NULL: the layer's own activation again. Results that
+ * are not finite are refused as any other's, and blamed to the layer. A file keeps the name: what it was loaded into
+ * needs this call before it predicts or trains (NOT_READY). INVALID_ARGUMENT, CALLBACK. Not while anything computes
+ * with the model. */
 PYNN_API pynn_status pynn_model_set_custom_activation(pynn_model *model, int32_t layer,
                                                       const pynn_custom_activation *activation, pynn_error *error);
-/* The name of a layer's custom activation, NULL when it has none; valid until it is set anew. */
+/* The name of a layer's custom activation, NULL when it has none; valid until it is set again. */
 PYNN_API const char *pynn_model_custom_activation_name(const pynn_model *model, int32_t layer);
 
 /* ---------------------------------------------------------------- adaptation to data */
@@ -551,7 +552,7 @@ PYNN_API const char *pynn_model_custom_activation_name(const pynn_model *model, 
 /* What columns hold, from one pass over a matrix in any number of parts. One thread at a time. */
 typedef struct pynn_summary pynn_summary;
 
-/* `held` 0: no quartiles; else so many numbers of each column are held (>= 2), which takes 8 held bytes a column:
+/* `held` 0: no quartiles; else the count of numbers held of each column (>= 2), which takes 8 held bytes a column:
  * quartiles of up to `held` rows are exact; of n rows they have a rank that is wrong by at most
  * n log2(n / held) / held, and the memory grows by as much for each time that n doubles. */
 PYNN_API pynn_status pynn_summary_new(pynn_summary **out, const pynn_context *context, int64_t columns, int64_t held,
@@ -641,7 +642,7 @@ typedef struct pynn_guard {
   int64_t snapshot_every; /* >= 1: steps between two good states kept (the last two are; only under ROLLBACK) */
   double divergence;   /* > 1: how many times worse than at first, or than knowing nothing, the loss may stay; 0: any */
   int64_t window;      /* 8 ... PYNN_GUARD_WINDOW: steps whose median loss is judged; three in a row decide */
-  double clip_z;       /* > 0: a gradient norm so many standard deviations above its mean is clipped; 0: none */
+  double clip_z;       /* > 0: gradient norms further above their mean, in standard deviations, are clipped; 0: none */
   double clip_alpha;   /* in (0, 1): how much of that mean a step leaves */
   int64_t check_every; /* steps from one that takes statistics to the next (at the start also after an
                         * eighth, a quarter and half of them); 0: none are taken */
@@ -732,7 +733,7 @@ PYNN_API pynn_status pynn_train_batches(pynn_trainer *trainer, const pynn_data *
                                         pynn_dtype dtype, void *predictions, pynn_step *step, pynn_error *error);
 
 /* The mean loss over all rows of `data` at the parameters as they are, with the layers' penalties, and its gradient
- * (n_parameters doubles), in parts of batch_size rows: for optimizers of the caller's own. Nothing is updated. Numbers
+ * (n_parameters doubles), in parts of batch_size rows: for optimizers outside the library. Nothing is updated. Numbers
  * that are not finite are results, not errors. UNSUPPORTED for models with layers that act differently in training
  * (dropout, batch normalization); INVALID_ARGUMENT also for data without rows and a batch_size outside 1 ... the
  * trainer's; SHAPE, DTYPE, NOT_READY; LABEL, CALLBACK, INVALID_ARGUMENT for sparse rows out of order or a custom loss
@@ -763,7 +764,7 @@ PYNN_API void *pynn_trainer_gradient(pynn_trainer *trainer);
 /* Number of state vectors of the optimizer: 0 for plain SGD, 2 for Adam. */
 PYNN_API int32_t pynn_trainer_n_slots(const pynn_trainer *trainer);
 /* State vector `index` (n_parameters reals), NULL when there is none. The caller may read and, between steps, write it:
- * the next call measures it anew. */
+ * the next call measures it again. */
 PYNN_API void *pynn_trainer_slot(pynn_trainer *trainer, int32_t index);
 
 /* The average of the parameters over a run: after the steps start, start + every, ... it takes the new parameters in,
@@ -777,7 +778,7 @@ typedef struct pynn_average {
 } pynn_average;
 /* The defaults above. Never fails. */
 PYNN_API void pynn_average_init(pynn_average *average);
-/* Averages from now on, starting anew; NULL ends it. Takes n_parameters doubles, twice more under ROLLBACK, which
+/* Starts a new average; NULL ends it. Takes n_parameters doubles, twice more under ROLLBACK, which
  * restores the average too, though never one begun before this call. INVALID_ARGUMENT, OUT_OF_MEMORY: what was goes
  * on. */
 PYNN_API pynn_status pynn_trainer_set_average(pynn_trainer *trainer, const pynn_average *average, pynn_error *error);
@@ -845,7 +846,7 @@ typedef struct pynn_losses {
 /* What the trainer knows of its losses. Never fails. */
 PYNN_API void pynn_trainer_losses(const pynn_trainer *trainer, pynn_losses *out);
 
-/* An epoch begins: units are dead anew until they are seen alive. */
+/* Begins an epoch: units count as dead until they are seen alive in it. */
 PYNN_API void pynn_trainer_begin_epoch(pynn_trainer *trainer);
 /* Mean loss over the rows of all steps applied since the epoch began, NaN without any; before each update, weighted, as
  * pynn_step.loss. Its bits do not depend on how many steps a call made. */
@@ -905,7 +906,7 @@ typedef struct pynn_event {
   pynn_event_kind kind;
   pynn_operation operation; /* that was at fault, as far as that was seen; NONE: not one alone */
   int32_t layer;            /* -1: none */
-  int64_t row;              /* of the caller's data, -1: none */
+  int64_t row;              /* of the data given, -1: none */
   int64_t column;           /* -1: none */
   int64_t step;             /* steps applied before it */
   int64_t restored;         /* ROLLED_BACK: steps applied in the state restored; else -1 */
@@ -927,7 +928,7 @@ typedef struct pynn_blame {
   pynn_operation operation; /* NONE: the whole step is finite */
   int32_t layer;            /* -1: none */
   int64_t n_cells;          /* numbers of the result that are not finite */
-  int64_t n_rows;           /* rows of the caller's data they are in; the first PYNN_BLAME_CELLS are listed */
+  int64_t n_rows;           /* rows of the data they are in; the first PYNN_BLAME_CELLS are listed */
   int64_t n_columns;        /* columns (of x, of targets, units of the layer) they are in; likewise */
   int64_t rows[PYNN_BLAME_CELLS];
   int64_t columns[PYNN_BLAME_CELLS];
@@ -977,7 +978,7 @@ PYNN_API const char *pynn_model_metadata(const pynn_model *model, const char *ke
  * Beside it the caller's own texts and vectors. A file of it is a model file too: pynn_load reads the model. */
 typedef struct pynn_checkpoint pynn_checkpoint;
 
-/* A named vector of numbers of the caller's. */
+/* A named vector of numbers for the caller's own use. */
 typedef struct pynn_vector {
   const char *name; /* as a key of pynn_metadata, nor "__metadata__" */
   pynn_dtype dtype;

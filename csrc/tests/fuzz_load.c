@@ -135,7 +135,7 @@ static int no_loss(void *user, pynn_dtype dtype, int64_t rows, int64_t n, const 
   return 1;
 }
 
-/* A model with functions of the caller's, whose names alone are in the file. */
+/* A model with custom functions, of which the file has only the names. */
 static void make_seed_with_names(void) {
   const pynn_custom_activation custom = {.struct_size = sizeof custom,
                                          .name = "own \"f\"",

@@ -132,7 +132,7 @@ static pynn_status live(pynn_arena *arena, struct plan *p) {
   return status;
 }
 
-/* What pynn_measure says is enough, every time anew; what one run took at most is just enough. */
+/* What pynn_measure says is enough, every time; what one run took at most is just enough. */
 static void test_network(const char *optimizer, pynn_policy policy, int64_t check_every) {
   struct plan p = plan_of(optimizer, policy, check_every);
   pynn_sizes sizes = {0};

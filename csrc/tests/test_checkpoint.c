@@ -213,8 +213,9 @@ static void test_nothing_is_forgotten(void) {
       SPARED(spec),
       SPARED(clip_norm), /* settings: must be the same */
       SPARED(scheduled),
-      SPARED(reduction), /* of the processes that run now */
-      SPARED(schedule),  /* settings */
+      SPARED(raw_predictions), /* a setting */
+      SPARED(reduction),       /* of the processes that run now */
+      SPARED(schedule),        /* settings */
       SPARED(dropout_key),
       SPARED(raw_predictions), /* of the call that follows */
       SPARED(weight_decay),

@@ -1,4 +1,4 @@
-/* Functions of the caller's: agreement with the library's own, blame, the first look, failures, files, checkpoints.
+/* Custom activations and losses: agreement with the library's own, blame, the first look, failures, files, checkpoints.
  */
 #include "check.h"
 
@@ -9,7 +9,7 @@
 enum { ROWS = 100, INPUTS = 5, HIDDEN = 7, OUTPUTS = 3, STEPS = 6, CUSTOM = 1 };
 static double x[ROWS * INPUTS], y[ROWS * OUTPUTS];
 
-/* ---------------------------------------------------------------- functions of the caller's */
+/* ---------------------------------------------------------------- custom functions */
 
 /* What the functions below are to do; they only read it. */
 struct wish {

@@ -1,4 +1,4 @@
-/* A loss by a function of the caller's: the steps of the library's own, in every kind of data; a function that fails or
+/* Custom losses: the steps of the library's own, in every kind of data; a function that fails or
  * gives no numbers changes nothing; files keep its name. */
 #include "check.h"
 

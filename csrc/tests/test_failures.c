@@ -403,7 +403,7 @@ static pynn_status mixup(struct world *w) {
   return status;
 }
 
-/* A summary of so many rows that what it holds grows. */
+/* A summary of enough rows to make its buffers grow. */
 static pynn_status summarize(const struct world *w, const pynn_array *part, pynn_summary **out) {
   pynn_column column;
   pynn_status status = pynn_summary_new(out, w->context, part->columns, 4, NULL);

@@ -120,7 +120,7 @@ static void test_draws(void) {
   }
 }
 
-/* The step is refused, and the message tells the cell of the caller's data, which the mixture has spread over two rows.
+/* The step is refused, and the message tells the cell of the data, which the mixture has spread over two rows.
  */
 static void test_bad_cells(const pynn_context *context) {
   struct run run = start(context, PYNN_FLOAT32, "mse", 0.7);

@@ -161,7 +161,7 @@ static void averages(void) {
   stop(&run);
 }
 
-/* An average that was ended, or begun anew, is not brought back by a rollback. */
+/* An average that was ended, or started again, is not brought back by a rollback. */
 static void averages_begun_anew(void) {
   for (int ended = 0; ended < 2; ended++) {
     struct run run = start(1, NULL, NULL, PYNN_POLICY_ROLLBACK);

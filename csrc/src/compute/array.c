@@ -1,4 +1,4 @@
-/* Views of the caller's matrices: element sizes, gathering rows. */
+/* Views of matrices: element sizes, gathering rows. */
 #include "compute/array.h"
 
 #include "compute/sparse.h"

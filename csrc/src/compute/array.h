@@ -1,4 +1,4 @@
-/* Views of the caller's matrices. */
+/* Views of matrices in the caller's memory. */
 #ifndef PYNN_ARRAY_H
 #define PYNN_ARRAY_H
 

@@ -109,7 +109,7 @@ static void start(struct pool *pool) {
   pool->process = getpid();
 }
 
-/* Ends the threads; the next job starts them anew. For the owner of the pool. */
+/* Ends the threads; the next job starts new ones. For the owner of the pool. */
 static void stop(struct pool *pool) {
   if (pool->process == getpid()) {
     pthread_mutex_lock(&pool->mutex);
@@ -149,7 +149,7 @@ void pool_free(const pynn_allocator *allocator, struct pool *pool) {
 }
 
 void pool_resize(struct pool *pool, int32_t threads) {
-  process_lock_wait(&pool->lock, getpid()); /* the job at hand ends first */
+  process_lock_wait(&pool->lock, getpid()); /* the current job ends first */
   stop(pool);
   pool->threads = how_many(threads);
   process_lock_release(&pool->lock);

@@ -90,7 +90,7 @@ int job_fuses(const struct job *job) {
   return job->index > 0 && !job->layer->begins && below->kind->differentiate && !rowwise(below);
 }
 
-/* ---- activations of the caller's: tiles of whole rows */
+/* ---- custom activations: tiles of whole rows */
 
 static void custom_value_tile(void *argument, int64_t index) {
   const struct job *job = argument;

@@ -221,7 +221,7 @@ static int64_t count_up_to(const double *x, int64_t n, uint64_t key) {
   return low;
 }
 
-/* The number of rank `rank` (0 ...) among all, each counted by its weight: the least key that so many are below or at.
+/* The number of rank `rank` (0 ...) among all, each counted by its weight: the least key with that many at or below.
  * Buffers are sorted. */
 static double ranked(const struct buffer *levels, double rank) {
   uint64_t low = 0, high = UINT64_MAX;

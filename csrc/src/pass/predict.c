@@ -59,6 +59,13 @@ static pynn_status locate(const struct call *call, int64_t first, int64_t rows) 
   return status;
 }
 
+/* A loss that is not finite though every row alone is: a custom loss did not write all of its results. */
+static pynn_status bad_loss(double loss, pynn_error *error) {
+  fail(error, PYNN_ERROR_NUMERIC, "expected a finite loss; received %g", loss);
+  if (error) error->value = loss, error->operation = PYNN_OPERATION_LOSS;
+  return PYNN_ERROR_NUMERIC;
+}
+
 static pynn_status run(const struct call *call, pynn_workspace *w, double *loss) {
   const pynn_model *model = call->model;
   const struct compute_scope scope = compute_begin(model->context, 0);
@@ -90,6 +97,7 @@ static pynn_status run(const struct call *call, pynn_workspace *w, double *loss)
       dtype = call->dtype;
     }
     if (!fault && !(isfinite(sum) && finite_forward(w, rows, dtype, seen))) fault = locate(call, first, rows);
+    if (!fault && !isfinite(sum)) fault = bad_loss(sum, call->error);
   }
   compute_end(model->context, scope);
   return status ? status : fault;

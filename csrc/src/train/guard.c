@@ -2,9 +2,9 @@
  *
  * Divergence that stays finite is judged against two losses that need no tuning: that of the first step, and that of
  * knowing nothing (all logits 0), measured on a sample of the batches, and on the batch itself before its loss is held
- * against the run: a batch of rare, huge targets is dear to everybody. Noise does not reach the median of a window, a
- * passing spike does not last three of them, and data whose targets grow move the measure with them. A run that blew
- * up and came to rest as one that knows nothing, its units dead, has diverged too. */
+ * against the run: a batch of rare, huge targets has a high loss under any model. Noise does not reach the median of a
+ * window, a passing spike does not last three of them, and data whose targets grow move the measure with them. A run
+ * that blew up and came to rest as one that knows nothing, its units dead, has diverged too. */
 #include "train/guard.h"
 
 #include "pass/loss.h"
@@ -18,7 +18,7 @@ enum {
   PATIENCE = 3,      /* windows, or steps far out, that decide */
   DOUBLINGS = 5,     /* windows over each of which the weights doubled */
   TRIVIAL_EVERY = 5, /* steps between two looks at the loss of knowing nothing, ... */
-  TRIVIAL_ROWS = 8,  /* of so many rows */
+  TRIVIAL_ROWS = 8,  /* of this many rows */
   TOLD_ROWS = 32,    /* of which is looked, once in a window, whether they are told apart */
   NORMS_BEFORE_CLIP = 25
 };
