@@ -42,7 +42,7 @@ TARGETS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32":
     TARGETS["avx2"] = ["-mavx2", "-mfma"]
     TARGETS["avx512"] = [f"-mavx512{part}" for part in ("f", "bw", "dq", "vl")] + ["-mfma", "-mprefer-vector-width=512"]
-KERNELS = [f"csrc/src/kernels/kernels_f{bits}.c" for bits in (32, 64)]
+KERNELS = [f"csrc/src/kernels/{name}.c" for name in ("kernels_f32", "kernels_f64", "normals")]
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/src/**/*.template.c", recursive=True))
 EXPORTED = [
     "csrc/src/base/real.h",

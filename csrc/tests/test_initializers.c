@@ -1,4 +1,6 @@
-/* Initializers: moments, limits, orthogonality; every number a function of key and index. */
+/* Initializers: moments, limits, orthogonality; every number a function of key and index, in parts and on every target.
+ */
+#include "base/normal.h"
 #include "check.h"
 #include "names/initializers.h"
 
@@ -12,10 +14,49 @@ static void fill(const char *name, int64_t rows, int64_t columns, uint64_t key, 
   double p[PYNN_MAX_FIELDS] = {a, b};
   for (int32_t i = 0; i < pynn_n_initializers; i++)
     if (!strcmp(pynn_initializers[i].row.name, name)) {
-      pynn_initializers[i].fill(rows, columns, key, p, to, scratch);
+      struct part part = {&pynn_kernels_f64_baseline, rows, columns, 0, rows * columns};
+      if (pynn_initializers[i].fill_whole) {
+        pynn_initializers[i].fill_whole(&part, key, p, to, scratch);
+        return;
+      }
+      part.n = rows * columns / 3; /* in two parts */
+      pynn_initializers[i].fill(&part, key, p, to);
+      part.first = part.n, part.n = rows * columns - part.n;
+      pynn_initializers[i].fill(&part, key, p, to + part.first);
       return;
     }
   CHECK(pynn_n_initializers == 0 && name); /* fails: there is none of this name */
+}
+
+/* Every target draws the numbers of normal_pair, to the bit. */
+static void same_normals(const struct kernels *kernels, double limit) {
+  enum { FIRST = 0x7ffffe00, N = 1300 };
+  kernels->normals(N, 0x123456789abcdef0, FIRST, limit, out);
+  for (uint64_t i = 0; i < N; i++) {
+    double pair[2] = {INFINITY};
+    for (uint64_t attempt = 0; attempt == 0 || !(fabs(*pair) <= limit); attempt++)
+      if (!normal_pair(philox(0x123456789abcdef0, attempt, FIRST + i), pair)) *pair = NAN;
+    CHECK(out[i] == *pair);
+  }
+}
+
+static void every_target(void) {
+  const char *cpus[] = {"baseline", "avx2", "avx512"};
+  const struct kernels *tables[] = {&pynn_kernels_f64_baseline,
+#if defined(PYNN_HAVE_X86_TARGETS)
+                                    &pynn_kernels_f64_avx2, &pynn_kernels_f32_avx512
+#endif
+  };
+  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+    pynn_context_options options;
+    pynn_context *context;
+    pynn_context_options_init(&options);
+    options.cpu = cpus[i];
+    if (pynn_context_new(&context, &options)) continue;
+    pynn_context_free(context);
+    same_normals(tables[i], INFINITY);
+    same_normals(tables[i], 2);
+  }
 }
 
 /* Mean and standard deviation within 5 standard errors, all within `limit`, and the largest near it. */
@@ -99,5 +140,6 @@ int main(void) {
   fill("random_normal", 1, 4, 42, 0, 1, out); /* pinned: a seed means the same numbers in every release */
   CHECK_CLOSE(out[0], 0x1.71d1e93d7a6dap-3, 1e-15);
   CHECK_CLOSE(out[3], 0x1.945c05f0de665p+0, 1e-15);
+  every_target();
   CHECK_REPORT();
 }

@@ -50,6 +50,12 @@ typedef int64_t real_int;
 #  endif
 #endif
 
+/* A file whose numbers are the same on every target, in vectors of any width, says PYNN_UNFUSED. */
+#if defined(PYNN_UNFUSED)
+#  undef FMA_BUILTIN
+#  define FMA_BUILTIN 0
+#endif
+
 /* a*b + c: one rounding where the target has it, two on the baseline. Never left to the compiler's choice (the build
  * says -ffp-contract=off), so a loop's vector body and its remainder give the same bits. */
 static inline real fma_(real a, real b, real c) {

@@ -144,8 +144,10 @@ struct kernels {
   /* n elements of any dtype at a byte stride into reals. */
   void (*from_array)(size_t n, const void *source, int64_t stride, pynn_dtype dtype, void *out);
   void (*from_double)(size_t n, const double *source, void *out);
-  void (*scale)(size_t n, void *x, double factor);                              /* x <- factor x */
-  void (*blend)(size_t n, const void *w, double *average, double share);        /* average += share (w - average) */
+  void (*scale)(size_t n, void *x, double factor);                       /* x <- factor x */
+  void (*blend)(size_t n, const void *w, double *average, double share); /* average += share (w - average) */
+  /* Standard normal numbers first ... first+n-1 of `key` within +-limit: the same on every target. */
+  void (*normals)(size_t n, uint64_t key, uint64_t first, double limit, double *out);
   void (*mix)(size_t n, const void *a, const void *b, double share, void *out); /* share a + (1 - share) b */
 };
 

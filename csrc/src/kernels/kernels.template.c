@@ -28,6 +28,8 @@
 #define TEXT(a) TEXT_(a)
 #define COUNT(table) (int32_t)(sizeof(table) / sizeof(table)[0])
 
+void PASTE(pynn_normals_, TARGET)(size_t n, uint64_t key, uint64_t first, double limit, double *out);
+
 const struct kernels PASTE(TABLE_PREFIX, TARGET) = {
     .target = TEXT(TARGET),
     .size = sizeof(real),
@@ -71,4 +73,5 @@ const struct kernels PASTE(TABLE_PREFIX, TARGET) = {
     .scale = scale,
     .blend = blend,
     .mix = mix,
+    .normals = PASTE(pynn_normals_, TARGET),
 };

@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include "base/rng.h"
+#include "compute/parallel.h"
 #include "compute/scope.h"
 #include "graph/custom.h"
 #include "layers/kinds.h"
@@ -289,35 +290,62 @@ pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const
   return PYNN_OK;
 }
 
-/* Fills every tensor from its initializer's stream, by way of doubles so that both dtypes start from the same draw. */
-static pynn_status initialize(pynn_model *model) {
-  size_t most = 0;
-  for (int32_t i = 0; i < model->n_tensors; i++) {
-    size_t n =
-        model->tensors[i].view.trainable ? (size_t)(model->tensors[i].view.rows * model->tensors[i].view.columns) : 0;
-    most = n > most ? n : most;
+/* A tensor of new parameters: drawn in parts of INITIAL numbers, by way of doubles so that both dtypes start alike. */
+enum { INITIAL = 2048 };
+struct drawing {
+  const pynn_model *model;
+  const struct initializer *initializer;
+  const double *numbers;
+  uint64_t key;
+  int64_t offset;
+  struct part whole;
+};
+
+static void draw_part(void *argument, int64_t index) {
+  const struct drawing *d = argument;
+  const struct kernels *kernels = d->model->kernels;
+  double values[INITIAL];
+  struct part part = d->whole;
+  part.first = index * INITIAL, part.n = least(INITIAL, d->whole.n - part.first);
+  d->initializer->fill(&part, d->key, d->numbers, values);
+  kernels->from_double((size_t)part.n, values, at(kernels, d->model->parameters, d->offset + part.first));
+}
+
+static pynn_status draw_whole(const struct drawing *d) {
+  const pynn_context *context = d->model->context;
+  const struct kernels *kernels = d->model->kernels;
+  const size_t n = (size_t)d->whole.n;
+  double *values = context_allocate(context, n, sizeof *values),
+         *scratch = context_allocate(context, n, sizeof *scratch);
+  if (values && scratch) {
+    d->initializer->fill_whole(&d->whole, d->key, d->numbers, values, scratch);
+    kernels->from_double(n, values, at(kernels, d->model->parameters, d->offset));
   }
-  double *values = context_allocate(model->context, most, sizeof *values);
-  double *scratch = context_allocate(model->context, most, sizeof *scratch);
-  for (int32_t i = 0; values && scratch && i < model->n_tensors; i++) {
+  context_release(context, values, n, sizeof *values);
+  context_release(context, scratch, n, sizeof *scratch);
+  return values && scratch ? PYNN_OK : PYNN_ERROR_OUT_OF_MEMORY;
+}
+
+/* Fills every tensor from its initializer's stream. */
+static pynn_status initialize(pynn_model *model) {
+  pynn_status status = PYNN_OK;
+  for (int32_t i = 0; i < model->n_tensors && !status; i++) {
     const pynn_tensor *tensor = &model->tensors[i].view;
-    const int initializer = model->tensors[i].slots.initializer;
-    if (!tensor->trainable || initializer == STARTS_ZERO) continue;
-    if (initializer == STARTS_ONE) {
+    const int number = model->tensors[i].slots.initializer;
+    if (!tensor->trainable || number == STARTS_ZERO) continue;
+    if (number == STARTS_ONE) {
       for (int64_t j = 0; j < tensor->columns; j++)
         model->kernels->from_double(1, &(double){1}, at(model->kernels, model->parameters, tensor->offset + j));
       continue;
     }
-    const pynn_spec *spec = layer_choice(&model->layers[tensor->layer], initializer);
-    pynn_initializers[spec->row].fill(tensor->rows, tensor->columns,
-                                      stream_key(model->seed, STREAM_INITIALIZER, (uint64_t)i), spec->values, values,
-                                      scratch);
-    model->kernels->from_double((size_t)(tensor->rows * tensor->columns), values,
-                                (char *)model->parameters + (size_t)tensor->offset * model->kernels->size);
+    const pynn_spec *spec = layer_choice(&model->layers[tensor->layer], number);
+    const int64_t n = tensor->rows * tensor->columns;
+    struct drawing d = {model,          &pynn_initializers[spec->row],
+                        spec->values,   stream_key(model->seed, STREAM_INITIALIZER, (uint64_t)i),
+                        tensor->offset, {model->kernels, tensor->rows, tensor->columns, 0, n}};
+    if (d.initializer->fill_whole) status = draw_whole(&d);
+    else parallel_for(model->context, divide_up(n, INITIAL), 100.0 * (double)n, draw_part, &d);
   }
-  pynn_status status = values && scratch ? PYNN_OK : PYNN_ERROR_OUT_OF_MEMORY;
-  context_release(model->context, values, most, sizeof *values);
-  context_release(model->context, scratch, most, sizeof *scratch);
   return status;
 }
 

@@ -4,57 +4,55 @@
  * truncated at two standard deviations, widened so that `stddev` is theirs after truncation. */
 #include "names/initializers.h"
 
-#include "base/normal.h"
+#include "base/rng.h"
 
-/* A standard normal number within +-limit: attempts are numbered, the first that fits counts. */
-static double normal(uint64_t key, uint64_t index, double limit) {
-  double pair[2];
-  for (uint64_t attempt = 0;; attempt++)
-    if (normal_pair(philox(key, attempt, index), pair) && fabs(*pair) <= limit) return *pair;
+#include <float.h>
+#include <math.h>
+
+static void fill_constant(const struct part *part, double value, double *out) {
+  for (int64_t i = 0; i < part->n; i++) out[i] = value;
 }
 
-static void fill_constant(int64_t n, double value, double *out) {
-  for (int64_t i = 0; i < n; i++) out[i] = value;
+static void fill_normal(const struct part *part, uint64_t key, double mean, double stddev, double limit, double *out) {
+  part->kernels->normals((size_t)part->n, key, (uint64_t)part->first, limit, out);
+  for (int64_t i = 0; i < part->n; i++) out[i] = mean + stddev * out[i];
 }
 
-static void fill_normal(int64_t n, uint64_t key, double mean, double stddev, double limit, double *out) {
-  for (int64_t i = 0; i < n; i++) out[i] = mean + stddev * normal(key, (uint64_t)i, limit);
-}
-
-static void fill_uniform(int64_t n, uint64_t key, double least, double most, double *out) {
-  for (int64_t i = 0; i < n; i++) {
-    double u = random_unit(key, 0, (uint64_t)i);
+static void fill_uniform(const struct part *part, uint64_t key, double least, double most, double *out) {
+  for (int64_t i = 0; i < part->n; i++) {
+    double u = random_unit(key, 0, (uint64_t)(part->first + i));
     out[i] = least * (1 - u) + most * u;
   }
 }
 
 /* Variance 1/fan, truncated normal or uniform. */
 #define TRUNCATED_STDDEV 0.87962566103423978 /* of a standard normal number within +-2 */
-static void scaled_normal(int64_t n, uint64_t key, double fan, double *out) {
-  fill_normal(n, key, 0, 1 / (sqrt(fan) * TRUNCATED_STDDEV), 2, out);
+static void scaled_normal(const struct part *part, uint64_t key, double fan, double *out) {
+  fill_normal(part, key, 0, 1 / (sqrt(fan) * TRUNCATED_STDDEV), 2, out);
 }
-static void scaled_uniform(int64_t n, uint64_t key, double fan, double *out) {
+static void scaled_uniform(const struct part *part, uint64_t key, double fan, double *out) {
   double limit = sqrt(3 / fan);
-  fill_uniform(n, key, -limit, limit, out);
+  fill_uniform(part, key, -limit, limit, out);
 }
 
 /* All fill functions have one signature; each uses some of it. */
-#define FILL(name) \
-  static void name(int64_t rows, int64_t columns, uint64_t key, const double *p, double *out, double *scratch)
-#define UNUSED (void)rows, (void)columns, (void)key, (void)p, (void)scratch
+#define FILL(name) static void name(const struct part *part, uint64_t key, const double *p, double *out)
+#define UNUSED (void)key, (void)p
+static double rows_of(const struct part *part) { return (double)part->rows; }
+static double mean_side(const struct part *part) { return 0.5 * (double)(part->rows + part->columns); }
 
-FILL(zeros) { UNUSED, fill_constant(rows * columns, 0, out); }
-FILL(ones) { UNUSED, fill_constant(rows * columns, 1, out); }
-FILL(constant) { UNUSED, fill_constant(rows * columns, p[0], out); }
-FILL(random_normal) { UNUSED, fill_normal(rows * columns, key, p[0], p[1], (double)INFINITY, out); }
-FILL(truncated_normal) { UNUSED, fill_normal(rows * columns, key, p[0], p[1], 2, out); }
-FILL(random_uniform) { UNUSED, fill_uniform(rows * columns, key, p[0], p[1], out); }
-FILL(glorot_normal) { UNUSED, scaled_normal(rows * columns, key, 0.5 * (double)(rows + columns), out); }
-FILL(glorot_uniform) { UNUSED, scaled_uniform(rows * columns, key, 0.5 * (double)(rows + columns), out); }
-FILL(he_normal) { UNUSED, scaled_normal(rows * columns, key, 0.5 * (double)rows, out); }
-FILL(he_uniform) { UNUSED, scaled_uniform(rows * columns, key, 0.5 * (double)rows, out); }
-FILL(lecun_normal) { UNUSED, scaled_normal(rows * columns, key, (double)rows, out); }
-FILL(lecun_uniform) { UNUSED, scaled_uniform(rows * columns, key, (double)rows, out); }
+FILL(zeros) { UNUSED, fill_constant(part, 0, out); }
+FILL(ones) { UNUSED, fill_constant(part, 1, out); }
+FILL(constant) { UNUSED, fill_constant(part, p[0], out); }
+FILL(random_normal) { UNUSED, fill_normal(part, key, p[0], p[1], (double)INFINITY, out); }
+FILL(truncated_normal) { UNUSED, fill_normal(part, key, p[0], p[1], 2, out); }
+FILL(random_uniform) { UNUSED, fill_uniform(part, key, p[0], p[1], out); }
+FILL(glorot_normal) { UNUSED, scaled_normal(part, key, mean_side(part), out); }
+FILL(glorot_uniform) { UNUSED, scaled_uniform(part, key, mean_side(part), out); }
+FILL(he_normal) { UNUSED, scaled_normal(part, key, 0.5 * rows_of(part), out); }
+FILL(he_uniform) { UNUSED, scaled_uniform(part, key, 0.5 * rows_of(part), out); }
+FILL(lecun_normal) { UNUSED, scaled_normal(part, key, rows_of(part), out); }
+FILL(lecun_uniform) { UNUSED, scaled_uniform(part, key, rows_of(part), out); }
 
 static double dot(int64_t n, const double *a, const double *b) {
   enum { LANES = 8 };
@@ -69,11 +67,12 @@ static double dot(int64_t n, const double *a, const double *b) {
 
 /* gain times a matrix with orthonormal rows or columns, whichever are fewer, uniform over all such (Haar measure):
  * Gram-Schmidt, each vector twice, on normal numbers. Q's distribution is right as R's diagonal is positive. */
-FILL(orthogonal) {
+static void orthogonal(const struct part *part, uint64_t key, const double *p, double *out, double *scratch) {
+  const int64_t rows = part->rows, columns = part->columns;
   int tall = rows > columns;
   int64_t count = tall ? columns : rows, length = tall ? rows : columns;
   double *q = tall ? scratch : out;
-  fill_normal(rows * columns, key, 0, 1, (double)INFINITY, q);
+  fill_normal(part, key, 0, 1, (double)INFINITY, q);
   for (int64_t i = 0; i < count; i++) {
     double *vector = q + i * length;
     for (int pass = 0; pass < 2; pass++)
@@ -89,7 +88,7 @@ FILL(orthogonal) {
     for (int64_t k = 0; k < length; k++) out[tall ? k * columns + i : i * length + k] = p[0] * q[i * length + k];
 }
 
-#define ROW(name_, aliases_, ...) {{.name = #name_, .aliases = aliases_, __VA_ARGS__}, name_}
+#define ROW(name_, aliases_, ...) {{.name = #name_, .aliases = aliases_, __VA_ARGS__}, name_, NULL}
 #define FIELDS(n, ...) .n_fields = n, .fields = {__VA_ARGS__}
 #define ANY(name, value) {name, value, -DBL_MAX, DBL_MAX, 0}
 #define STDDEV {"stddev", 0.05, 0, DBL_MAX, 0}
@@ -107,6 +106,6 @@ const struct initializer pynn_initializers[] = {
     ROW(he_uniform, "", .flags = 0),
     ROW(lecun_normal, "", .flags = 0),
     ROW(lecun_uniform, "", .flags = 0),
-    ROW(orthogonal, "", FIELDS(1, ANY("gain", 1))),
+    {{.name = "orthogonal", .aliases = "", FIELDS(1, ANY("gain", 1))}, NULL, orthogonal},
 };
 const int32_t pynn_n_initializers = sizeof pynn_initializers / sizeof *pynn_initializers;
