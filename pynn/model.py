@@ -29,6 +29,7 @@ from .report.history import History, StepResult
 from .specs import lists_arguments
 from .training import inputs as inputs_
 from .training import pickled
+from .training.estimator import Estimator
 from .training.learner import Learner
 from .training.prepare import Arguments, prepare
 from .training.step import step
@@ -42,7 +43,7 @@ def draw_seed() -> int:
 
 
 @public
-class Sequential:
+class Sequential(Estimator):
     """Layers one after another, trained with a loss and an optimizer.
 
     Parameters

@@ -393,3 +393,15 @@ def test_the_page_in_docs_runs(capsys):
         exec(compile(block, "sklearn.md", "exec"), names)
     out = capsys.readouterr().out
     assert out.startswith("True\nTrue\n")
+
+
+def test_cross_val_score_takes_a_sequential_model():
+    for loss, targets in (("softmax_cross_entropy", y), ("mse", X[:, 0])):
+        model = pynn.Sequential([pynn.Dense(16, activation="relu"), pynn.Dense(3 if loss != "mse" else 1)], seed=0)
+        model.compile(loss, pynn.Adam(learning_rate=0.02))
+        scores = cross_val_score(model, X, targets, cv=3 if loss != "mse" else 5, params={"epochs": 60})
+        assert scores.mean() > 0.8
+        assert not model.built
+        model.fit(X, targets, epochs=60)
+        assert model.score(X, targets) > 0.8
+        assert model.score(X, targets, sample_weight=W) != model.score(X, targets)
