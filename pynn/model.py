@@ -81,6 +81,8 @@ class Sequential(Estimator):
     True
     """
 
+    layers: tuple[BoundLayer, ...]
+
     @lists_arguments
     def __init__(self, layers: Iterable[layers_.Layer], *, seed: int | None = None, dtype: Any = "float32") -> None:
         given = list(layers)
