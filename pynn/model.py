@@ -106,8 +106,6 @@ class Sequential(Estimator):
         require_settable(type(self), name, value)
         super().__setattr__(name, value)
 
-    # ---- building
-
     def build(self, inputs: int) -> Sequential:
         """Fix the number of inputs and create the parameters. `fit` and `train_step` do it by the data they get.
 
