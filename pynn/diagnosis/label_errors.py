@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..names import public
+
 SUSPECT = 1.0  # natural logarithms by which another class must be likelier for a row to be left out of the second round
 SURE = 3.0
 SURE_IF_CLEAN, SURE_IF_WRONG = 0.2, 0.87  # of the contradicted rows, those that are contradicted surely
 FEWEST = 3
 
 
+@public
 @dataclass(frozen=True)
 class Suspicion:
     """A row whose label is contradicted.
