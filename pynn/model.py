@@ -32,6 +32,7 @@ from .training import pickled
 from .training.estimator import Estimator
 from .training.learner import Learner
 from .training.prepare import Arguments, prepare
+from .training.repair import run_or_repair
 from .training.step import step
 
 __all__ = ["BoundLayer", "Sequential"]
@@ -399,7 +400,7 @@ class Sequential(Estimator):
             the bits of one that never stopped, in model, history and callbacks. Model, data and settings must be the
             same but for `epochs`, which counts the whole run: more go on, a run that has them returns at once.
         verbose : "auto", 0, 1 or 2
-            Nothing, a bar or lines on stderr; "auto" is a bar on a terminal and nothing elsewhere.
+            Nothing, a bar or lines on stderr; "auto": a bar on a terminal.
 
         Returns
         -------
@@ -422,7 +423,12 @@ class Sequential(Estimator):
             guard, checkpoint, resume,
         )  # fmt: skip
         with self._learner as learner:
-            return prepare(learner, arguments).run()
+            if getattr(guard, "policy", guard) != "repair":
+                return prepare(learner, arguments).run()
+            history, repaired = run_or_repair(type(self), learner, arguments)
+        if repaired is not None:
+            self.__dict__.update(repaired.model.__dict__)
+        return history
 
     def train_step(self, x: Any, y: Any, sample_weight: Any = None, *, guard: Any = "raise") -> StepResult:
         """One step on all rows of `x`: forward, loss, backward, update.

@@ -387,3 +387,27 @@ def test_callbacks_that_have_seen_a_run_are_copied_without_it(blobs):
     report = pynn.diagnose(network(16), *blobs, epochs=EPOCHS, callbacks=[callback])
     assert report.findings[0].code == "schedule_mismatch"
     assert callback.model is model
+
+
+def test_the_guard_repairs_a_run_that_ends_in_a_fault(blobs):
+    X, y = blobs
+    model = network(16, optimizer=pynn.SGD(learning_rate=1e12), metrics=["accuracy"])
+    with pytest.warns(pynn.TrainingWarning, match="repaired"):
+        history = model.fit(1e3 * X, y, epochs=EPOCHS, guard="repair", verbose=0)
+    assert history.changes
+    assert model.history is history
+    assert model.evaluate(1e3 * X, y)["accuracy"] > 0.9
+
+
+def test_the_guard_of_repair_leaves_a_healthy_run_alone(blobs):
+    runs = []
+    for guard in ("raise", "repair"):
+        model = network(16)
+        model.fit(*blobs, epochs=3, guard=guard, verbose=0)
+        runs.append(model.parameters.copy())
+    assert np.array_equal(*runs)
+
+
+def test_the_guard_of_repair_says_what_it_cannot_keep(blobs, tmp_path):
+    with pytest.raises(pynn.ArgumentValueError, match="checkpoint"):
+        network(16).fit(*blobs, guard="repair", checkpoint=tmp_path / "run.ckpt")

@@ -9,7 +9,7 @@ from .. import checks
 from ..errors import ArgumentTypeError
 from ..specs import list_arguments_of
 
-POLICIES = ("raise", "skip", "rollback", "off")
+POLICIES = ("raise", "skip", "rollback", "repair", "off")
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,11 @@ class Guard:
 
     Parameters
     ----------
-    policy : "raise", "skip", "rollback" or "off"
+    policy : "raise", "skip", "rollback", "repair" or "off"
         ``"raise"``: raise a `NumericalError`. ``"skip"``: skip the batch, and raise after `streak` skipped batches in
         a row. ``"rollback"``: restore a good state, lower the learning rate and continue (batches whose own numbers
-        are not finite are skipped). ``"off"``: check nothing.
+        are not finite are skipped). ``"repair"``: end the run, and train the network with the changes that
+        `pynn.repair` proves; without a fault the same as ``"raise"``. ``"off"``: check nothing.
     check_every : int >= 0
         Number of steps between two that take statistics of the layers; 0: none do.
     streak : int >= 1
@@ -73,6 +74,11 @@ class Guard:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``Guard(**values)`` makes it again."""
         return asdict(self)
+
+    @property
+    def core(self) -> dict[str, Any]:
+        """What the compiled core takes: to it a run that may be repaired ends with its first fault."""
+        return self.to_dict() | ({"policy": "raise"} if self.policy == "repair" else {})
 
 
 list_arguments_of(Guard)

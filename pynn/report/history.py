@@ -56,6 +56,8 @@ class History:
         Number of older entries that were dropped from the ledger.
     converged : bool or None
         Of `LBFGS`: whether a tolerance ended it, and not `max_iter` or `max_eval`. None: another optimizer.
+    changes : list of str
+        What ``guard="repair"`` changed.
     provenance : dict
         How it was computed: version of pynn, processor target (``kernels``), BLAS, threads.
     """
@@ -66,6 +68,7 @@ class History:
     ledger: list[dict[str, Any]] = field(default_factory=list)
     ledger_lost: int = 0
     converged: bool | None = None
+    changes: list[str] = field(default_factory=list)
     provenance: dict[str, str | int] = field(default_factory=dict)
 
     @property

@@ -165,7 +165,7 @@ class Learner:
             optimizer = self.require_compiled().optimizer
             new = _core.Trainer(
                 self.network.core, optimizer.core, batch_size, optimizer.global_clipnorm or 0.0, self.network.seed,
-                guard=self.guard.to_dict(),
+                guard=self.guard.core,
             )  # fmt: skip
             if optimizer.schedule is not None:
                 new.set_schedule(optimizer.schedule.core_schedule)
@@ -237,7 +237,7 @@ class Learner:
         """Guard steps like this from now on, by a guard that has seen nothing yet."""
         self.guard = guard
         if self._trainer is not None:
-            self._trainer.set_guard(guard.to_dict())
+            self._trainer.set_guard(guard.core)
 
     def statistics(self, layer: int) -> dict[str, float]:
         """What the last step that took statistics saw in a layer; empty if none did yet."""

@@ -147,7 +147,7 @@ def _batches(learner: Learner, loader: Any, guard: Guard) -> Batches:
     data = learner.check(*arrays)
     if data.weights is not None:
         require_weight(bool(data.weights.any()))
-    if guard.policy == "raise" and loader.on_bad_rows != "skip":
+    if guard.policy in ("raise", "repair") and loader.on_bad_rows != "skip":
         require_finite(learner, data)
     return Loaded(loader, data)
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..diagnosis.components import Change, again
 from ..diagnosis.recipe import Recipe
 from ..diagnosis.search import Outcome, Search
+from ..errors import ArgumentValueError, NonfiniteDataError, NumericalError
 from ..names import public
 from ..report import History, Report
+from ..report.warn import warn
 from .examine import examine
 from .learner import Learner
+from .prepare import Arguments, prepare
 from .trials import Kind, build, fit, recipe_of
 
 LEVEL = 0.02  # share of what could be known, within which two runs are as good
@@ -137,3 +140,24 @@ def repaired(
         model = build(kind, recipe, network.inputs if network.built else 0, learner.metrics)
         history = fit(recipe, model, X, y, arguments.get("sample_weight"), **more)
     return Repair(model, changes, report, history, recipe)
+
+
+def run_or_repair(kind: Kind, learner: Learner, arguments: Arguments) -> tuple[History, Repair | None]:
+    """Run as the arguments say; repair a run that ends in a fault, with a warning."""
+    if arguments.checkpoint is not None:
+        raise ArgumentValueError(
+            "expected guard='repair' without checkpoint; received both: repair first, then keep the run"
+        )
+    try:
+        return prepare(learner, arguments).run(), None
+    except NumericalError as error:
+        if isinstance(error, NonfiniteDataError):
+            raise
+        given = {field.name: getattr(arguments, field.name) for field in fields(arguments)}
+        result = repaired(kind, learner, arguments.x, arguments.y, given)
+        if not result.changes:
+            raise
+    result.history.changes = [str(change) for change in result.changes]
+    listed = "; ".join(result.history.changes)
+    warn(f"the run ended in a fault and was repaired: {listed}. Write: {result.code()}")
+    return result.history, result
