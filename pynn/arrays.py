@@ -63,7 +63,8 @@ def read_rows(file: int, offset: int, step: int, size: int, rows: np.ndarray, ou
 
 def as_inputs(x: Any, columns: int | None = None, empty: bool = False) -> Any:
     """X as the core reads it: `as_matrix`, or `as_csr` for scipy's sparse matrices, which stay sparse."""
-    return as_csr(x, "X", columns, empty) if is_sparse(x) else as_matrix(x, "X", columns, empty)
+    sparse = type(x) is not np.ndarray and is_sparse(x)
+    return as_csr(x, "X", columns, empty) if sparse else as_matrix(x, "X", columns, empty)
 
 
 def is_sparse(x: Any) -> bool:
@@ -272,7 +273,7 @@ def there(y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
 def find_nonfinite(x: np.ndarray, largest: float = np.inf) -> np.ndarray:
     """Positions (row, column) of cells that are NaN, infinite or beyond `largest`, (n, 2); memory is bounded however
     large `x` is."""
-    if is_sparse(x):
+    if type(x) is not np.ndarray and is_sparse(x):
         sparse: Any = x
         at = np.flatnonzero(~_within(sparse.data, largest)) if x.dtype.kind == "f" else np.empty(0, np.int64)
         rows = np.searchsorted(sparse.indptr, at, side="right") - 1

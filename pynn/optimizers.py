@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 from . import checks, schedules
@@ -52,13 +53,13 @@ class Optimizer(Spec):
             value = checks.field(f"{type(self).__name__}.global_clipnorm", self.global_clipnorm, _CLIPNORM)
             object.__setattr__(self, "global_clipnorm", value)
 
-    @property
+    @cached_property
     def schedule(self) -> schedules.Schedule | None:
         """What the learning rate follows; None when it is a number."""
         rate = self.learning_rate  # type: ignore[attr-defined]
         return rate if isinstance(rate, schedules.Schedule) else None
 
-    @property
+    @cached_property
     def core(self) -> tuple[str, Numbers]:
         if self.schedule is None:
             return super().core

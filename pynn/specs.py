@@ -36,12 +36,12 @@ def lists_arguments(function: Callable[P, T]) -> Callable[P, T]:
     names = [
         name for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if name not in ("self", "cls")
     ]
-
-    placed = code.co_varnames[: code.co_argcount]
+    known, placed = frozenset(names), code.co_varnames[: code.co_argcount]
 
     @wraps(function)
     def checked(*args: P.args, **arguments: P.kwargs) -> T:
-        if wrong := [name for name in arguments if name not in names]:
+        if not known.issuperset(arguments):
+            wrong = [name for name in arguments if name not in known]
             raise ArgumentTypeError(
                 f"expected arguments among {', '.join(names)}; received {', '.join(wrong)}"
                 + checks.nearest(wrong[0], names)
@@ -85,7 +85,7 @@ class Spec:
             value = checks.field(f"{type(self).__name__}.{rule['name']}", getattr(self, rule["name"]), rule)
             object.__setattr__(self, rule["name"], value)
 
-    @property
+    @cached_property
     def core(self) -> tuple[str, Numbers]:
         """What the compiled core takes: the name and the numbers of its row."""
         return self.name, {rule["name"]: float(getattr(self, rule["name"])) for rule in self.row["fields"]}
@@ -111,6 +111,7 @@ class Table:
     def __init__(self, kind: str, base: type = Spec, texts: Mapping[str, str] | None = None) -> None:
         self.kind, self._base, self._texts = kind, base, texts or {}
         self._classes: dict[str, type] = {}
+        self._defaults: dict[str, Any] = {}  # by name; specs never change, so one of each will do
 
     @cached_property
     def rows(self) -> dict[str, Mapping[str, Any]]:
@@ -146,6 +147,7 @@ class Table:
     def define(self, cls: type) -> None:
         """A class that is written by hand, for the row of its `name` or beside the rows."""
         self._classes[cls.name] = cls  # type: ignore[attr-defined]
+        self._defaults.pop(cls.name, None)  # type: ignore[attr-defined]
         list_arguments_of(cls)
         say_how_to_change(cls)
 
@@ -183,7 +185,10 @@ class Table:
         """
         argument = argument or self.kind
         if isinstance(value, str):
-            return self.spec_class(self.canonical(value, argument))()
+            name = self.canonical(value, argument)
+            if name not in self._defaults:
+                self._defaults[name] = self.spec_class(name)()
+            return self._defaults[name]
         if isinstance(value, Spec) and value.kind == self.kind:
             return value
         if isinstance(value, Mapping) and isinstance(value.get("name"), str):

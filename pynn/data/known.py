@@ -171,7 +171,7 @@ def labels(y: Any, loss: Any, schema: Schema | None = None) -> tuple[Any, tuple[
 
 def _texts(y: Any) -> Cells | None:
     """Return targets that are a column of texts; None for others."""
-    if y is None or arrays.is_sparse(y) or (isinstance(y, np.ndarray) and y.dtype.kind not in "OUSTV"):
+    if y is None or (isinstance(y, np.ndarray) and y.dtype.kind not in "OUSTV") or arrays.is_sparse(y):
         return None
     if hasattr(y, "to_pylist") or hasattr(y, "to_list"):
         values = y.to_pylist() if hasattr(y, "to_pylist") else y.to_list()

@@ -322,5 +322,5 @@ def names_of_frame(data: Any) -> list[str] | None:
 
 def schema_of_frame(data: Any) -> Schema | None:
     """Return the columns of a frame of numbers, by name and in their order; None where they have no names."""
-    names = names_of_frame(data)
+    names = None if isinstance(data, np.ndarray) else names_of_frame(data)
     return None if names is None else Schema(tuple(Column(name) for name in names))

@@ -6,6 +6,7 @@ import mmap
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -373,14 +374,20 @@ class Indexed(Source):
     def _with(self, x: Any, y: Any, weights: Any) -> Indexed:
         return Indexed(x, y, weights)
 
-    @property
+    @cached_property
     def arrays(self) -> tuple[Any, Any, Any] | None:
         """X, y and weights where all of them are matrices in memory; None for other parts and for mapped files."""
-        parts = [p for p in (self.x, self.y, self._w) if p is not None]
-        if not all(isinstance(p, SparsePart) or (isinstance(p, ArrayPart) and not p.mapped) for p in parts):
-            return None
-        return tuple(None if p is None else getattr(p, "array", None) if isinstance(p, ArrayPart) else p.matrix
-                     for p in (self.x, self.y, self._w))  # type: ignore[return-value]  # fmt: skip
+        found: list[Any] = []
+        for rows in (self.x, self.y, self._w):
+            if isinstance(rows, SparsePart):
+                found.append(rows.matrix)
+            elif isinstance(rows, ArrayPart) and not rows.mapped:
+                found.append(rows.array)
+            elif rows is None:
+                found.append(None)
+            else:
+                return None
+        return found[0], found[1], found[2]
 
 
 def _taken(name: str, source: Any, rows: np.ndarray) -> Any:
@@ -475,6 +482,7 @@ class Stream(Source):
             raise ShapeError("expected X with at least one row; received a stream that ended at once")
 
 
+_AT_ONCE = (np.ndarray, list, tuple, str, bytes, os.PathLike)
 _BY_NUMBER = ("__array__", "read_rows", "to_numpy", "combine_chunks", "tocsr")  # rows can be asked for
 
 
@@ -484,7 +492,7 @@ def open_source(x: Any, y: Any = None, weights: Any = None) -> Source:
         kind = "a Source"
     elif isinstance(x, Mapping):
         raise ArgumentTypeError(f"expected X as an array with rows; received a {type(x).__name__}")
-    elif isinstance(x, (list, tuple, str, bytes, os.PathLike)) or any(hasattr(x, name) for name in _BY_NUMBER):
+    elif isinstance(x, _AT_ONCE) or any(hasattr(x, name) for name in _BY_NUMBER):
         return Indexed(x, y, weights)
     elif hasattr(x, "__len__") and hasattr(x, "__getitem__"):
         kind = f"the data set {type(x).__name__}"

@@ -77,7 +77,7 @@ def _target_leak(learner: Learner, seen: Seen) -> Finding | None:
     x, y = seen.sample.x, seen.sample.y.reshape(len(seen.sample.y), -1)
     if x.shape[1] < 2 or len(x) < FEW:
         return None
-    labels = as_labels(seen.sample.y) if learner.loss.row["link"] in ("softmax", "sigmoid") else None
+    labels = seen.sample_labels if learner.network.loss.row["link"] in ("softmax", "sigmoid") else None
     if labels is not None:
         leaks, text = np.flatnonzero(_tells_classes(x, labels)), "column_is_target"
         if not len(leaks):
@@ -118,9 +118,11 @@ def _counts_rows(seen: Seen) -> np.ndarray:
 
 
 def _category_as_number(learner: Learner, seen: Seen) -> Finding | None:
+    if not seen.categories:
+        return None
     taken = {column for spec in learner.network.specs for column in getattr(spec, "columns", None) or ()
              if spec.kind == "categorical"}  # fmt: skip
-    sizes = {column: size for column, size in (seen.categories or {}).items() if size > 2 and column not in taken}
+    sizes = {column: size for column, size in seen.categories.items() if size > 2 and column not in taken}
     if not sizes:
         return None
     order = sorted(sizes, key=lambda column: (-sizes[column], column))
@@ -134,8 +136,8 @@ def _category_as_number(learner: Learner, seen: Seen) -> Finding | None:
 
 
 def _one_class(learner: Learner, seen: Seen) -> Finding | None:
-    labels = seen.labels if learner.loss.row["link"] in ("softmax", "sigmoid") else None
-    if learner.loss.row["link"] == "softmax" and learner.network.outputs == 1:  # which is said elsewhere
+    labels = seen.labels if learner.network.loss.row["link"] in ("softmax", "sigmoid") else None
+    if learner.network.loss.row["link"] == "softmax" and learner.network.outputs == 1:  # which is said elsewhere
         return None
     if labels is None or len(labels) < 2 or (labels != labels[0]).any():
         return None
@@ -145,9 +147,9 @@ def _one_class(learner: Learner, seen: Seen) -> Finding | None:
 
 def _unordered_rows(learner: Learner, seen: Seen) -> Finding | None:
     """Rows sorted by class and taken in their order: each class undoes what the one before taught."""
-    labels = (
-        seen.labels if seen.in_order and seen.targets is not None and learner.loss.row["link"] != "linear" else None
-    )
+    if not seen.in_order or seen.targets is None or learner.network.loss.row["link"] == "linear":
+        return None
+    labels = seen.labels
     window = max(32, seen.batch_size or 1)
     if labels is None or len(labels) < 2 * window:
         return None
@@ -164,7 +166,7 @@ def _unordered_rows(learner: Learner, seen: Seen) -> Finding | None:
 def _class_imbalance(learner: Learner, seen: Seen) -> Finding | None:
     """The most frequent class for every row, which accuracy makes look good."""
     counts = [metric.name for metric in learner.metrics if metric.name in ("accuracy", "binary_accuracy")]
-    labels = as_labels(seen.sample.y) if counts and learner.loss.row["link"] in ("softmax", "sigmoid") else None
+    labels = seen.sample_labels if counts and learner.network.loss.row["link"] in ("softmax", "sigmoid") else None
     if (
         labels is None
         or len(labels) < FEW
@@ -197,7 +199,9 @@ def predictions(learner: Learner, x: np.ndarray) -> np.ndarray:
 
 
 def _unseen_classes(learner: Learner, seen: Seen) -> Finding | None:
-    labels = as_labels(seen.validation_targets) if learner.loss.row["link"] == "softmax" else None
+    if seen.validation_targets is None or learner.network.loss.row["link"] != "softmax":
+        return None
+    labels = as_labels(seen.validation_targets)
     trained = seen.labels if seen.targets is not None else seen.classes
     unseen = np.setdiff1d(labels, trained) if labels is not None and trained is not None and len(trained) else ()
     if labels is None or not len(unseen):

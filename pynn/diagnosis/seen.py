@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -55,10 +56,15 @@ class Seen:
     validation_targets: np.ndarray | None = None
     classes: list[int] | None = None
 
-    @property
+    @cached_property
     def labels(self) -> np.ndarray | None:
         """All classes of the training rows, as integers; None where targets are numbers."""
-        return as_labels(self.sample.y if self.targets is None else self.targets)
+        return self.sample_labels if self.targets is None else as_labels(self.targets)
+
+    @cached_property
+    def sample_labels(self) -> np.ndarray | None:
+        """Classes of the rows of the sample, as integers; None where targets are numbers."""
+        return as_labels(self.sample.y)
 
 
 def as_labels(y: np.ndarray | None) -> np.ndarray | None:

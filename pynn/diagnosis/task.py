@@ -33,23 +33,23 @@ def _batch_of_one(learner: Learner, batch_size: int | None) -> Finding | None:
 
 def _no_logits(learner: Learner) -> Finding | None:
     """Find an activation before a loss that takes logits; the loss's own link is fused, and right."""
-    link, layers = learner.loss.row["link"], learner.network.specs
+    link, layers = learner.network.loss.row["link"], learner.network.specs
     last = max(index for index, spec in enumerate(layers) if spec.kind not in ONLY_TRAIN)
     activation = getattr(layers[last], "activation", None)
     if link == "linear" or activation is None or activation.name == "linear":
         return None
     if activation.name == link and last == len(layers) - 1:
         return None
-    evidence = {"activation": activation.name, "loss": learner.loss.name, "link": link}
+    evidence = {"activation": activation.name, "loss": learner.network.loss.name, "link": link}
     return Finding("loss_mismatch", "warning", layer=last, evidence=evidence, advice=(Advice.DROP_ACTIVATION,),
                    text="second_activation")  # fmt: skip
 
 
 def _single_unit(learner: Learner) -> Finding | None:
-    if learner.loss.row["link"] != "softmax" or learner.network.outputs > 1:
+    if learner.network.loss.row["link"] != "softmax" or learner.network.outputs > 1:
         return None
     return Finding("single_unit_softmax", "warning", layer=len(learner.network.specs) - 1,
-                   evidence={"loss": learner.loss.name}, advice=(Advice.SIGMOID_LOSS_OR_UNITS,))  # fmt: skip
+                   evidence={"loss": learner.network.loss.name}, advice=(Advice.SIGMOID_LOSS_OR_UNITS,))  # fmt: skip
 
 
 def _misleading(learner: Learner, sample: Batch) -> Finding | None:
@@ -57,9 +57,9 @@ def _misleading(learner: Learner, sample: Batch) -> Finding | None:
     classes = metrics.Accuracy, metrics.BinaryAccuracy
     counts = [metric.name for metric in learner.metrics if isinstance(metric, classes)]
     y = sample.y.reshape(len(sample.y), -1)
-    if not counts or y.shape[1] != learner.network.outputs or learner.loss.row["pairs"]:
+    if not counts or y.shape[1] != learner.network.outputs or learner.network.loss.row["pairs"]:
         return None
-    lowest = -1 if learner.loss.middle(learner.network.outputs) == 0 else 0  # of margins and logits
+    lowest = -1 if learner.network.loss.middle(learner.network.outputs) == 0 else 0  # of margins and logits
     none, column = np.nonzero((y < lowest) | (y > 1))
     if not len(none):
         return None
@@ -70,14 +70,14 @@ def _misleading(learner: Learner, sample: Batch) -> Finding | None:
 
 def _numbers_as_signs(learner: Learner, sample: Batch) -> Finding | None:
     """Targets that are no labels under a loss that takes only their sign."""
-    if not learner.loss.row["signs"]:
+    if not learner.network.loss.row["signs"]:
         return None
     y = sample.y.reshape(len(sample.y), -1)
     row, column = np.nonzero(np.isfinite(y) & (np.abs(y) != 1) & (y != 0))
     if not len(row):
         return None
     first = int(sample.rows[row[0]])
-    evidence = {"loss": learner.loss.name, "row": first, "value": float(y[row[0], column[0]])}
+    evidence = {"loss": learner.network.loss.name, "row": first, "value": float(y[row[0], column[0]])}
     return Finding("loss_mismatch", "warning", rows=[first], evidence=evidence, advice=(Advice.TWO_SIGNS_OR_NUMBERS,),
                    text="numbers_as_signs")  # fmt: skip
 
@@ -85,13 +85,14 @@ def _numbers_as_signs(learner: Learner, sample: Batch) -> Finding | None:
 def _improbable(learner: Learner, sample: Batch) -> Finding | None:
     """Find rows of y that do not sum to 1, where the loss takes them as probabilities."""
     outputs = learner.network.outputs
-    if learner.loss.row["link"] != "softmax" or outputs == 1 or sample.y.shape[1:] != (outputs,):
+    if learner.network.loss.row["link"] != "softmax" or outputs == 1 or sample.y.shape[1:] != (outputs,):
         return None
     sums = sample.y.sum(axis=1, dtype=np.float64)
     off = np.flatnonzero(np.abs(sums - 1) > 1e-3)
     if not len(off):
         return None
     rows = [int(row) for row in sample.rows[off][:20]]
-    evidence = {"n_rows": len(off), "n_checked": len(sums), "sum": float(sums[off[0]]), "loss": learner.loss.name}
+    evidence = {"n_rows": len(off), "n_checked": len(sums), "sum": float(sums[off[0]])}
+    evidence["loss"] = learner.network.loss.name
     return Finding("loss_mismatch", "warning", rows=rows, evidence=evidence, advice=(Advice.SIGMOID_LOSS_OR_DIVIDE,),
                    text="improbable_targets")  # fmt: skip

@@ -46,11 +46,14 @@ class Layer:
     def core(self) -> dict[str, Any]:
         """What the compiled core takes: the kind with its numbers, and each choice that is a spec, as pairs."""
         numbers = {rule["name"]: float(getattr(self, rule["name"])) for rule in table_rows[self.kind]["fields"]}
-        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
         found: dict[str, Any] = {"kind": (self.kind, numbers)}
-        found |= {k: v.core for k, v in values.items() if isinstance(v, Spec)}
-        activation = values.get("activation")
-        return found | ({"custom_activation": activation} if isinstance(activation, activations.Custom) else {})
+        for f in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if isinstance(value, Spec):
+                found[f.name] = value.core
+            if f.name == "activation" and isinstance(value, activations.Custom):
+                found["custom_activation"] = value
+        return found
 
     @classmethod
     def from_core(cls, layer: Mapping[str, Any]) -> Layer:

@@ -22,12 +22,15 @@ MOST_CODES = (1 << 20) - 2
 
 def needed(network: Network) -> bool:
     """Whether anything waits for data."""
-    return bool(
-        [layer for layer in network.specs if isinstance(layer, layers_.Categorical) and layer.sizes is None]
-        or (not network.built and [layer for layer in network.specs if isinstance(layer, layers_.Normalization)])
-        or (network.built and (_waiting(network) or not targets_ready(network)))
-        or (not network.built and network.target_scaling)
-    )
+    built = network.built
+    for layer in network.specs:
+        if isinstance(layer, layers_.Categorical) and layer.sizes is None:
+            return True
+        if isinstance(layer, layers_.Normalization) and not built:
+            return True
+    if not built:
+        return network.target_scaling is not None
+    return bool(_waiting(network)) or not targets_ready(network)
 
 
 def _waiting(network: Network) -> list[int]:

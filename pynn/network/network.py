@@ -262,11 +262,16 @@ class Network:
 
     # ---- data
 
+    def _scales(self, name: str) -> bool:
+        """Whether numbers of X, y or sample_weight are scaled before they are numbers of the network's dtype."""
+        if name == "y":
+            return self.target_scaling is not None
+        return any(spec.kind == "normalization" for spec in self.specs)
+
     def bad_cells(self, name: str, x: np.ndarray) -> np.ndarray:
         """Return the cells (row, column) of X, y or sample_weight that are no finite numbers of the network's dtype and
         that no layer takes care of. What a missing target means is a custom loss's to decide."""
-        scaled = self.target_scaling if name == "y" else any(spec.kind == "normalization" for spec in self.specs)
-        most = np.inf if scaled or x.dtype.itemsize < 8 else float(np.finfo(self.dtype).max)
+        most = np.inf if x.dtype.itemsize < 8 or self._scales(name) else float(np.finfo(self.dtype).max)
         cells = arrays.find_nonfinite(x, most)
         if name == "y" and isinstance(self.loss, losses.Custom):
             return cells[~np.isnan(x[cells[:, 0], cells[:, 1]])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 from .. import checks
@@ -84,10 +85,15 @@ class Guard:
 list_arguments_of(Guard)
 
 
+@cache
+def _of_policy(policy: str) -> Guard:
+    return Guard(policy=policy)
+
+
 def as_guard(value: Any) -> Guard:
     """Return a Guard, or make one of a policy."""
     if isinstance(value, Guard):
         return value
     if isinstance(value, str):
-        return Guard(policy=value)
+        return _of_policy(value)
     raise ArgumentTypeError(f"expected guard as a policy or a pynn.Guard; received guard={value!r}")

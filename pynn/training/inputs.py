@@ -65,8 +65,9 @@ def open_data(
                 raise ArgumentTypeError(f"expected target or {name}; received both")
         return _open_table(learner, x, target, weights, categories, exclude)
     if not _is_source(x):
-        x, (y, classes) = known.inputs(x, learner.known), known.labels(y, learner.loss, learner.known)
-        return known.learned(open_arrays(x, y, weights), x, classes, learner.known)
+        schema = learner.known
+        x, (y, classes) = known.inputs(x, schema), known.labels(y, learner.network.loss, schema)
+        return known.learned(open_arrays(x, y, weights), x, classes, schema)
     if y is None and _is_path(x):
         raise ArgumentTypeError(f"expected target, the column of {os.fspath(x)!r} to predict, or y; received neither")
     return open_source(x, y, weights)

@@ -10,7 +10,7 @@ from .. import checks
 from ..callbacks.base import Callback
 from ..data import DataLoader, known
 from ..errors import ArgumentTypeError, ArgumentValueError
-from ..network.passes import ArrayPasses, LoaderPasses, Passes, passes
+from ..network.passes import ROWS, ArrayPasses, LoaderPasses, Passes
 from ..network.predict import table_loader
 from ..report.context import Context
 from ..report.guard import Guard, as_guard
@@ -197,7 +197,7 @@ def _passes(loader: Any, batches: Batches, whole: Any) -> Passes | None:
     """Passes over the training data, if they can be passed over again."""
     if not isinstance(loader, DataLoader):
         return None
-    return LoaderPasses(loader) if whole is None else passes(whole.x)
+    return LoaderPasses(loader) if whole is None else ArrayPasses(whole.x, step=ROWS)
 
 
 def _run(learner: Learner, plan: Plan, a: Arguments) -> Run:

@@ -114,8 +114,9 @@ class Run:
         size = batches.batch_size if isinstance(batches, Loaded) else None
         found = events_.findings(history.ledger) + self.causes
         found += review(learner, seen_by(batches, self.plan.validation), size, looked)
-        names = named_columns(batches)
-        found = [names.completed(finding) for finding in found]
+        if found:
+            names = named_columns(batches)
+            found = [names.completed(finding) for finding in found]
         history.report = Report(found + batches.findings() + self.findings(), looked)
         faults = [finding for finding in history.report.findings if finding.severity != "info"]
         if faults:
