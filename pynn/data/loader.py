@@ -142,7 +142,8 @@ class DataLoader:
             )
         self._survey()
         labels = self._labels(class_weight, sampling)
-        self.class_weight = sampling_.class_weights(class_weight, labels, self._names)
+        weighed = class_weight is not None
+        self.class_weight = sampling_.class_weights(class_weight, labels, self._names) if weighed else None
         self.sampling = self._sampler(sampling, labels)
         self.n_rows: int | None = self.source.rows if self.sampling is None else self.sampling.rows
         if self.on_bad_rows == "skip" and not self.by_number:

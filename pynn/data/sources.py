@@ -186,15 +186,10 @@ class FileRows:
             if isinstance(base, np.memmap) and base.mode != "c":  # a private mapping may hold changes
                 whole = base
             base = base.base
-        rows_apart = array.ndim < 1 or not len(array) or not array[:1].flags.c_contiguous
-        if (
-            whole is None
-            or whole.filename is None
-            or not isinstance(base, mmap.mmap)
-            or rows_apart
-            or not hasattr(os, "preadv")
-        ):
+        if whole is None or whole.filename is None or not isinstance(base, mmap.mmap) or not hasattr(os, "preadv"):
             raise ValueError("not to be read from a file")
+        if array.ndim < 1 or not len(array) or not array[:1].flags.c_contiguous:
+            raise ValueError("rows do not lie one after another")
         self._dtype, self._shape, self._step = array.dtype, array.shape[1:], array.strides[0]
         self._bytes = array.itemsize * int(np.prod(self._shape))
         self._offset = whole.offset + array.ctypes.data - whole.ctypes.data
@@ -206,11 +201,9 @@ class FileRows:
     def read(self, rows: np.ndarray) -> np.ndarray:
         """These rows."""
         out = np.empty((len(rows), *self._shape), self._dtype)
-        lost = (
-            arrays.read_rows(self._file.fileno(), self._offset, self._step, self._bytes, rows, out)
-            if out.size
-            else None
-        )
+        lost = None
+        if out.size:
+            lost = arrays.read_rows(self._file.fileno(), self._offset, self._step, self._bytes, rows, out)
         if lost is not None:
             raise FileFormatError(f"expected row {lost} in {self._file.name!r}; received a file that ends before")
         return out.astype(self._dtype.newbyteorder("="), copy=False)

@@ -26,7 +26,11 @@ LIGHT, HEAVY = 0.05, 20.0  # mean sample weights that change what a learning rat
 def of_the_data(learner: Learner, seen: Seen) -> list[Finding]:
     """Return what the data explain by themselves, the most telling first."""
     with np.errstate(all="ignore"):
-        return [finding for rule in RULES if (finding := rule(learner, seen))]
+        return [
+            finding
+            for rule, needs in RULES
+            if (needs is None or getattr(seen, needs) is not None) and (finding := rule(learner, seen))
+        ]
 
 
 # ---- columns of X
@@ -118,11 +122,9 @@ def _counts_rows(seen: Seen) -> np.ndarray:
 
 
 def _category_as_number(learner: Learner, seen: Seen) -> Finding | None:
-    if not seen.categories:
-        return None
     taken = {column for spec in learner.network.specs for column in getattr(spec, "columns", None) or ()
              if spec.kind == "categorical"}  # fmt: skip
-    sizes = {column: size for column, size in seen.categories.items() if size > 2 and column not in taken}
+    sizes = {column: size for column, size in (seen.categories or {}).items() if size > 2 and column not in taken}
     if not sizes:
         return None
     order = sorted(sizes, key=lambda column: (-sizes[column], column))
@@ -147,7 +149,7 @@ def _one_class(learner: Learner, seen: Seen) -> Finding | None:
 
 def _unordered_rows(learner: Learner, seen: Seen) -> Finding | None:
     """Rows sorted by class and taken in their order: each class undoes what the one before taught."""
-    if not seen.in_order or seen.targets is None or learner.network.loss.row["link"] == "linear":
+    if not seen.in_order or learner.network.loss.row["link"] == "linear":
         return None
     labels = seen.labels
     window = max(32, seen.batch_size or 1)
@@ -199,9 +201,7 @@ def predictions(learner: Learner, x: np.ndarray) -> np.ndarray:
 
 
 def _unseen_classes(learner: Learner, seen: Seen) -> Finding | None:
-    if seen.validation_targets is None or learner.network.loss.row["link"] != "softmax":
-        return None
-    labels = as_labels(seen.validation_targets)
+    labels = as_labels(seen.validation_targets) if learner.network.loss.row["link"] == "softmax" else None
     trained = seen.labels if seen.targets is not None else seen.classes
     unseen = np.setdiff1d(labels, trained) if labels is not None and trained is not None and len(trained) else ()
     if labels is None or not len(unseen):
@@ -259,14 +259,14 @@ def _loss_scale(learner: Learner, seen: Seen) -> Finding | None:
 
 
 SCALE_FREE = ("adam", "adamw", "rmsprop", "adagrad", "lbfgs")  # whose steps do not depend on the size of the loss
-RULES: tuple[Callable[[Any, Seen], Finding | None], ...] = (
-    _one_class,
-    _missing_marker,
-    _target_leak,
-    _unseen_classes,
-    _validation_mismatch,
-    _unordered_rows,
-    _loss_scale,
-    _category_as_number,
-    _class_imbalance,
+RULES: tuple[tuple[Callable[[Any, Seen], Finding | None], str | None], ...] = (  # a rule, and what it cannot do without
+    (_one_class, None),
+    (_missing_marker, None),
+    (_target_leak, None),
+    (_unseen_classes, "validation_targets"),
+    (_validation_mismatch, "validation"),
+    (_unordered_rows, "targets"),
+    (_loss_scale, None),
+    (_category_as_number, "categories"),
+    (_class_imbalance, None),
 )

@@ -78,9 +78,10 @@ def observed(learner: Learner, sample: Batch | None = None) -> list[Finding]:
     rules = RULES if trainer.steps >= PATIENCE else [rule for rule in RULES if rule.at_once]
     if sample and (same := flat(learner, sample)):
         return same  # everything else follows from it
-    taken = [(index, of | {"gradient_last": trainer.health(index)[3]}) for index, of in _statistics(learner)]
-    if sample:
-        taken = [(index, of | _dead(learner, index, of, sample)) for index, of in taken]
+    taken = []
+    for index, of in _statistics(learner):
+        of = of | {"gradient_last": trainer.health(index)[3]}
+        taken.append((index, of | _dead(learner, index, of, sample) if sample else of))
     found = [finding for rule in rules if (finding := rule.look(learner, taken))]
     if found:
         found[1:1] = [suspect.finding for suspect in _kernels(learner)]
@@ -92,8 +93,11 @@ def observed(learner: Learner, sample: Batch | None = None) -> list[Finding]:
 
 def _statistics(learner: Learner) -> list[tuple[int, dict[str, float]]]:
     """Return what the last step that took statistics saw, by layer."""
-    layers = [index for index, spec in enumerate(learner.network.specs) if hasattr(spec, "units")]
-    return [(layer, of) for layer in layers if (of := learner.statistics(layer))]
+    found = []
+    for index, spec in enumerate(learner.network.specs):
+        if hasattr(spec, "units") and (of := learner.statistics(index)):
+            found.append((index, of))
+    return found
 
 
 def _moving(learner: Learner, sample: Batch, known: dict[str, float]) -> list[Finding]:

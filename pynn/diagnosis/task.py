@@ -25,8 +25,10 @@ def of_the_task(learner: Learner, batch_size: int | None, sample: Batch | None) 
 
 
 def _batch_of_one(learner: Learner, batch_size: int | None) -> Finding | None:
+    if batch_size != 1:
+        return None
     normalized = [index for index, spec in enumerate(learner.network.specs) if spec.kind == "batch_normalization"]
-    if not normalized or batch_size != 1:
+    if not normalized:
         return None
     return Finding("batch_too_small", "warning", layer=normalized[0], advice=(Advice.LARGER_BATCHES,))
 
@@ -34,7 +36,7 @@ def _batch_of_one(learner: Learner, batch_size: int | None) -> Finding | None:
 def _no_logits(learner: Learner) -> Finding | None:
     """Find an activation before a loss that takes logits; the loss's own link is fused, and right."""
     link, layers = learner.network.loss.row["link"], learner.network.specs
-    last = max(index for index, spec in enumerate(layers) if spec.kind not in ONLY_TRAIN)
+    last = [index for index, spec in enumerate(layers) if spec.kind not in ONLY_TRAIN][-1]
     activation = getattr(layers[last], "activation", None)
     if link == "linear" or activation is None or activation.name == "linear":
         return None

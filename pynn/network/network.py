@@ -51,6 +51,8 @@ class Network:
     Attributes
     ----------
     specs : list of Layer
+    outputs : int
+        Columns of predictions.
     loss : Loss or None
         Applied to the core: its link makes predictions of logits.
     target_scaling : "standard", "minmax" or None
@@ -62,6 +64,7 @@ class Network:
 
     def __init__(self, layers: Iterable[layers_.Layer], *, seed: int = 0, dtype: Any = "float32") -> None:
         self.specs = list(layers)
+        self.outputs = next((spec.units for spec in reversed(self.specs) if isinstance(spec, layers_.Dense)), 0)
         self.seed, self.dtype = seed, np.dtype(dtype)
         self.loss: Any = None
         self.target_scaling: str | None = None
@@ -148,14 +151,6 @@ class Network:
     def inputs(self) -> int:
         """Columns of X."""
         return int(self.core.inputs)
-
-    @property
-    def outputs(self) -> int:
-        """Columns of predictions."""
-        for spec in reversed(self.specs):
-            if isinstance(spec, layers_.Dense):
-                return spec.units
-        return 0
 
     # ---- tensors
 

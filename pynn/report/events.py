@@ -10,6 +10,8 @@ from .wording import operation
 
 def findings(ledger: list[dict[str, Any]]) -> list[Finding]:
     """Return one finding for each kind of event and operation of a run's ledger."""
+    if not ledger:
+        return []
     groups: dict[tuple[str, str, Any], list[dict[str, Any]]] = {}
     for entry in ledger:
         if entry["kind"] == "diverged":  # the next entry says what followed

@@ -162,9 +162,9 @@ class Learner:
     def trainer_for(self, batch_size: int) -> _core.Trainer:
         """Return the trainer, with room for batches of `batch_size` rows. A larger one takes over the state."""
         if self._trainer is None or self._capacity < batch_size:
-            optimizer = self.require_compiled().optimizer
+            optimizer, core = self.require_compiled().optimizer, self.network.core
             new = _core.Trainer(
-                self.network.core, optimizer.core, batch_size, optimizer.global_clipnorm or 0.0, self.network.seed,
+                core, optimizer.core, batch_size, optimizer.global_clipnorm or 0.0, self.network.seed,
                 guard=self.guard.core,
             )  # fmt: skip
             if optimizer.schedule is not None:
@@ -173,7 +173,7 @@ class Learner:
                 new.set_average(self._average)
             if self._mixup:
                 new.set_mixup(self._mixup)
-            if precision.scales_in_double(self.network.core):
+            if precision.scales_in_double(core):
                 new.set_raw_predictions(True)
             if self._trainer is not None:
                 _core.Checkpoint(self._trainer).restore(new)

@@ -17,7 +17,7 @@ def seen_by(batches: Batches, validation: Any) -> Seen | None:
         return None
     data, loaded = batches.current[0], _loaded(batches)
     targets, weights = (data.y, data.weights) if loaded is not None and loaded.data is not None else (None, None)
-    schema = _schema(batches)
+    schema = _schema(loaded)
     held = _validation(validation)
     return Seen(
         spread_out(data),
@@ -34,7 +34,7 @@ def seen_by(batches: Batches, validation: Any) -> Seen | None:
 
 def named_columns(batches: Batches) -> Context:
     """Return the names of the columns of X, where they come from a table."""
-    schema = _schema(batches)
+    schema = _schema(_loaded(batches))
     return Context(names=schema.names if schema else None)
 
 
@@ -43,8 +43,7 @@ def _loaded(batches: Any) -> Loaded | None:
     return inner if isinstance(inner, Loaded) else None
 
 
-def _schema(batches: Batches) -> Schema | None:
-    loaded = _loaded(batches)
+def _schema(loaded: Loaded | None) -> Schema | None:
     return None if loaded is None else getattr(loaded.loader, "schema", None)
 
 
