@@ -446,7 +446,7 @@ class DataLoader:
     @property
     def ordered(self) -> bool:
         """Whether every epoch visits the rows 0, 1, 2, ... and nothing is left out."""
-        return self.plain and not self.shuffle
+        return not self.shuffle and self.plain
 
     def order(self, epoch: int) -> np.ndarray:
         """Row numbers in the order in which an epoch visits them, as int64.

@@ -19,8 +19,9 @@ def review(learner: Learner, seen: Seen | None, batch_size: int | None, guarded:
     sample = seen.sample if seen else None
     found = of_the_task(learner, batch_size, sample)
     explained = any(finding.layer is not None for finding in found)  # the task explains what layers show
-    about_data = of_the_data(learner, seen) if seen and guarded and learner.network.built else []
-    if learner.network.built and not explained:
+    built = learner.network.built
+    about_data = of_the_data(learner, seen) if seen and guarded and built else []
+    if built and not explained:
         marked = {column for one in about_data if one.code == "missing_marker" for column in one.columns}
         found += [one for one in observed(learner, sample) if not _is_of_marks(one, marked)]
     return about_data + found

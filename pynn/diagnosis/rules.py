@@ -36,7 +36,7 @@ def _scales(learner: Learner) -> bool:
 def flat(learner: Learner, sample: Batch) -> list[Finding]:
     """Find an X that is the same in all rows, or nearly the same."""
     spread = float(np.nan_to_num(np.ptp(sample.x.astype(np.float64), axis=0)).max())
-    if len(sample.x) < 2 or spread > (0 if _scales(learner) else FLAT):
+    if len(sample.x) < 2 or spread > FLAT or (spread > 0 and _scales(learner)):
         return []
     evidence = {"spread": spread, "n_rows": len(sample.x)}
     if spread > 0:
