@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from .specs import Spec, Table
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 from . import checks, schedules
 from .errors import ArgumentTypeError
@@ -15,9 +16,9 @@ from .specs import Numbers, Spec, Table
 @dataclass(frozen=True, kw_only=True)
 class Optimizer(Spec):
     global_clipnorm: float | None = None
-    @property
+    @cached_property
     def schedule(self) -> schedules.Schedule | None: ...
-    @property
+    @cached_property
     def core(self) -> tuple[str, Numbers]: ...
     def to_dict(self) -> dict[str, Any]: ...
 def is_optimizer(value: Any) -> bool: ...

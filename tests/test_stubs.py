@@ -59,7 +59,8 @@ def declared(node):
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return [] if getattr(node, "module", "") in ("__future__", "dataclasses") else [ast.unparse(node)]
     if isinstance(node, ast.FunctionDef) and is_public(node.name):
-        kept = [d for d in node.decorator_list if ast.unparse(d) in ("property", "classmethod", "staticmethod")]
+        wanted = ("property", "cached_property", "classmethod", "staticmethod")
+        kept = [d for d in node.decorator_list if ast.unparse(d) in wanted]
         if kept and node.name in vars(pynn.specs.Spec).get("__annotations__", {}):
             return []  # a property where the base has a class variable
         return [*(f"@{ast.unparse(d)}" for d in kept), f"def {node.name}({ast.unparse(node.args)}){result(node)}: ..."]
