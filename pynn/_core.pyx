@@ -463,6 +463,11 @@ cdef class Model:
             check(pynn_model_set_custom_loss(self.c, &loss))
             self.callbacks["loss"] = custom, function
 
+    def set_trainable(self, int32_t layer, bint trainable):
+        """Freeze a layer, or let it be trained again."""
+        with self.exclusive:
+            check(pynn_model_set_trainable(self.c, layer, trainable))
+
     def set_custom_activation(self, int32_t layer, activation not None):
         """An activation of the caller's, a `pynn.activations.Custom`; see its `native`."""
         cdef pynn_custom_activation a

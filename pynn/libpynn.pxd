@@ -283,6 +283,8 @@ cdef extern from "pynn.h" nogil:
         void *user
 
     uint32_t PYNN_CUSTOM_FLOAT32, PYNN_CUSTOM_FLOAT64, PYNN_CUSTOM_SERIAL, PYNN_CUSTOM_UNCHECKED
+    pynn_status pynn_model_set_trainable(pynn_model *model, int32_t layer, int trainable)
+    int pynn_model_trainable(const pynn_model *model, int32_t layer)
     pynn_status pynn_model_set_custom_activation(pynn_model *model, int32_t layer,
                                                  const pynn_custom_activation *activation, pynn_error *error)
     const char *pynn_model_custom_activation_name(const pynn_model *model, int32_t layer)

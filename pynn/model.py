@@ -52,7 +52,7 @@ class Sequential(Estimator):
     layers : iterable of layers
         `Dense`, `Dropout` and the others of `pynn.layers`. The number of inputs is taken from the data, or given to
         `build`. Layers of another model, ``[*trained.layers[:-1], pynn.Dense(4)]``, bring copies of their parameters
-        along; ``layer.spec`` starts fresh. A layer that is listed twice becomes two layers with weights of their own.
+        along, frozen or not; ``layer.spec`` starts fresh. A layer listed twice becomes two, with their own weights.
     seed : int in 0 ... 2**64 - 1, optional
         Decides the initial parameters, the order of the rows and the draws of dropout. Same seed, same bits. None: one
         is drawn; `summary` prints it, and files keep it.
@@ -552,6 +552,7 @@ class Sequential(Estimator):
         """The model, not built, that `to_dict` described; `custom` as for `load`."""
         layers = [layers_.from_dict(layers_.with_functions(layer, custom)) for layer in values["layers"]]
         model = cls(layers, seed=values.get("seed", 0), dtype=values.get("dtype", "float32"))
+        model._network.frozen = set(values.get("frozen", ()))
         loss = values.get("loss")
         if loss and loss.get("custom"):
             loss = losses.resolve(loss["name"], loss["link"], custom)

@@ -38,7 +38,7 @@ def test_what_cannot_be_set_says_what_to_do(name, value, advice):
 @pytest.mark.parametrize(
     ("layer", "name", "value", "advice"),
     [
-        (0, "trainable", False, "write it back"), (1, "rate", 0.0, r"pynn\.Dropout\(rate=0\.0\)"),
+        (1, "rate", 0.0, r"pynn\.Dropout\(rate=0\.0\)"),
         (0, "units", 9, "another model"), (0, "kernl", 1.0, "'kernel', 'bias'"),
     ],
 )  # fmt: skip

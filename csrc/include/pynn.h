@@ -475,6 +475,14 @@ PYNN_API int32_t pynn_model_n_tensors(const pynn_model *model);
 /* INVALID_ARGUMENT when there is no such tensor. */
 PYNN_API pynn_status pynn_model_tensor(const pynn_model *model, int32_t index, pynn_tensor *out);
 
+/* Freezes a layer (`trainable` 0), or lets it be trained again. A frozen layer's parameters do not change in steps; its
+ * regularizers and constraints do not act; its gradient is 0, so no norm counts it; a batch normalization uses its
+ * moving moments in training too, and keeps them. Files do not have it. INVALID_ARGUMENT when there is no such layer.
+ * Not while anything computes with the model. */
+PYNN_API pynn_status pynn_model_set_trainable(pynn_model *model, int32_t layer, int trainable);
+/* Whether a layer is trained: 0 when it is frozen, or there is no such layer. */
+PYNN_API int pynn_model_trainable(const pynn_model *model, int32_t layer);
+
 /* Chooses the loss (a PYNN_LOSS spec): predictions pass through its link, and a last activation that is this link is
  * computed by the loss from logits. INVALID_ARGUMENT for another table; SHAPE when the
  * loss takes pairs of outputs and their number is odd. Not while anything computes with the model. */

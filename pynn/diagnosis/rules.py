@@ -92,10 +92,11 @@ def observed(learner: Learner, sample: Batch | None = None) -> list[Finding]:
 
 
 def _statistics(learner: Learner) -> list[tuple[int, dict[str, float]]]:
-    """Return what the last step that took statistics saw, by layer."""
+    """Return what the last step that took statistics saw, by layer that is trained."""
     found = []
     for index, spec in enumerate(learner.network.specs):
-        if hasattr(spec, "units") and (of := learner.statistics(index)):
+        trained = hasattr(spec, "units") and index not in learner.network.frozen
+        if trained and (of := learner.statistics(index)):
             found.append((index, of))
     return found
 

@@ -54,6 +54,10 @@ def load(path: Any, *, custom: dict[str, Any] | None = None) -> Sequential:
         if notes.get("fills"):
             core = without_fills(file, notes["fills"])
         network = Network.of_core(core)
+        for index in notes.get("frozen") or ():
+            if index not in range(len(network.specs)):
+                raise ValueError(f"frozen layer {index!r}")
+            network.set_trainable(index, False)
         network.schema = Schema.from_dict(notes["schema"]) if notes.get("schema") else None
         loss: Any = None if file.loss is None else {"name": file.loss[0], **file.loss[1]}
         link = str(notes.get("link") or "linear")

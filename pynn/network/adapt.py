@@ -123,12 +123,15 @@ def _summarize(network: Network, below: _core.Model | None, data: Passes, held: 
 
 
 def update_moments(network: Network, data: Passes) -> None:
-    """Moving means and variances of batch normalizations, in order, from what the layers below make of the data."""
+    """Take moving means and variances of batch normalizations, in order, from what the layers below make of the data.
+
+    Those of frozen layers stay.
+    """
     state = network.state
     before = state.copy()
     try:
         for index, spec in enumerate(network.specs):
-            if isinstance(spec, layers_.BatchNormalization):
+            if isinstance(spec, layers_.BatchNormalization) and index not in network.frozen:
                 _take_moments(network, index, _summarize(network, network.below(index), data))
     except BaseException:
         state[...] = before

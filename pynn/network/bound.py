@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import checks
 from .. import layers as layers_
 from ..errors import ArgumentTypeError
 from . import adapt
@@ -19,7 +20,7 @@ class BoundLayer:
     """A layer of a model: the arguments it was made with, and its parameters as views.
 
     Assigning to a parameter, ``model.layers[0].kernel = W``, writes it. In another model's list of layers it brings a
-    copy of its parameters along; its `spec` starts fresh.
+    copy of its parameters along; its `spec` starts fresh. ``model.layers[0].trainable = False`` freezes it.
     """
 
     _network: Network
@@ -40,18 +41,16 @@ class BoundLayer:
         return getattr(self.spec, name) if found is None else found
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Write a tensor; refuse what would change nothing."""
+        """Write a tensor, freeze the layer or train it again; refuse what would change nothing."""
+        if name == "trainable":
+            self._network.set_trainable(self.index, checks.boolean(name, value))
+            return
         if self._network.find(self.index, name) is not None:
             self._network.assign({(self.index, name): value})
             return
         if name in self.tensors or name == "kernel" or name == "bias":
             self._network.view(self.index, name)  # refuses a network that is not built
         kind = type(self.spec).__name__
-        if name == "trainable":
-            raise FrozenInstanceError(
-                f"expected layers that are all trained; received trainable={value!r} for layer {self.index}: keep "
-                "a copy of its parameters, and write it back after each epoch from a callback"
-            )
         if name in self.arguments:
             raise FrozenInstanceError(
                 f"expected layer {self.index}, {kind}, to stay as it was made; received {name}={value!r}: make "
@@ -86,6 +85,16 @@ class BoundLayer:
     def bias(self) -> np.ndarray | None:
         """b, a writable view of shape (units,); None with ``use_bias=False``."""
         return self._network.view(self.index, "bias") if getattr(self.spec, "use_bias", True) else None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the layer; assign False to freeze it.
+
+        Steps leave the parameters of a frozen layer as they are, whatever the optimizer; its regularizers and
+        constraints do not act, and no gradient norm counts it. A frozen `BatchNormalization` uses its moving moments in
+        training too, and keeps them; a frozen `Dropout` drops as before. Takes effect with the next step.
+        """
+        return self.index not in self._network.frozen
 
     def adapt(self, x: Any) -> None:
         """Adapt this normalization alone; see `Sequential.adapt`.

@@ -60,6 +60,8 @@ class Network:
         Meaning of the columns of the tables trained on.
     initial : dict of (layer, name) to array
         Tensors that layers of trained models brought along; `build` starts from them.
+    frozen : set of int
+        Indices of the layers that are not trained; see `set_trainable`.
     """
 
     def __init__(self, layers: Iterable[layers_.Layer], *, seed: int = 0, dtype: Any = "float32") -> None:
@@ -70,6 +72,7 @@ class Network:
         self.target_scaling: str | None = None
         self.schema: Any = None
         self.initial: dict[Place, np.ndarray] = {}
+        self.frozen: set[int] = set()
         self._core: _core.Model | None = None
 
     # ---- building
@@ -77,7 +80,7 @@ class Network:
     def build(self, inputs: int) -> Network:
         """Make the core with fresh parameters: same seed, same numbers."""
         layers = [spec.core for spec in self.specs]
-        core = assemble(inputs, layers, self.dtype.name, self.seed, self.target_scaling is not None)
+        core = self._freeze(assemble(inputs, layers, self.dtype.name, self.seed, self.target_scaling is not None))
         if self.loss is not None:
             self.loss.apply(core)
         before, self._core = self._core, core
@@ -115,9 +118,21 @@ class Network:
         core = self._core
         if core is not None:
             if core.target_scaling != (target_scaling is not None):
-                core = self._copied(core, target_scaling=target_scaling is not None)
+                core = self._freeze(self._copied(core, target_scaling=target_scaling is not None))
             loss.apply(core)
         self._core, self.loss, self.target_scaling = core, loss, target_scaling
+
+    def set_trainable(self, index: int, trainable: bool) -> None:
+        """Freeze a layer, or train it again."""
+        if self._core is not None:
+            self._core.set_trainable(index, trainable)
+        self.frozen = self.frozen - {index} if trainable else self.frozen | {index}
+
+    def _freeze(self, core: _core.Model) -> _core.Model:
+        """Return a core whose layers are frozen as this network's are."""
+        for index in self.frozen:
+            core.set_trainable(index, False)
+        return core
 
     def learn_sizes(self, sizes: Mapping[int, tuple[int, ...]]) -> None:
         """Set the numbers of codes of categories, by layer."""
@@ -126,7 +141,8 @@ class Network:
             self.specs[index] = replace(spec, sizes=found)
 
     def bring(self, index: int, other: Network, layer: int) -> None:
-        """Start layer `index` from copies of the tensors of another network's layer."""
+        """Start layer `index` from copies of the tensors of another network's layer, frozen if that is."""
+        self.set_trainable(index, layer not in other.frozen)
         if other.built:
             found = {name: view for (at, name), view in other.tensors.items() if at == layer}
         else:
@@ -206,7 +222,8 @@ class Network:
         """Return a network of the same layers, numbers and loss; `layers` are other choices for the core's layers."""
         found = Network(self.specs, seed=self.seed, dtype=dtype or self.dtype)
         found.loss, found.target_scaling, found.schema = self.loss, self.target_scaling, self.schema
-        found._core = self._copied(self.core, dtype, layers=layers)
+        found.frozen = set(self.frozen)
+        found._core = found._freeze(self._copied(self.core, dtype, layers=layers))
         if self.loss is not None:
             self.loss.apply(found._core)
         return found

@@ -21,10 +21,13 @@ def summary(network: Network) -> str:
         kind = f"{index} {type(spec).__name__}"
         if spec.kind == "add":
             kind += f" (input of {index - spec.layers})"  # type: ignore[attr-defined]
+        kind += " (frozen)" if index in network.frozen else ""
         table.append((kind, width, activation.name if activation is not None else "", count))
     widths = [max(len(row[i]) for row in table) for i in range(4)]
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in table]
     total = f"{len(network.parameters):,} parameters" if network.built else "not built yet"
+    if network.built and network.frozen:
+        total += f" ({sum(counts.get(index, 0) for index in network.frozen):,} frozen)"
     return "\n".join([*lines, f"{total}, {network.dtype.name}, seed {network.seed}"])
 
 

@@ -305,7 +305,7 @@ class Learner:
             "optimizer": self.optimizer and self.optimizer.to_dict(),
             "metrics": [metrics_.to_dict(metric) for metric in self.metrics],
             "target_scaling": network.target_scaling,
-        }
+        } | self._frozen()
 
     def notes(self) -> dict[str, Any]:
         """What a file keeps beside the layers' numbers and the loss, as plain values."""
@@ -318,7 +318,11 @@ class Learner:
             "schema": network.schema and network.schema.to_dict(),
             "target_scaling": network.target_scaling,
             "vocabularies": {index: names for index, names in named.items() if names},
-        }
+        } | self._frozen()
+
+    def _frozen(self) -> dict[str, Any]:
+        """The layers that are not trained, by index, if there are any."""
+        return {"frozen": sorted(self.network.frozen)} if self.network.frozen else {}
 
     def state(self) -> dict[str, Any]:
         """Return copies of the trainer's state, for pickles; empty if there is no trainer."""

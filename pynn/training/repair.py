@@ -148,6 +148,11 @@ def run_or_repair(kind: Kind, learner: Learner, arguments: Arguments) -> tuple[H
         raise ArgumentValueError(
             "expected guard='repair' without checkpoint; received both: repair first, then keep the run"
         )
+    if learner.network.frozen:
+        raise ArgumentValueError(
+            f"expected guard='repair' with layers that are all trained; received trainable=False for layers "
+            f"{sorted(learner.network.frozen)}: use another guard, such as 'rollback'"
+        )
     try:
         return prepare(learner, arguments).run(), None
     except NumericalError as error:

@@ -163,7 +163,7 @@ class Run:
         return {
             "base": self.base, "epoch": self.epoch, "batch": self.batch, "within": self.in_epoch,
             "begun": self.started,
-            "stopped": self.learner.stop_training,
+            "stopped": self.learner.stop_training, "frozen": sorted(self.learner.network.frozen),
             "history": {"epochs": history.epochs, "ledger": history.ledger, "lost": history.ledger_lost},
             "data": self.batches.state(not (self.in_epoch and self.started)),
             "measure": self.metrics.state() if self.in_epoch else None,
@@ -176,6 +176,8 @@ class Run:
         if not self.learner.network.built:
             self.learner.build(core.inputs)
         core.restore(self.learner.trainer_for(self.batches.batch_size))
+        for index in range(len(self.learner.network.specs)):  # a callback may have changed it
+            self.learner.network.set_trainable(index, index not in state.get("frozen", ()))
         self.learner.keep_learning_rate()
         self.base, self.epoch, self.batch = state["base"], state["epoch"], state["batch"]
         self.in_epoch, self.started = state["within"], state["begun"]

@@ -17,7 +17,7 @@ from ..data import DataLoader, is_frame
 from ..diagnosis.folds import Fold, Task, as_labels, folds_of
 from ..diagnosis.recipe import Recipe, kind_of
 from ..diagnosis.search import Outcome
-from ..errors import ArgumentTypeError, NumericalError, ShapeError
+from ..errors import ArgumentTypeError, ArgumentValueError, NumericalError, ShapeError
 from ..network.network import Network
 from ..report import Finding, History
 from .learner import Learner
@@ -30,6 +30,11 @@ SAMPLE = 1 << 26  # cells of X that are held for trials
 def recipe_of(learner: Learner, arguments: Mapping[str, Any]) -> Recipe:
     """Return what a compiled network and arguments of `fit` say."""
     callbacks, network = arguments.get("callbacks") or (), learner.network
+    if network.frozen:
+        raise ArgumentValueError(
+            f"expected layers that are all trained, as those of the trials are; received trainable=False for layers "
+            f"{sorted(network.frozen)}: set it to True in a copy of the model"
+        )
     return Recipe(
         layers=tuple(layers_.nest(network.specs)), loss=learner.loss, optimizer=learner.optimizer,
         target_scaling=network.target_scaling, dtype=network.dtype.name, seed=network.seed,

@@ -23,9 +23,11 @@ pynn_status layer_check_columns(const struct layer *layer, const struct layout *
   return PYNN_OK;
 }
 
-/* The choice for a slot of a tensor's layer; NULL when it is none, or row 0 of its table: "none". */
+/* The choice for a slot of a tensor's layer; NULL when it is none, or row 0 of its table ("none"), or the layer is
+ * frozen. */
 static const pynn_spec *chosen(const pynn_model *model, const struct tensor *tensor, int slot) {
-  const pynn_spec *spec = slot < 0 ? NULL : layer_choice(&model->layers[tensor->view.layer], slot);
+  const struct layer *layer = slot < 0 ? NULL : &model->layers[tensor->view.layer];
+  const pynn_spec *spec = layer && !layer->frozen ? layer_choice(layer, slot) : NULL;
   return spec && spec->row ? spec : NULL;
 }
 const pynn_spec *layer_penalty(const pynn_model *model, const struct tensor *tensor) {

@@ -55,7 +55,7 @@ static inline const pynn_spec *layer_choice(const struct layer *layer, int slot)
     if ((int)layer->choices[i].slot == slot) return &layer->choices[i].spec;
   return NULL;
 }
-/* The regularizer and the constraint of a tensor, NULL: none. */
+/* The regularizer and the constraint that act on a tensor, NULL: none. */
 const pynn_spec *layer_penalty(const pynn_model *model, const struct tensor *tensor);
 const pynn_spec *layer_constraint(const pynn_model *model, const struct tensor *tensor);
 

@@ -37,6 +37,7 @@ struct layer {
   int64_t n_columns;
   int32_t source; /* the layer whose input is added; -1: none */
   int begins;     /* blocks whose input this layer's is */
+  int frozen;     /* steps leave its parameters and state as they are */
   struct custom_activation custom;
 };
 
@@ -76,6 +77,7 @@ struct pynn_model {
   int64_t n_parameters;
   void *parameters;
   int regularized, constrained; /* some layer has a penalty, a constraint */
+  int frozen;                   /* some layer is */
   int64_t n_state;
   double *state; /* what is kept beside the parameters and not trained */
   int scales_targets;

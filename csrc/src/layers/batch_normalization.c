@@ -5,11 +5,13 @@
  *   in prediction  x^ = (X - moving_mean) / sqrt(moving_variance + epsilon)
  *   Y = gamma x^ + beta
  *
- * A batch of one row has x^ = 0 and no variance: the moving variance stays as it is. */
+ * A batch of one row has x^ = 0 and no variance: the moving variance stays as it is.
+ * A frozen layer trains as it predicts: dX = dY gamma / sqrt(moving_variance + epsilon). */
 #include "graph/layer.h"
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 enum { GAMMA, BETA, MOVING_MEAN, MOVING_VARIANCE }; /* tensors */
 enum { MOMENTUM, EPSILON, CENTER, SCALE };          /* numbers */
@@ -86,7 +88,7 @@ static void prediction_tile(void *argument, int64_t index) {
 }
 
 static void forward(struct job *job) {
-  if (job->training) {
+  if (job->training && !job->layer->frozen) {
     job_columns(job, 8, training_tile);
   } else {
     const double *variance = layer_state(job, MOVING_VARIANCE);
@@ -109,7 +111,24 @@ static void backward_tile(void *argument, int64_t index) {
   job_gradient_pair(job, index, dgamma, dbeta, (size_t)t.columns);
 }
 
+/* dX of a frozen layer, in place of dY. */
+static void frozen_tile(void *argument, int64_t index) {
+  const struct job *job = argument;
+  const struct kernels *kernels = job_kernels(job);
+  const struct tile t = tile_at(&job->tiling, index);
+  const size_t ld = (size_t)job->layer->units;
+  void *delta = at(kernels, job->dY, t.row * job->layer->units + t.column);
+  kernels->affine((size_t)t.rows, (size_t)t.columns, delta, ld, delta, ld, means(job) + t.column,
+                  inverses(job) + t.column, layer_tensor(job, GAMMA), NULL);
+}
+
 static void backward(struct job *job) {
+  if (job->layer->frozen) {
+    memset(means(job), 0, (size_t)job->layer->units * sizeof(double)); /* nothing is subtracted from dY */
+    job_rows(job, 4, frozen_tile);
+    job_dX_in_place(job);
+    return;
+  }
   job_columns(job, 12, backward_tile);
   job_gradients(job, job->tiling.across);
   if (job->dX) job_dX_in_place(job);

@@ -377,8 +377,10 @@ pynn_status model_like(pynn_model **out, const pynn_model *model, pynn_dtype dty
   pynn_status status = model_new_empty(&copy, model->context, &options, &given, error);
   for (int32_t i = 0; !status && i < model->n_layers; i++) {
     copy->layers[i].custom = model->layers[i].custom;
+    copy->layers[i].frozen = model->layers[i].frozen;
     custom_choose(copy, i);
   }
+  if (!status) copy->frozen = model->frozen;
   if (!status && model->has_loss) status = model_copy_loss(copy, model);
   if (!status) *out = copy;
   return status;
@@ -388,6 +390,17 @@ void model_copy(pynn_model *to, const pynn_model *from) {
   memcpy(to->state, from->state, (size_t)from->n_state * sizeof *from->state);
   to->kernels->from_array((size_t)from->n_parameters, from->parameters, (int64_t)from->kernels->size, from->dtype,
                           to->parameters);
+}
+
+pynn_status pynn_model_set_trainable(pynn_model *model, int32_t layer, int trainable) {
+  if (!model || layer < 0 || layer >= model->n_layers) return PYNN_ERROR_INVALID_ARGUMENT;
+  model->layers[layer].frozen = !trainable;
+  model->frozen = 0;
+  for (int32_t i = 0; i < model->n_layers; i++) model->frozen |= model->layers[i].frozen;
+  return PYNN_OK;
+}
+int pynn_model_trainable(const pynn_model *model, int32_t layer) {
+  return model && layer >= 0 && layer < model->n_layers && !model->layers[layer].frozen;
 }
 
 void pynn_model_free(pynn_model *model) {

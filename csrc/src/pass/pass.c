@@ -53,7 +53,7 @@ const void *pass_forward(pynn_workspace *w, const struct batch *batch, int train
 
 int32_t pass_lowest(const pynn_model *model) {
   for (int32_t i = 0; i < model->n_layers; i++)
-    if (model->layers[i].n_parameters) return i;
+    if (model->layers[i].n_parameters && !model->layers[i].frozen) return i;
   return model->n_layers;
 }
 
@@ -62,6 +62,20 @@ void pass_join(const struct job *job) {
   for (int32_t i = job->index + 1; i < model->n_layers; i++)
     if (model->layers[i].source == job->index)
       model->kernels->add((size_t)(job->rows * job->layer->inputs), job->dX, job->w->z[i], job->dX);
+}
+
+void pass_silence(pynn_workspace *w, void *gradient) {
+  const pynn_model *model = w->model;
+  const int32_t lowest = pass_lowest(model);
+  for (int32_t i = 0; i < model->n_layers; i++) {
+    const struct layer *layer = &model->layers[i];
+    struct layer_sums *sums = &w->sums[i];
+    if (i < lowest) sums->delta_max = 0; /* of a step before the layers were frozen */
+    if (!layer->frozen) continue;
+    memset(at(model->kernels, gradient, layer->parameters), 0, (size_t)layer->n_parameters * model->kernels->size);
+    sums->gradient_max = sums->gradient_squares = sums->penalty = 0;
+    if (w->observes) w->observed[i].gradient = (struct observed){0};
+  }
 }
 
 void pass_backward(pynn_workspace *w, const struct batch *batch, void *gradient, uint64_t dropout_key, uint64_t step) {
@@ -77,4 +91,5 @@ void pass_backward(pynn_workspace *w, const struct batch *batch, void *gradient,
     job.dY = job.dX;
     job.differentiated = job.below_differentiated;
   }
+  if (w->model->frozen) pass_silence(w, gradient);
 }

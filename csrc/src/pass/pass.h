@@ -34,7 +34,9 @@ void pass_enter(struct job *job, int32_t index, uint64_t dropout_key);
 void pass_join(const struct job *job);
 /* Starts the proposed state, before a forward pass in training, as a copy of the current one. */
 void pass_propose(pynn_workspace *workspace);
-/* The first layer with parameters: nothing needs dL/dX of the layers below it. */
+/* Gives frozen layers a gradient of 0. */
+void pass_silence(pynn_workspace *workspace, void *gradient);
+/* The first layer with parameters to train: nothing needs dL/dX of the layers below it. */
 int32_t pass_lowest(const pynn_model *model);
 
 #endif

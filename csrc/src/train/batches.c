@@ -30,6 +30,15 @@ static pynn_status check_order(const pynn_data *data, const int64_t *order, int6
   return PYNN_OK;
 }
 
+/* Checks that the model is ready, and some layer is left to train. */
+static pynn_status check_model(const pynn_model *model, pynn_error *error) {
+  if (model->frozen && pass_lowest(model) == model->n_layers)
+    return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
+                "expected a layer with parameters that is trainable; received a model whose layers are all frozen: set "
+                "trainable of one of them to true");
+  return model_ready(model, 1, error);
+}
+
 static void count_step(pynn_trainer *t, const struct step *taken, pynn_step *result) {
   t->epoch_loss += taken->loss + taken->penalty;
   t->epoch_rows += taken->rows;
@@ -49,7 +58,7 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
                 "expected batches of 1 ... %lld rows, as the trainer was made for; received %lld",
                 (long long)t->w->capacity, (long long)batch_size);
   pynn_status status = pass_check_targets(t->model, &data->x, &data->targets, &data->weights, error);
-  if (!status) status = model_ready(t->model, 1, error);
+  if (!status) status = check_model(t->model, error);
   if (!status) status = check_order(data, order, first, count, error);
   if (!status) status = pass_check_output(t->model, t->raw_predictions, dtype, predictions, "predictions", error);
   if (status) return status;
@@ -89,12 +98,13 @@ pynn_status pynn_trainer_full_gradient(pynn_trainer *t, const pynn_data *data, i
     return fail(error, PYNN_ERROR_INVALID_ARGUMENT,
                 "expected a trainer, data, loss, gradient and a batch_size that the trainer was made for");
   for (int32_t i = 0; i < t->model->n_layers; i++)
-    if (t->model->layers[i].kind->row.flags & (PYNN_LAYER_ONLY_TRAINS | PYNN_LAYER_UPDATES_STATE))
+    if (t->model->layers[i].kind->row.flags &
+        (PYNN_LAYER_ONLY_TRAINS | (t->model->layers[i].frozen ? 0 : PYNN_LAYER_UPDATES_STATE)))
       return fail(error, PYNN_ERROR_UNSUPPORTED,
                   "expected layers that do the same in training as in prediction; received '%s' as layer %d",
                   t->model->layers[i].kind->row.name, (int)i);
   pynn_status status = pass_check_targets(t->model, &data->x, &data->targets, &data->weights, error);
-  if (!status) status = model_ready(t->model, 1, error);
+  if (!status) status = check_model(t->model, error);
   if (status) return status;
   const struct compute_scope scope = compute_begin(t->model->context, pass_uses_blas(t->model, batch_size));
   const size_t n = (size_t)t->model->n_parameters;

@@ -175,6 +175,7 @@ static int backward(struct blame *b) {
     if (job.dX && job.layer->begins) pass_join(&job);
     job.dY = job.dX;
   }
+  if (r->model->frozen) pass_silence(r->w, r->gradient);
   return 0;
 }
 
