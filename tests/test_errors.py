@@ -203,7 +203,7 @@ def test_bad_layers(bad):
         pynn.Sequential(bad)
 
 
-@pytest.mark.parametrize("bad", [-1, 2**64, 1.0, "0", None, True])
+@pytest.mark.parametrize("bad", [-1, 2**64, 1.0, "0", True])
 def test_bad_seeds(bad):
     with pytest.raises((ValueError, TypeError), match="seed"):
         make(seed=bad)

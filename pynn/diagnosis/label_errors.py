@@ -15,6 +15,7 @@ FEWEST = 3
 
 
 @public
+@public
 @dataclass(frozen=True)
 class Suspicion:
     """A row whose label is contradicted.
