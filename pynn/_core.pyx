@@ -446,7 +446,7 @@ cdef class Model:
 
     def set_custom_loss(self, str name not None, str link not None, bint labels, function, size_t address=0,
                         bint checked=True):
-        """A loss of the caller's: C code at `address`, else `function(logits, targets, losses, gradient)`.
+        """A custom loss: C code at `address`, else `function(logits, targets, losses, gradient)`.
 
         The function gets a row for each row of the batch, in memoryviews: logits and gradient (None: not wanted) in the
         model's dtype, targets likewise or int64 labels, losses in float64; it fills the last two.
@@ -469,7 +469,7 @@ cdef class Model:
             check(pynn_model_set_trainable(self.c, layer, trainable))
 
     def set_custom_activation(self, int32_t layer, activation not None):
-        """An activation of the caller's, a `pynn.activations.Custom`; see its `native`."""
+        """A custom activation, a `pynn.activations.Custom`; see its `native`."""
         cdef pynn_custom_activation a
         cdef pynn_error error
         cdef pynn_status status
@@ -497,7 +497,7 @@ cdef class Model:
         check(status, &error)
 
     cdef object take_error(self):
-        """What Python code of the caller's raised in this thread since this was asked last, or None."""
+        """What a custom function raised in this thread since the last call of this, or None."""
         cdef Callback custom
         found, thread = None, get_ident()
         for custom, _ in self.callbacks.values():

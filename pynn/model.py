@@ -260,7 +260,7 @@ class Sequential(Estimator):
         UnknownNameError
             A name that is none; the message lists those there are.
         ArgumentTypeError, ArgumentValueError
-            What is no loss, optimizer or metric, or a `target_scaling` or metric that does not go with the loss.
+            Not a loss, optimizer or metric, or a `target_scaling` or metric that does not go with the loss.
         ShapeError
             A last layer whose width does not go with the loss.
         """
@@ -269,7 +269,7 @@ class Sequential(Estimator):
     def adapt(self, x: Any) -> None:
         """Let data decide what layers take from them: normalizations and the sizes of categories.
 
-        All normalizations are adapted anew, each to what the layers below it make of the data; `fit` adapts those
+        All normalizations are adapted again, each to what the layers below it make of the data; `fit` adapts those
         that were not. ``model.layers[i].adapt(x)`` adapts one. Parameters stay, unless sizes of categories are
         learned, which builds the model.
 
@@ -377,7 +377,7 @@ class Sequential(Estimator):
             What is done about rows of X with missing or infinite cells, in validation too, with the values of the rows
             trained on; see `DataLoader`. None: they are refused.
         steps_per_epoch : int, optional
-            Steps in an epoch. The next epoch goes on with the batches that follow; data begin anew when they end.
+            Steps in an epoch. The next epoch continues with the batches that follow; data start over when they end.
             Needed for data without an end.
         validation_data : (X, y), (X, y, sample_weight), DataLoader, table or iterable of batches, optional
             Evaluated after each epoch.
@@ -394,7 +394,7 @@ class Sequential(Estimator):
             What is done about a step that would not be finite, or about a loss that runs away.
         checkpoint : str, path or Checkpoint, optional
             A file to keep the run in: every 60 seconds, or as a `Checkpoint` says, at the end and at Ctrl-C.
-            An earlier run's, when it is not gone on with, is kept as ``path.1``; what is no checkpoint is refused.
+            An earlier run's file that is not resumed is kept as ``path.1``; any other file is refused.
         resume : bool
             Go on with the run that `checkpoint` holds, if it is there: a run that was killed at any moment ends with
             the bits of one that never stopped, in model, history and callbacks. Model, data and settings must be the

@@ -176,3 +176,23 @@ def test_examples_in_docstrings_run(tmp_path, monkeypatch):
 def test_data_and_callbacks_never_import_the_core():
     for path in (*(ROOT / "pynn/data").glob("*.py"), *(ROOT / "pynn/callbacks").glob("*.py")):
         assert not re.search(r"import.*_core", path.read_text()), path
+
+
+# Phrases that a native reader stumbles over, and what replaces them.
+STUMBLED_OVER = {
+    "anew": "again, start over", "at hand": "current, in memory, in progress", "so many": "this many, N",
+    "of the caller's": "custom, the user's", "what is no": "any other, values that cannot be",
+}  # fmt: skip
+
+
+def test_plain_english():
+    read = [path for folder in ("pynn", "csrc", "docs", "examples") for path in (ROOT / folder).rglob("*")]
+    suffixes = {".py", ".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".md", ".hpp", ".cpp"}
+    read = [path for path in read if path.suffix in suffixes and path.name != "_core.c" and "lib" not in path.parts]
+    found = [
+        f"{path.relative_to(ROOT)}: {phrase!r}, say {better}"
+        for path in [*read, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+        for phrase, better in STUMBLED_OVER.items()
+        if re.search(rf"\b{phrase}\b", path.read_text(encoding="utf-8"), re.I)
+    ]
+    assert not found, "\n".join(found)

@@ -98,7 +98,7 @@ static void plateau(void) {
   }
 }
 
-/* What is no number is no improvement, not even as the first value, and hides none that follows. */
+/* A value that is not a number is no improvement, not even as the first one, and hides none that follows. */
 static void plateau_of_nothing(void) {
   static const double values[] = {0, 1, .9, .8, .7, .6, .5, .4}; /* after one of firsts */
   const double firsts[] = {(double)NAN, (double)INFINITY};

@@ -32,7 +32,7 @@ BAD_ROWS = ("error", "skip", *FILLS)
 
 
 class DataLoader:
-    """Iterate over data in batches, in order or shuffled anew in each epoch.
+    """Iterate over data in batches, in order or shuffled again in each epoch.
 
     Rows are read batch by batch, without a copy of the whole: a file larger than memory is as good as an array. The
     order depends on the arguments and the number of rows (and of rows in a file's parts) alone: not on the threads, the
@@ -43,7 +43,7 @@ class DataLoader:
     X : array, memmap, data frame, scipy.sparse matrix, path, data set, iterable of rows, or `pynn.data.Source`
         Arrays of any numeric dtype, memory order and strides, read-only too; batches keep the dtype. A path is that
         of an ``.npy`` file, which is mapped and not read, or of an IDX file, plain or gzip. A data set has ``len`` and
-        ``X[i]``, as PyTorch's; an iterable gives rows, and begins anew in each epoch. Their items are ``x`` or
+        ``X[i]``, as PyTorch's; an iterable gives rows, and starts over in each epoch. Their items are ``x`` or
         tuples ``(x, y)`` or ``(x, y, weight)``. For CSV and Parquet see `from_table`.
     y : the same, optional
         Targets or integer labels.
@@ -88,7 +88,7 @@ class DataLoader:
     n_rows : int or None
         Rows in an epoch; None: not known before its end.
     bad_rows : dict
-        ``{"action": ..., "rows": ..., "cells": ..., "columns": {column: cells}}`` of the epoch at hand.
+        ``{"action": ..., "rows": ..., "cells": ..., "columns": {column: cells}}`` of the current epoch.
     waited : float
         Seconds that iterations have waited for data so far.
 
@@ -262,7 +262,7 @@ class DataLoader:
         return self.schema.classes if self.schema is not None else None
 
     def _labels(self, class_weight: Any, sampling: Any) -> np.ndarray | None:
-        """Classes of the rows of an epoch, when an argument asks for them, or where they are at hand."""
+        """Classes of the rows of an epoch, when an argument asks for them, or where they are in memory."""
         asked = isinstance(class_weight, str) or isinstance(sampling, str)
         if not asked and (class_weight is None or self._depth()):
             return None
@@ -627,7 +627,7 @@ class DataLoader:
         Raises
         ------
         ArgumentTypeError, ArgumentValueError
-            What is no such dict, or one of a loader that was made otherwise; this loader stays where it was.
+            Another kind of dict, or that of a loader with other settings; this loader stays where it was.
         """
         if not isinstance(state, dict):
             raise ArgumentTypeError(f"expected a dict from DataLoader.state_dict(); received state={state!r}")

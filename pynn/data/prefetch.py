@@ -14,7 +14,7 @@ from ..errors import ThreadError
 
 __all__ = ["Prefetcher"]
 
-_PATIENCE = 10.0  # seconds that closing waits for a read at hand
+_PATIENCE = 10.0  # seconds that closing waits for a read in progress
 
 
 class _Channel:
@@ -51,7 +51,7 @@ class Prefetcher(Iterator[Any]):
 
     An error of `items` is raised by the `next` that would have returned the item. `close` ends the thread; so do the
     end of the items, an error, dropping the object and the end of the interpreter. A child process made by fork
-    begins anew.
+    starts over.
     """
 
     def __init__(self, items: Iterator[Any], depth: int) -> None:
@@ -65,7 +65,9 @@ class Prefetcher(Iterator[Any]):
         if self._ended:
             raise StopIteration
         if os.getpid() != self._process:
-            raise ThreadError("expected the process that began this iteration; received a child of it: iterate anew")
+            raise ThreadError(
+                "expected the process that began this iteration; received a child of it: start a new iteration"
+            )
         self._channel.ready.acquire()
         item, error = self._channel.items.popleft()
         if error is None:
@@ -75,7 +77,7 @@ class Prefetcher(Iterator[Any]):
         raise error
 
     def close(self) -> None:
-        """End the thread; a read at hand is waited for."""
+        """End the thread, after the read in progress."""
         if self._ended:
             return
         self._ended, self._channel.closed = True, True

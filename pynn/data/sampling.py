@@ -195,7 +195,7 @@ def class_weights(
     Raises
     ------
     ArgumentValueError, ArgumentTypeError
-        A weight that is not finite and >= 0; "balanced" for labels that are not at hand.
+        A weight that is not finite and >= 0; "balanced" where labels are not in memory.
     """
     if class_weight is None:
         return None

@@ -86,7 +86,7 @@ class Source:
         raise NotImplementedError
 
     def labels(self) -> np.ndarray | None:
-        """Targets of all rows, when they are at hand: for samplers and balanced weights."""
+        """Targets of all rows, when they are in memory: for samplers and balanced weights."""
         return None
 
     def split(self, row: int) -> tuple[Source, Source]:
@@ -340,7 +340,7 @@ class Indexed(Source):
                 f"expected y with {self.rows} rows, one for each row of X; received y with {len(self.y)} rows"
             )
         self.schema = schema_of_frame(x)
-        arrays.as_weights(weights, self.rows)  # refuses what is no weight
+        arrays.as_weights(weights, self.rows)  # refuses values that cannot be weights
         self._w = None if weights is None else ArrayPart(np.asarray(weights))
         self.row_bytes = getattr(self.x, "row_bytes", 0)
 
@@ -442,7 +442,7 @@ class Items(Source):
 
 
 class Stream(Source):
-    """Any iterable of rows: ``x``, ``(x, y)`` or ``(x, y, weight)`` each, begun anew in each epoch."""
+    """Any iterable of rows: ``x``, ``(x, y)`` or ``(x, y, weight)`` each, started over in each epoch."""
 
     bounds = np.zeros(1, np.int64)
     PIECE = 256
@@ -454,7 +454,7 @@ class Stream(Source):
         if self._ended and hasattr(self._items, "__next__"):
             raise ArgumentValueError(
                 "expected rows that can be iterated once an epoch; received an iterator, which has run out: pass an "
-                "object whose __iter__ starts anew"
+                "object whose __iter__ starts over"
             )
         iterator, number, ended = iter(self._items), 0, False
         self._ended = True

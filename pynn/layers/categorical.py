@@ -23,7 +23,7 @@ class Categorical(Layer):
     columns : sequence of int
         Which columns of the layer's input hold codes.
     dimension : int, optional
-        None: one-hot, a column for each slot. Else each slot has so many numbers, learned (an embedding).
+        None: one-hot, a column for each slot. Else each slot has this many numbers, learned (an embedding).
     sizes : sequence of int, optional
         How many codes each of `columns` has. None: `fit` and `adapt` take the largest code of the data + 1.
     embeddings_initializer : str or initializer

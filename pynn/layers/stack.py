@@ -16,7 +16,7 @@ from .normalization import Normalization
 
 @dataclass(frozen=True, repr=False)
 class Add(Layer):
-    """``Y = X +`` the input of the layer so many layers below: what ends a `Residual` block of a built model.
+    """``Y = X +`` the input of the layer `layers` below: what ends a `Residual` block of a built model.
 
     Parameters
     ----------

@@ -153,7 +153,7 @@ def find_learning_rate(
 
 
 def _batches(X: Any, y: Any, batch_size: int, steps: int, seed: int) -> Any:
-    """So many batches, in the order of `fit`."""
+    """Yield `steps` batches, in the order of `fit`."""
     loader = DataLoader(X, y, batch_size=batch_size, shuffle=True, seed=seed)
     while steps > 0:
         for batch in itertools.islice(loader, steps):

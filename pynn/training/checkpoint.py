@@ -250,7 +250,7 @@ class Saver:
         return None if every is None else every - steps % every
 
     def due(self, steps: int) -> bool:
-        """Whether a checkpoint should be made after so many steps. Says what went wrong in the last one."""
+        """Whether a checkpoint is due after `steps`. Warns of what went wrong in the last one."""
         self._say()
         if self._thread is not None and self._thread.is_alive():
             return False
@@ -333,7 +333,7 @@ class Saver:
             warnings.warn(f"no checkpoint was written, training goes on: {error}", TrainingWarning, stacklevel=2)
 
     def close(self) -> None:
-        """Wait for the write at hand."""
+        """Wait for the write in progress."""
         self._join()
 
     @property
@@ -351,7 +351,7 @@ class Saver:
     # ---- reading
 
     def start(self) -> None:
-        """What is in the file is not gone on with: an earlier run is kept as path.1, what is no checkpoint refused."""
+        """Start a new run: keep an existing checkpoint as path.1; refuse to overwrite any other file."""
         if not os.path.exists(self.path):
             return
         try:

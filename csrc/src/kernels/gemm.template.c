@@ -10,7 +10,7 @@ enum {
   BLOCK_M = 528,      /* rows that one panel of B is packed for: BLOCK_M x BLOCK_K of A stay there as well */
   FEW_NUMBERS = 8192, /* B is read as it lies when it has no more, */
   FEW_ROWS = 2 * MR,  /* or when so few rows read it */
-  PACK_COLUMNS = 512, /* A^T is packed when so many columns of C read it */
+  PACK_COLUMNS = 512, /* A^T is packed when at least this many columns of C read it */
   MOST_NARROW = MASKS ? LANES - 1 : LANES / 2
 };
 _Static_assert(BLOCK_M % MR == 0, "blocks of rows are whole until the last");

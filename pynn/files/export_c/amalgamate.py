@@ -99,7 +99,7 @@ def _library(real: str) -> dict[str, str]:
     items: dict[str, str] = {}
     for name in SOURCES:
         if not (folder / name).exists():
-            raise UnsupportedError(f"expected {folder / name} in the package; install pynn-dense anew")
+            raise UnsupportedError(f"expected {folder / name} in the package; install pynn-dense again")
         items |= _items((folder / name).read_text(encoding="utf-8"), real)
     return {name: _expanded(text, real) for name, text in items.items() if name not in _OWN}
 
