@@ -107,7 +107,7 @@ class Predictor {
     std::vector<float> out(static_cast<size_t>(rows * model_.outputs()));
     const pynn_array view = pynn_matrix(x.data(), PYNN_FLOAT32, rows, model_.inputs());
     pynn_error error{};
-    check(pynn_predict(model_.c(), c_.get(), &view, 0, out.data(), &error), error);
+    check(pynn_predict(model_.c(), c_.get(), &view, 0, PYNN_FLOAT32, out.data(), &error), error);
     return out;
   }
 
