@@ -7,7 +7,7 @@ Cases without codes are controls: healthy programs, or mistakes that cannot happ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import sklearn.datasets as packaged
 from programs import Program, digits, one_hot, split
 
 import pynn
-from pynn import BatchNormalization, Dense, Dropout, Normalization
+from pynn import BatchNormalization, Dense, Dropout
 from pynn.initializers import Constant, RandomNormal, RandomUniform, TruncatedNormal
 
 SMALL = RandomUniform(minval=-0.05, maxval=0.05)
@@ -641,7 +641,3 @@ def grid() -> Iterator[Program]:
                                     "classes",
                                     fit(1, batch),
                                 )
-
-
-def normalized_first(program: Program) -> Program:
-    return replace(program, layers=(Normalization(), *program.layers))

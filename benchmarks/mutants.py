@@ -614,7 +614,7 @@ def line_of(one: Operator | None, program: Program, changed: Program) -> dict[st
 
 def is_mended(line: dict[str, Any]) -> bool:
     known = line["healthy"] - line["nothing"]
-    return line["mended"] - line["nothing"] >= MENDED * known - 0.02 * known
+    return bool(line["mended"] - line["nothing"] >= MENDED * known)
 
 
 def summary(done: list[dict[str, Any]]) -> str:

@@ -19,7 +19,6 @@ from .trials import Kind, Trainer, build, fit, materialized, recipe_of, task_of
 NOMINAL = 2e10  # operations that stand for a second of budget
 LEAST, TIMES = 10.0, 3.0  # seconds, and times the training it is asked about
 TRIALS = 14  # that a budget should be enough for
-OVERRUN = 8.0  # times the budget, by the clock
 CERTAIN = 2.0  # powers of ten: a deviation that preflight warns of without a trial
 AT_ONCE = ("nonfinite_input", "nonfinite_target", "label_out_of_range")
 
@@ -37,7 +36,7 @@ def examine(
     operations = max(TIMES * whole, LEAST * NOMINAL) if budget is None else budget * NOMINAL
     share = min(1.0, operations / max(TRIALS * whole, 1.0))
     task = task_of(recipe, X, y, weights, arguments.get("validation_data"), max(200, int(share * len(X))))
-    train = Trainer(kind, task, OVERRUN * max(operations / NOMINAL, 1.0))
+    train = Trainer(kind, task)
     user = train(recipe)
     rows = sum(len(fold.train) for fold in task.folds)
     search = Search(train, Facts.of(task, user.rate_left), user, Budget(operations, rows, X.shape[1]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -90,13 +89,8 @@ def _copied(callbacks: tuple[Any, ...]) -> list[Any]:
 class Trainer:
     """Trains recipes on the folds of a task, and judges them on the rows held out."""
 
-    def __init__(self, kind: Kind, task: Task, seconds: float) -> None:
-        self.kind, self.task, self.until = kind, task, time.monotonic() + seconds
-
-    @property
-    def overrun(self) -> bool:
-        """Whether the clock, which decides nothing else, says that trials take far longer than they should."""
-        return time.monotonic() > self.until
+    def __init__(self, kind: Kind, task: Task) -> None:
+        self.kind, self.task = kind, task
 
     def __call__(self, recipe: Recipe) -> Outcome:
         task, parts = self.task, list[np.ndarray]()
