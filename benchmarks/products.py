@@ -74,7 +74,7 @@ def libraries(mkl: str | None) -> dict[str, pynn.blas.Library]:
         except pynn.PynnError as error:
             print(f"without {name}: {error}")
             continue
-        found[name] = pynn.blas._library
+        found[name] = pynn.runtime._blas
         if found[name].set_threads:
             ctypes.CFUNCTYPE(None, ctypes.c_int)(found[name].set_threads)(1)
     pynn.blas.use("none")

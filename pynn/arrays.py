@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _core
 from .errors import ArgumentTypeError, ArgumentValueError, DtypeError, LabelError, ShapeError
+from .report.data_faults import bad_cells, bad_labels
 
 __all__ = [
     "as_csr", "as_inputs", "as_matrix", "as_targets", "as_weights", "find_nonfinite", "gather",
@@ -211,8 +212,6 @@ def _as_labels(y: np.ndarray, classes: int, rows: Any) -> np.ndarray:
     if y.dtype.kind == "f":
         bad |= y != np.floor(y)
     if bad.any():
-        from .report.data_faults import bad_labels
-
         raise bad_labels(y[:, 0], np.flatnonzero(bad), classes, rows)
     return y.astype(np.int64) if y.dtype.kind == "f" else y
 
@@ -297,8 +296,6 @@ def require_finite(x: np.ndarray, name: str, rows: Any = None) -> None:
     """Raise `NonfiniteDataError` for cells that are NaN or infinite; `rows` are the rows' numbers for the caller."""
     cells = find_nonfinite(x)
     if len(cells):
-        from .report.data_faults import bad_cells
-
         raise bad_cells(name, x, cells, rows)
 
 

@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import _core
+from . import _core, runtime
 from .errors import ArgumentTypeError, MissingDependencyError, MissingFileError, UnsupportedError
 
 __all__ = ["Library", "current", "use"]
@@ -38,9 +38,6 @@ class Library:
     def __str__(self) -> str:
         threads = "one thread a call" if self.set_threads else "threads not controllable"
         return f"{self.name}, {8 * self.integer_size}-bit integers, {threads}"
-
-
-_library: Library | None = None
 
 
 def use(which: str | os.PathLike[str] = "none") -> str:
@@ -74,20 +71,16 @@ def use(which: str | os.PathLike[str] = "none") -> str:
     >>> pynn.blas.use("none")
     'none'
     """
-    global _library
-    from . import runtime
-
     if not isinstance(which, str | os.PathLike):
         raise ArgumentTypeError(f'expected which as "scipy", "mkl", "none" or a path; received which={which!r}')
     found = None if which == "none" else _FINDERS[str(which)]() if str(which) in _FINDERS else _at(os.fspath(which))
-    runtime.context().set_blas(found)
-    _library = found
+    runtime.use_blas(found)
     return current()
 
 
 def current() -> str:
     """The BLAS in use: its name, integers and threads; or ``none``."""
-    return "none" if _library is None else str(_library)
+    return runtime.blas_in_use()
 
 
 _INTEGER_BYTES = {"int": 4, "int32_t": 4, "int64_t": 8, "long long": 8, "long": ctypes.sizeof(ctypes.c_long)}

@@ -11,14 +11,16 @@ from __future__ import annotations
 import os
 import sys
 from threading import Lock
+from typing import Any
 
-from . import _core, blas, checks
+from . import _core, checks
 from .errors import ArgumentValueError, UnsupportedError
 
 __all__ = ["context", "get_num_threads", "provenance", "set_num_threads", "summary"]
 
 _lock = Lock()
 _context: _core.Context | None = None
+_blas: Any = None  # the library that `pynn.blas.use` chose
 _is_controlled = False
 
 
@@ -49,6 +51,18 @@ def context() -> _core.Context:
         return _context
 
 
+def use_blas(library: Any) -> None:
+    """Let large products go to a `pynn.blas.Library`, or with None to none. One that is refused changes nothing."""
+    global _blas
+    context().set_blas(library)
+    _blas = library
+
+
+def blas_in_use() -> str:
+    """Name, integers and threads of the BLAS in use, or ``none``."""
+    return "none" if _blas is None else str(_blas)
+
+
 def summary(columns: int, held: int = 0) -> _core.Summary:
     """What columns hold, from one pass over any number of parts; `held` numbers of each are held for quartiles."""
     return _core.Summary(context(), columns, held)
@@ -65,7 +79,7 @@ def provenance() -> dict[str, str | int]:
     ['blas', 'kernels', 'pynn', 'threads']
     """
     now = context()
-    return {"pynn": _core.__version__, "kernels": now.cpu, "blas": blas.current(), "threads": int(now.threads)}
+    return {"pynn": _core.__version__, "kernels": now.cpu, "blas": blas_in_use(), "threads": int(now.threads)}
 
 
 def _threads_wanted() -> int:

@@ -200,6 +200,12 @@ class Deciding(Metric):
             self._require_one_class(targets)
         return targets.argmax(axis=1)
 
+    def as_classes(self, targets: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return targets and predictions as classes, or as 0 and 1 where outputs are a yes or no each."""
+        if self.decides(predictions.shape[1]):
+            return is_yes(targets).astype(np.int64), self.yes(predictions).astype(np.int64)
+        return self.classes(targets, predictions.shape[1]), predictions.argmax(axis=1)
+
     def _require_one_class(self, targets: np.ndarray) -> None:
         """Refuse rows of 0 and 1 without exactly one 1, of which argmax would take the first."""
         if np.all((targets == 0) | (targets == 1)):

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import ArgumentTypeError, ArgumentValueError, ShapeError
-from .base import MAXIMIZE, MINIMIZE, Deciding, State, is_yes
+from .base import MAXIMIZE, MINIMIZE, Deciding, State
 from .kept import Kept
 
 
@@ -119,12 +119,6 @@ class Function(Kept, Deciding):
         state = super().state_dict()
         del state["function"]
         return state
-
-    def as_classes(self, targets: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return targets and predictions as classes, or as 0 and 1 where outputs are a yes or no each."""
-        if self.decides(predictions.shape[1]):
-            return is_yes(targets).astype(np.int64), self.yes(predictions).astype(np.int64)
-        return self.classes(targets, predictions.shape[1]), predictions.argmax(axis=1)
 
     def _given_weights(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Return sample weights as the function's argument; weights that are all alike need none."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
-from .function import Function
+from .base import Deciding
 
 
 class _Predicted(BaseEstimator):
@@ -48,7 +48,7 @@ class _Marginal(_Classifier):
         return found[:, 0] if found.shape[1] == 1 else found
 
 
-def predicted(metric: Function, targets: np.ndarray, predictions: np.ndarray) -> Any:
+def predicted(metric: Deciding, targets: np.ndarray, predictions: np.ndarray) -> Any:
     """Return an estimator whose predictions these are: a classifier where the loss or the targets have classes."""
     loss, outputs = metric._loss, predictions.shape[1]
     link = None if loss is None else loss.row["link"]

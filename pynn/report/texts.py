@@ -6,16 +6,14 @@ One row a text: a template that the finding's evidence and layer fill in, or a f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .advice import ADVICE
 from .cause_texts import CAUSES, PROOFS
+from .facts import Facts
 from .wording import BEFORE, OF_THE_DATA, operation
-
-if TYPE_CHECKING:
-    from .finding import Finding
 
 TRIED = {  # of a suspect whose cure was tried
     "alone": "Tried: {trial_steps} steps on this batch go well without it",
@@ -24,7 +22,7 @@ TRIED = {  # of a suspect whose cure was tried
 FILLS = {"impute": "mean", "median": "median"}
 
 
-def message(finding: Finding) -> str:
+def message(finding: Facts) -> str:
     """Return what was seen, in words, without a full stop."""
     say = TEXTS[finding.text or finding.code]
     said = (say.format_map(_values(finding)) if isinstance(say, str) else say(finding)) + _likewise(finding)
@@ -32,22 +30,22 @@ def message(finding: Finding) -> str:
     return said if tried is None else f"{said}. {tried.format_map(_values(finding))}"
 
 
-def remedy(finding: Finding) -> str:
+def remedy(finding: Facts) -> str:
     """Return what to do, in words."""
     return " ".join(ADVICE[advice].format_map(_values(finding)) for advice in finding.advice)
 
 
-def is_placed(finding: Finding) -> bool:
+def is_placed(finding: Facts) -> bool:
     """Whether the message itself names rows and columns."""
     return finding.text in PLACED
 
 
-def _likewise(finding: Finding) -> str:
+def _likewise(finding: Facts) -> str:
     others = [layer for layer in finding.evidence.get("layers", ()) if layer != finding.layer]
     return f" (likewise {listed('layer', others)})" if others else ""
 
 
-def _values(finding: Finding) -> dict[str, Any]:
+def _values(finding: Facts) -> dict[str, Any]:
     names = finding.evidence.get("column_names")
     columns = [repr(name) for name in names] if names else finding.columns
     these = listed("column", columns, finding.evidence.get("n_columns", 0))
@@ -69,7 +67,7 @@ def counted(n: int, noun: str) -> str:
 # ---- data
 
 
-def _bad_cell(finding: Finding) -> str:
+def _bad_cell(finding: Facts) -> str:
     evidence = finding.evidence
     name, value, n_cells = evidence["array"], evidence["value"], evidence["n_cells"]
     at: list[Any] = [finding.rows[0], *evidence["cell"]]
@@ -84,7 +82,7 @@ def _bad_cell(finding: Finding) -> str:
     return f"{said}, in all {n_cells} such cells in {rows}" + _empty(finding)
 
 
-def _empty(finding: Finding) -> str:
+def _empty(finding: Facts) -> str:
     empty = finding.evidence.get("empty_columns")
     if not empty:
         return ""
@@ -93,7 +91,7 @@ def _empty(finding: Finding) -> str:
     return f". {listed('column', shown).capitalize()} {'contains' if len(empty) == 1 else 'contain'} no numbers"
 
 
-def _bad_label(finding: Finding) -> str:
+def _bad_label(finding: Facts) -> str:
     evidence = finding.evidence
     said = (
         f"expected labels in 0 ... {evidence['classes'] - 1}, as the last layer has units={evidence['classes']}; "
@@ -102,7 +100,7 @@ def _bad_label(finding: Finding) -> str:
     return said + (f", in all {evidence['n_rows']} such labels" if evidence["n_rows"] > 1 else "")
 
 
-def _passed_over(finding: Finding) -> str:
+def _passed_over(finding: Facts) -> str:
     evidence = finding.evidence
     rows, cells = evidence["n_rows"], evidence["n_cells"]
     if evidence["action"] == "skip":
@@ -119,13 +117,13 @@ def _were(n: int) -> str:
     return "was" if n == 1 else "were"
 
 
-def _column(finding: Finding, at: int = 0) -> str:
+def _column(finding: Facts, at: int = 0) -> str:
     """A column as its user knows it: ``column 3``, ``column 'age'``."""
     names = finding.evidence.get("column_names")
     return f"column {names[at]!r}" if names else f"column {finding.columns[at]}"
 
 
-def _outlier(finding: Finding) -> str:
+def _outlier(finding: Facts) -> str:
     evidence = finding.evidence
     column = _column(finding, finding.columns.index(evidence["column"]))
     return (
@@ -134,7 +132,7 @@ def _outlier(finding: Finding) -> str:
     )
 
 
-def _out_of_scale(finding: Finding) -> str:
+def _out_of_scale(finding: Facts) -> str:
     evidence = finding.evidence
     others = evidence["n_columns"] - 1
     more = f", and {others} more exceed {evidence['limit']:g}" if others else ""
@@ -146,7 +144,7 @@ def _out_of_scale(finding: Finding) -> str:
 # ---- operations, and what the guard did
 
 
-def _operation(finding: Finding) -> str:
+def _operation(finding: Facts) -> str:
     evidence, value = finding.evidence, finding.evidence["value"]
     spoken = operation(evidence["operation"], value if evidence.get("predicted") else None)
     said = spoken.message.format(layer=finding.layer, value=f"{value:.3g}")
@@ -173,7 +171,7 @@ def _ending(evidence: dict[str, Any]) -> str:
     return f"; after {counted(evidence['rollbacks'], 'rollback')}" if "rollbacks" in evidence else ""
 
 
-def _diverged(finding: Finding) -> str:
+def _diverged(finding: Facts) -> str:
     seen, value = finding.evidence, finding.evidence["value"]
     known = f"it was {seen['first']:.3g} in the first step and would be {seen['nothing']:.3g} with all outputs 0"
     usual = max(seen["first"], seen["nothing"])
@@ -201,7 +199,7 @@ def event(entry: dict[str, Any]) -> str:
     return f"{where}: {seen}; {DONE[entry['kind']].format(**entry)}"
 
 
-def _event(finding: Finding) -> str:
+def _event(finding: Facts) -> str:
     evidence = finding.evidence
     times = f" ({evidence['times']} times in all)" if evidence["times"] > 1 else ""
     return event({"layer": finding.layer, "step": finding.step} | evidence) + times
@@ -210,7 +208,7 @@ def _event(finding: Finding) -> str:
 # ---- weights, rates, layers, the task
 
 
-def _wide_kernel(finding: Finding) -> str:
+def _wide_kernel(finding: Facts) -> str:
     evidence = finding.evidence
     return (
         f"the kernel of layer {finding.layer} started with weights of root mean square {evidence['std']:.3g}; the "
@@ -218,7 +216,7 @@ def _wide_kernel(finding: Finding) -> str:
     )
 
 
-def _rate_against_curvature(finding: Finding) -> str:
+def _rate_against_curvature(finding: Facts) -> str:
     evidence = finding.evidence
     momentum, room = evidence["momentum"], evidence["room"]
     bound = "2/curvature" if not momentum else f"{room:.3g}/curvature (momentum {momentum:g})"
@@ -228,7 +226,7 @@ def _rate_against_curvature(finding: Finding) -> str:
     )
 
 
-def _improbable(finding: Finding) -> str:
+def _improbable(finding: Facts) -> str:
     evidence = finding.evidence
     return (
         f"{evidence['n_rows']} of the {evidence['n_checked']} rows of y checked do not sum to 1 (row {finding.rows[0]} "
@@ -237,7 +235,7 @@ def _improbable(finding: Finding) -> str:
     )
 
 
-def _missing_marker(finding: Finding) -> str:
+def _missing_marker(finding: Facts) -> str:
     evidence = finding.evidence
     others = evidence["n_columns"] - 1
     more = f", and {counted(others, 'more column')} such a mark" if others else ""
@@ -248,23 +246,23 @@ def _missing_marker(finding: Finding) -> str:
     )
 
 
-def _missing_date(finding: Finding) -> str:
+def _missing_date(finding: Facts) -> str:
     return (
         f"{_column(finding)} of X contains {finding.evidence['value']:.4g} in {listed('row', finding.rows)}: a missing "
         "date becomes this number when dates are converted to numbers"
     )
 
 
-def _column_is_target(finding: Finding) -> str:
+def _column_is_target(finding: Facts) -> str:
     exact = f"in all {finding.evidence['n_checked']} rows checked"
     return f"{_column(finding)} of X alone determines y exactly, {exact}: it may be the target itself"
 
 
-def _column_counts_rows(finding: Finding) -> str:
+def _column_counts_rows(finding: Facts) -> str:
     return f"{_column(finding)} of X numbers the rows, which are sorted by class: it gives every class away"
 
 
-def _category_as_number(finding: Finding) -> str:
+def _category_as_number(finding: Facts) -> str:
     evidence = finding.evidence
     others = evidence["n_columns"] - 1
     more = f" (likewise {counted(others, 'other column')})" if others else ""
@@ -274,7 +272,7 @@ def _category_as_number(finding: Finding) -> str:
     )
 
 
-def _class_only_in_validation(finding: Finding) -> str:
+def _class_only_in_validation(finding: Facts) -> str:
     evidence = finding.evidence
     one = evidence["n_classes"] == 1
     classes = ", ".join(map(str, evidence["classes"][:5])) + ("" if evidence["n_classes"] <= 5 else ", ...")
@@ -282,7 +280,7 @@ def _class_only_in_validation(finding: Finding) -> str:
     return f"{said} in {counted(evidence['n_rows'], 'validation row')} but in no row trained on"
 
 
-def _validation_mismatch(finding: Finding) -> str:
+def _validation_mismatch(finding: Facts) -> str:
     evidence = finding.evidence
     others = evidence["n_columns"] - 1
     more = f" ({counted(others, 'other column')} likewise)" if others else ""
@@ -301,7 +299,7 @@ def quoted(values: Sequence[Any], most: int = 10) -> str:
     return ", ".join(map(repr, values[:most])) + (", ..." if len(values) > most else "")
 
 
-def _unknown_category(finding: Finding) -> str:
+def _unknown_category(finding: Facts) -> str:
     evidence = finding.evidence
     share = "in every cell" if evidence["every"] else f"in {counted(evidence['n_rows'], 'cell')}"
     return (
@@ -310,7 +308,7 @@ def _unknown_category(finding: Finding) -> str:
     )
 
 
-def _class_spellings(finding: Finding) -> str:
+def _class_spellings(finding: Facts) -> str:
     evidence = finding.evidence
     pairs = "; ".join(" and ".join(map(repr, pair)) for pair in evidence["spellings"][:5])
     return (
@@ -319,7 +317,7 @@ def _class_spellings(finding: Finding) -> str:
     )
 
 
-def _too_many_classes(finding: Finding) -> str:
+def _too_many_classes(finding: Facts) -> str:
     evidence = finding.evidence
     return (
         f"expected at most {evidence['units']} classes {evidence['place']}, as the last layer has "
@@ -327,7 +325,7 @@ def _too_many_classes(finding: Finding) -> str:
     )
 
 
-TEXTS: dict[str, str | Callable[[Finding], str]] = {
+TEXTS: dict[str, str | Callable[[Facts], str]] = {
     **CAUSES,
     "bad_cell": _bad_cell,
     "bad_label": _bad_label,
