@@ -50,6 +50,19 @@ def learning_curve(history: Any, ax: Axes | None = None, *, metric: str = "loss"
         import matplotlib.pyplot as plt
 
         _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+    _draw(ax, metric, curves)
+    best = _best(metric, curves)
+    if best is not None:
+        _mark_best(ax, metric, *best, late=best[0] > 0.8 * max(map(len, curves.values())))
+    broken = next((i + 1 for values in curves.values() for i, v in enumerate(values) if not math.isfinite(v)), None)
+    ax.set_title(metric if broken is None else f"{metric}: not finite in epoch {broken}", loc="left", color=_INK)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _style(ax, percent=metric.endswith("accuracy"))
+    return ax
+
+
+def _draw(ax: Axes, metric: str, curves: dict[str, list[float]]) -> None:
+    """Draw the curves; the scale is logarithmic for a loss that falls far."""
     finite = [v for values in curves.values() for v in values if math.isfinite(v)]
     if metric == "loss" and finite and min(finite) > 0 and max(finite) > 30 * min(finite):
         ax.set_yscale("log")
@@ -57,27 +70,29 @@ def learning_curve(history: Any, ax: Axes | None = None, *, metric: str = "loss"
         color, width = (_VALIDATION, 2.4) if label == "validation" else (_TRAINING, 2.0)
         epochs = range(1, len(values) + 1)
         ax.plot(epochs, values, color=color, linewidth=width, marker="o", markersize=4, label=label, zorder=2)
-    best = _best(metric, curves)
-    if best is not None:
-        epoch, value, label = best
-        color = _VALIDATION if label == "validation" else _INK
-        ax.plot([epoch], [value], "o", markersize=10, markerfacecolor="none", markeredgecolor=color, zorder=3)
-        above = metric != "loss"
-        ax.annotate(
-            f"best {_format(metric, value)}\nepoch {epoch}",
-            (epoch, value),
-            xytext=(0, -14 if above else 14),
-            textcoords="offset points",
-            ha="right" if epoch > 0.8 * max(map(len, curves.values())) else "center",
-            va="top" if above else "bottom",
-            fontsize=9,
-            color=color,
-        )
-    broken = next((i + 1 for values in curves.values() for i, v in enumerate(values) if not math.isfinite(v)), None)
-    ax.set_title(metric if broken is None else f"{metric}: not finite in epoch {broken}", loc="left", color=_INK)
+
+
+def _mark_best(ax: Axes, metric: str, epoch: int, value: float, label: str, late: bool) -> None:
+    """Circle the best epoch and write its value beside it."""
+    color = _VALIDATION if label == "validation" else _INK
+    ax.plot([epoch], [value], "o", markersize=10, markerfacecolor="none", markeredgecolor=color, zorder=3)
+    above = metric != "loss"
+    ax.annotate(
+        f"best {_format(metric, value)}\nepoch {epoch}",
+        (epoch, value),
+        xytext=(0, -14 if above else 14),
+        textcoords="offset points",
+        ha="right" if late else "center",
+        va="top" if above else "bottom",
+        fontsize=9,
+        color=color,
+    )
+
+
+def _style(ax: Axes, percent: bool) -> None:
+    """Set labels, grid and colors."""
     ax.set_xlabel("epoch", color=_MUTED)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if metric.endswith("accuracy"):
+    if percent:
         ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     ax.grid(axis="y", color="#e6ebf0", linewidth=0.8)
     ax.set_axisbelow(True)
@@ -86,7 +101,6 @@ def learning_curve(history: Any, ax: Axes | None = None, *, metric: str = "loss"
     ax.tick_params(colors=_MUTED, length=0)
     ax.margins(y=0.16)
     ax.legend(frameon=False, labelcolor=_INK, loc="best")
-    return ax
 
 
 def save_learning_curve(history: Any, path: Any, *, title: str | None = None) -> None:

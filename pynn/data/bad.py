@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import arrays, runtime
 from ..errors import NonfiniteDataError
-from .sources import Rows
+from .sources import Rows, Source
 
-__all__ = ["FILLS", "Tally", "bad_cells", "fill", "fill_values"]
+__all__ = ["FILLS", "Tally", "bad_cell", "bad_cells", "fill", "fill_values", "without_gaps"]
 
 FILLS = {"impute": "means", "median": "medians"}  # actions that fill cells in, and with what of their columns
 BYTES = 1 << 26  # of numbers that are held for exact medians
@@ -85,3 +85,31 @@ def fill(part: Any, cells: np.ndarray, values: np.ndarray) -> np.ndarray:
     x = np.array(part, copy=True).reshape(len(part), -1)
     x[cells[:, 0], cells[:, 1]] = values[cells[:, 1]]
     return x.reshape(np.shape(part))
+
+
+def without_gaps(rows: Rows) -> Rows:
+    """Return the rows with 0 for missing targets, which are no class: for rows that are left out."""
+    cells = bad_cells(rows.targets)
+    if not len(cells):
+        return rows
+    targets = np.array(rows.targets)
+    targets[cells[:, 0]] = 0
+    return Rows(rows.numbers, rows.x, targets, rows.weights)
+
+
+def bad_cell(source: Source, name: str, rows: Rows, bad: np.ndarray) -> NonfiniteDataError:
+    """Return the error for the first of the bad cells of X or y."""
+    at, column = (int(i) for i in bad[0])
+    cells = rows.x if name == "X" else rows.targets
+    cells = cells if arrays.is_sparse(cells) else np.asarray(cells).reshape(len(rows), -1)
+    row, value = int(rows.numbers[at]), float(cells[at, column])  # type: ignore[index]
+    label = getattr(source, "columns", None)
+    where = f", column {label[column]!r}" if label and name == "X" else f", column {column}"
+    file = f" of {source.name}" if hasattr(source, "name") else ""
+    error = NonfiniteDataError(
+        f"expected {name} of finite numbers; received {value} in row {row}{where}{file}. Leave such rows out, "
+        + ("on_bad_rows='skip', or fill the cells in: on_bad_rows='impute' or 'median', Normalization(missing=...)"
+           if name == "X" else "on_bad_rows='skip': what is to be learned cannot be filled in")
+    )  # fmt: skip
+    error.row, error.column, error.value = row, column, value
+    return error

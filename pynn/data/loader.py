@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -11,27 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays, checks
+from .. import checks
 from ..errors import ArgumentTypeError, ArgumentValueError, NonfiniteDataError, ShapeError
 from ..specs import list_arguments_of
 from . import sampling as sampling_
-from .bad import FILLS, Tally, bad_cells, fill, fill_values
-from .batch import batch
-from .buffer import Buffer
+from .bad import FILLS, Tally, bad_cell, bad_cells, fill, fill_values, without_gaps
 from .prefetch import Prefetcher
+from .reader import Reader, as_batch
 from .schema import Column, Schema
 from .sources import Indexed, Rows, Source, SparsePart, open_source
 from .tables import learn, open_table, table_source
 
 __all__ = ["DataLoader"]
 
-BLOCK_BYTES = 4 << 20  # read at a time
-BUFFER_BYTES = 16 << 20  # shuffled at a time, unless `buffer` says otherwise
-UNKNOWN_ROWS = 8192  # the same for streams that do not tell the size of a row
 BAD_ROWS = ("error", "skip", *FILLS)
 
 
-class DataLoader:
+class DataLoader(Reader):
     """Iterate over data in batches, in order or shuffled again in each epoch.
 
     Rows are read batch by batch, without a copy of the whole: a file larger than memory is as good as an array. The
@@ -281,13 +276,6 @@ class DataLoader:
         assert self.source.rows is not None
         return sampling_.sampler(sampling, self.source.rows, labels, self._kept)
 
-    def _buffer(self, buffer: int | None) -> int:
-        """Rows read and shuffled at a time from a stream: whole batches."""
-        size = self.source.row_bytes
-        wanted = (BUFFER_BYTES if self.shuffle else BLOCK_BYTES) // size if size else UNKNOWN_ROWS
-        wanted = max(wanted, 1) if buffer is None else checks.integer("buffer", buffer, 1, 2**40)
-        return -(-wanted // self.batch_size) * self.batch_size
-
     def _depth(self) -> int:
         return 0 if isinstance(self.source, Indexed) and self.source.arrays is not None else 1
 
@@ -300,19 +288,11 @@ class DataLoader:
         if parts is None or (self.class_weight is None and self._kept is None):
             return parts
         if self._whole is None:
-            rows = self._without_gaps(Rows(np.arange(self.source.rows), *parts))
-            rows = rows if self.class_weight is None else self._weigh(rows)
+            rows = Rows(np.arange(self.source.rows), *parts)
+            rows = rows if self._kept is None else without_gaps(rows)
+            rows = rows if self.class_weight is None else sampling_.weigh(rows, self.class_weight)
             self._whole = rows.x, rows.targets, rows.weights
         return self._whole
-
-    def _without_gaps(self, rows: Rows) -> Rows:
-        """All rows, with 0 for the missing targets of those that are left out: as labels they would be no class."""
-        cells = bad_cells(rows.targets)
-        if self._kept is None or not len(cells):
-            return rows
-        targets = np.array(rows.targets)
-        targets[cells[:, 0]] = 0
-        return Rows(rows.numbers, rows.x, targets, rows.weights)
 
     @property
     def plain(self) -> bool:
@@ -350,16 +330,6 @@ class DataLoader:
                 raise NonfiniteDataError(f"expected rows of finite numbers; received {tally.rows}, all of them bad")
         self.bad_rows = tally.result()
 
-    def _in_order(self) -> Iterator[Rows]:
-        """All rows once, in the source's order."""
-        if not self.by_number:
-            for index in range(len(self.source.bounds) - 1):  # type: ignore[arg-type]
-                yield from self.source.chunk(index)
-            return
-        step, rows = self._block_rows(), int(self.source.rows or 0)
-        for first in range(0, rows, step):
-            yield self.source.gather(np.arange(first, min(first + step, rows)))
-
     def parts(self) -> Iterator[Rows]:
         """One pass over all rows, in the source's order where it has one: what layers adapt to."""
         if self.source.rows is None or (not self.by_number and self.source.bounds is None):
@@ -379,39 +349,13 @@ class DataLoader:
         if self.on_bad_rows in ("error", *FILLS):
             bad = bad_cells(rows.x)
             if len(bad) and self.on_bad_rows == "error":
-                raise self._bad("X", rows, bad)
+                raise bad_cell(self.source, "X", rows, bad)
             if len(bad):
                 rows.x = fill(rows.x, bad, np.asarray(self.impute_values))
             bad = bad_cells(rows.targets)
             if len(bad):
-                raise self._bad("y", rows, bad)
-        return rows if self.class_weight is None else self._weigh(rows)
-
-    def _weigh(self, rows: Rows) -> Rows:
-        """The same rows, weighted by their class."""
-        if rows.targets is None:
-            raise ArgumentValueError("expected y, class labels, for class_weight; received y=None")
-        assert self.class_weight is not None
-        weights = sampling_.row_weights(self.class_weight, sampling_.as_labels(rows.targets, "class_weight"))
-        if rows.weights is not None:
-            weights = weights * np.asarray(rows.weights, np.float64).reshape(-1)
-        return Rows(rows.numbers, rows.x, rows.targets, weights)
-
-    def _bad(self, name: str, rows: Rows, bad: np.ndarray) -> NonfiniteDataError:
-        at, column = (int(i) for i in bad[0])
-        cells = rows.x if name == "X" else rows.targets
-        cells = cells if arrays.is_sparse(cells) else np.asarray(cells).reshape(len(rows), -1)
-        row, value = int(rows.numbers[at]), float(cells[at, column])  # type: ignore[index]
-        label = getattr(self.source, "columns", None)
-        where = f", column {label[column]!r}" if label and name == "X" else f", column {column}"
-        file = f" of {self.source.name}" if hasattr(self.source, "name") else ""
-        error = NonfiniteDataError(
-            f"expected {name} of finite numbers; received {value} in row {row}{where}{file}. Leave such rows out, "
-            + ("on_bad_rows='skip', or fill the cells in: on_bad_rows='impute' or 'median', Normalization(missing=...)"
-               if name == "X" else "on_bad_rows='skip': what is to be learned cannot be filled in")
-        )  # fmt: skip
-        error.row, error.column, error.value = row, column, value
-        return error
+                raise bad_cell(self.source, "y", rows, bad)
+        return rows if self.class_weight is None else sampling_.weigh(rows, self.class_weight)
 
     def weigh_classes(self, class_weight: Any) -> None:
         """Weights by class from now on: as the argument `class_weight`."""
@@ -419,12 +363,6 @@ class DataLoader:
         self._whole = None
 
     # ---- epochs
-
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        if self.n_rows is None:
-            raise ArgumentTypeError("expected a loader of known length; received a stream, which ends when it ends")
-        return self.n_rows // self.batch_size if self.drop_last else -(-self.n_rows // self.batch_size)
 
     def __repr__(self) -> str:
         return (
@@ -448,24 +386,6 @@ class DataLoader:
         """Whether every epoch visits the rows 0, 1, 2, ... and nothing is left out."""
         return not self.shuffle and self.plain
 
-    def order(self, epoch: int) -> np.ndarray:
-        """Row numbers in the order in which an epoch visits them, as int64.
-
-        For streams of unknown length, ArgumentTypeError.
-        """
-        epoch = checks.integer("epoch", epoch, 0, 2**63 - 1)
-        if self.n_rows is None:
-            len(self)
-        if not self.by_number:
-            spans = [(self.source.bounds[c], self.source.bounds[c + 1]) for c in self._chunks(epoch)]  # type: ignore
-            rows = np.concatenate([np.arange(a, b) for a, b in spans])
-            cuts = [rows[a:b] for a, b in self._spans(epoch)]
-            return np.concatenate([cut[self._places(epoch, k, len(cut))] for k, cut in enumerate(cuts)])
-        assert self.sampling is not None
-        plain = isinstance(self.sampling, sampling_.Shuffle) and not self.shuffle
-        order = np.arange(self.n_rows) if plain else self.sampling.order(self.seed, epoch)  # type: ignore[arg-type]
-        return order if self._kept is None else self._kept[order]
-
     def begin(self) -> tuple[int, int]:
         """Start an iteration: its epoch, and how many batches of it were seen before a resume."""
         epoch, first = self.epoch, self._first
@@ -488,15 +408,14 @@ class DataLoader:
                 first += 1
                 if self._iteration is token:
                     self._at = (epoch, first)
-                yield _as_batch(rows, copy=len(rows) < len(block))
+                yield as_batch(rows, copy=len(rows) < len(block))
         if self._iteration is token and self.n_rows is None:
             self._at = (epoch + 1, 0)
 
     def blocks(self, epoch: int, first: int = 0) -> Iterator[Rows]:
         """The rows of an epoch from batch `first` on, in blocks of whole batches, as `fit` reads them."""
         tally = Tally(self.on_bad_rows or "")
-        read = self._gathered(epoch, first) if self.by_number else self._streamed(epoch, first, tally)
-        finished = (self._finish(rows, tally) for rows in read)
+        finished = (self._finish(rows, tally) for rows in self._read(epoch, first, tally))
         ahead = Prefetcher(finished, self.prefetch) if self.prefetch else None
         empty = first == 0
         try:
@@ -518,86 +437,6 @@ class DataLoader:
         if empty:
             bad = f", and {tally.rows} with cells that are no numbers" if tally.rows else ""
             raise ShapeError(f"expected rows for a batch of {self.batch_size}; received fewer{bad}")
-
-    def _block_rows(self) -> int:
-        """Rows read at a time: whole batches."""
-        size = BLOCK_BYTES // self.source.row_bytes if self.source.row_bytes else 1
-        size = max(1, min(size, 1 << 16))
-        return max(1, size // self.batch_size) * self.batch_size
-
-    def _gathered(self, epoch: int, first: int) -> Iterator[Rows]:
-        order, step = self.order(epoch), self._block_rows()
-        end = len(self) * self.batch_size
-        for start in range(first * self.batch_size, min(end, len(order)), step):
-            yield self.source.gather(order[start : min(start + step, end)])
-
-    # ---- streams
-
-    def _chunks(self, epoch: int) -> np.ndarray:
-        """Numbers of the source's chunks in the order of an epoch."""
-        n = max(1, len(self.source.bounds) - 1)  # type: ignore[arg-type]
-        return arrays.shuffle(sampling_.derive(self.seed, 0), epoch, n) if self.shuffle else np.arange(n)
-
-    def _cut(self, epoch: int) -> int:
-        """Rows in the first buffer of an epoch: whole batches, by lot."""
-        batches = self.buffer // self.batch_size
-        if not self.shuffle or batches == 1:
-            return self.buffer
-        return (1 + int(sampling_.uniform(sampling_.derive(self.seed, 1), epoch, 1)[0] * batches)) * self.batch_size
-
-    def _spans(self, epoch: int) -> Iterator[tuple[int, int]]:
-        """First and last row of each buffer, in the sequence that the chunks make; endless for endless streams."""
-        start, end = 0, self._cut(epoch)
-        while self.n_rows is None or start < self.n_rows:
-            yield start, end if self.n_rows is None else min(end, self.n_rows)
-            start, end = end, end + self.buffer
-
-    def _places(self, epoch: int, number: int, rows: int) -> np.ndarray:
-        """In which order the rows of a buffer come."""
-        if not self.shuffle:
-            return np.arange(rows)
-        places = arrays.shuffle(sampling_.derive(self.seed, 16 + number), epoch, self.buffer)
-        return places[places < rows]
-
-    def _streamed(self, epoch: int, first: int, tally: Tally) -> Iterator[Rows]:
-        """Buffers of an epoch from the one on that holds batch `first`, shuffled where that is asked for."""
-        done = first * self.batch_size
-        spans = itertools.dropwhile(lambda span: span[1][1] <= done, enumerate(self._spans(epoch)))
-        pieces: Iterator[Rows] | None = None
-        left: Rows | None = None
-        for number, (start, end) in spans:
-            pieces = pieces or self._pieces(epoch, start, tally)
-            buffer = Buffer(end - start, self._places(epoch, number, self.buffer) if self.shuffle else None)
-            left = buffer.fill(left, pieces)
-            rows = buffer.take()
-            got = 0 if rows is None else len(rows)
-            if self.n_rows is not None and got < end - start:
-                raise ShapeError(f"expected {self.n_rows} rows, as the source says; received {start + got}")
-            if rows is None:
-                return
-            keep = len(rows) // self.batch_size * self.batch_size if self.drop_last else len(rows)
-            if keep > max(0, done - start):
-                yield rows[max(0, done - start) : keep]
-            if len(rows) < end - start:
-                return
-
-    def _pieces(self, epoch: int, start: int, tally: Tally) -> Iterator[Rows]:
-        """Rows in the order of the epoch's chunks, from the start-th on; bad ones left out where that is asked for."""
-        bounds, skips = self.source.bounds, self.on_bad_rows == "skip"
-        for chunk in self._chunks(epoch):
-            known = len(bounds) > 1 and not skips  # type: ignore[arg-type]
-            if known and start >= bounds[chunk + 1] - bounds[chunk]:  # type: ignore[index]
-                start -= int(bounds[chunk + 1] - bounds[chunk])  # type: ignore[index]
-                continue
-            for rows in self.source.chunk(int(chunk)):
-                if skips:
-                    good = tally.count(rows)
-                    rows = rows if good.all() else rows[good]
-                if start >= len(rows):
-                    start -= len(rows)
-                    continue
-                yield rows[start:] if start else rows
-                start = 0
 
     # ---- state
 
@@ -656,17 +495,3 @@ class DataLoader:
 
 
 list_arguments_of(DataLoader)
-
-
-def _as_batch(rows: Rows, copy: bool) -> Any:
-    """What the caller gets; blocks are not shared between batches."""
-
-    def own(part: Any) -> Any:
-        if part is None or hasattr(part, "nnz"):
-            return part
-        return batch(np.array(part) if copy else np.asarray(part), rows.numbers)
-
-    x = own(rows.x)
-    if rows.targets is None and rows.weights is None:
-        return x
-    return (x, own(rows.targets)) if rows.weights is None else (x, own(rows.targets), own(rows.weights))

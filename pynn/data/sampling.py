@@ -14,6 +14,7 @@ import numpy as np
 from .. import arrays, checks
 from ..errors import ArgumentTypeError, ArgumentValueError, LabelError, ShapeError
 from ..specs import lists_arguments
+from .sources import Rows
 
 __all__ = [
     "Oversample",
@@ -24,6 +25,7 @@ __all__ = [
     "class_weights",
     "sampler",
     "train_test_split",
+    "weigh",
 ]
 
 _BITS = 2**64 - 1
@@ -243,6 +245,16 @@ def row_weights(table: tuple[np.ndarray, np.ndarray], labels: np.ndarray) -> np.
     classes, weights = table
     at = np.clip(np.searchsorted(classes, labels), 0, len(classes) - 1)
     return np.where(classes[at] == labels, weights[at], 1.0)
+
+
+def weigh(rows: Rows, table: tuple[np.ndarray, np.ndarray]) -> Rows:
+    """Return the rows with their weights multiplied by those of their classes."""
+    if rows.targets is None:
+        raise ArgumentValueError("expected y, class labels, for class_weight; received y=None")
+    weights = row_weights(table, as_labels(rows.targets, "class_weight"))
+    if rows.weights is not None:
+        weights = weights * np.asarray(rows.weights, np.float64).reshape(-1)
+    return Rows(rows.numbers, rows.x, rows.targets, weights)
 
 
 @lists_arguments
