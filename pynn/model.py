@@ -9,18 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, checks, losses
+from . import _core, checks
 from . import layers as layers_
 from .callbacks.base import Callback
-from .data import Schema, known
-from .errors import ArgumentValueError, TrainingWarning
+from .errors import TrainingWarning
 from .files.export_c import Exported, export_c
 from .files.save import save
-from .metrics import names as metrics_
+from .metrics.names import missing_metrics
 from .names import public
 from .network.bound import BoundLayer, bring_tensors
 from .network.network import Network
-from .network.passes import rows_of
 from .network.predict import classify, predict
 from .network.settable import require_settable
 from .network.summary import summary
@@ -132,105 +130,15 @@ class Sequential(Estimator):
         return self
 
     @property
-    def built(self) -> bool:
-        """Whether the number of inputs is known and parameters exist."""
-        return self._network.built
-
-    @property
     def core(self) -> _core.Model:
         """The compiled model, for Cython programs: see docs/embedding.md."""
         return self._network.core
-
-    @property
-    def seed(self) -> int:
-        """Decides the initial parameters, the order of the rows and the draws of dropout."""
-        return self._network.seed
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Of parameters and computation."""
-        return self._network.dtype
-
-    @property
-    def inputs(self) -> int:
-        """Columns of X."""
-        return self._network.inputs
-
-    @property
-    def outputs(self) -> int:
-        """Columns of predictions."""
-        return self._network.outputs
-
-    @property
-    def parameters(self) -> np.ndarray:
-        """All parameters as one writable vector: a view, valid as long as anyone holds it."""
-        return self._network.parameters
-
-    @property
-    def schema(self) -> Schema | None:
-        """What the columns of the tables mean that the model was trained on."""
-        return self._network.schema
-
-    @schema.setter
-    def schema(self, schema: Schema | None) -> None:
-        self._network.schema = schema
 
     def summary(self) -> None:
         """Print the layers with their outputs and numbers of parameters."""
         print(summary(self._network))
 
     # ---- training
-
-    @property
-    def loss(self) -> Any:
-        """What `compile` chose to train for."""
-        return self._network.loss
-
-    @property
-    def target_scaling(self) -> str | None:
-        """How targets are scaled."""
-        return self._network.target_scaling
-
-    @property
-    def optimizer(self) -> Any:
-        """How parameters are changed; assign another one to go on with it, from a state of zero."""
-        return self._learner.optimizer
-
-    @optimizer.setter
-    def optimizer(self, optimizer: Any) -> None:
-        self._learner.set_optimizer(optimizer)
-
-    @property
-    def metrics(self) -> list[Any]:
-        """What is measured beside the loss."""
-        return self._learner.metrics
-
-    @metrics.setter
-    def metrics(self, metrics: Iterable[Any]) -> None:
-        self._learner.set_metrics(metrics)
-
-    @property
-    def history(self) -> History | None:
-        """Epochs of the last `fit`."""
-        return self._learner.history
-
-    @property
-    def stop_training(self) -> bool:
-        """True ends `fit` after the current batch or epoch."""
-        return self._learner.stop_training
-
-    @stop_training.setter
-    def stop_training(self, stop: bool) -> None:
-        self._learner.stop_training = stop
-
-    @property
-    def learning_rate(self) -> float:
-        """Learning rate of the next step; assign to change it, unless the optimizer follows a schedule."""
-        return self._learner.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learner.learning_rate = value
 
     @lists_arguments
     def compile(
@@ -300,25 +208,6 @@ class Sequential(Estimator):
             Passed over once for each such layer, in bounded memory. None: the data that `fit` is training on.
         """
         self._learner.update_moments(x)
-
-    def statistics(self, layer: int) -> dict[str, float]:
-        """What the last step that took statistics saw in a layer (see ``Guard.check_every``); empty when none did yet.
-
-        ``mean``, ``std``, ``largest`` of its values, the shares ``zeros``, ``saturated``, ``tiny`` (below 1e-19) of
-        them and ``dead`` of its units over the epoch, ``gradient_rms``, ``weight_norm``, ``update_ratio`` (of the
-        update's norm to the weights') and ``updates_lost``, the share of weights whose update was below half an ulp.
-
-        Parameters
-        ----------
-        layer : int
-            Index of the layer, from 0.
-
-        Returns
-        -------
-        dict of str -> float
-            Also ``step``, at which they were taken.
-        """
-        return self._learner.statistics(checks.integer("layer", layer, 0, len(self.layers) - 1))
 
     @lists_arguments
     def fit(
@@ -455,15 +344,7 @@ class Sequential(Estimator):
         ArgumentValueError
             The optimizer is `LBFGS`, which takes no single steps.
         """
-        learner = self._learner.require_compiled()
-        if not learner.optimizer.takes_steps:
-            raise ArgumentValueError("expected an optimizer that takes steps for train_step; received LBFGS: use fit")
-        guard = as_guard(guard)
-        if guard != learner.guard:
-            learner.use_guard(guard)
-        rows = rows_of(x)
-        x, y = known.inputs(x, learner.known), known.encode(y, learner.known)
-        return step(learner, learner.check_batch(x, y, sample_weight, rows))
+        return step(self._learner, x, y, sample_weight, guard)
 
     # ---- using
 
@@ -553,14 +434,9 @@ class Sequential(Estimator):
         layers = [layers_.from_dict(layers_.with_functions(layer, custom)) for layer in values["layers"]]
         model = cls(layers, seed=values.get("seed", 0), dtype=values.get("dtype", "float32"))
         model._network.frozen = set(values.get("frozen", ()))
-        loss = values.get("loss")
-        if loss and loss.get("custom"):
-            loss = losses.resolve(loss["name"], loss["link"], custom)
-        if loss:
-            metrics, missing = metrics_.from_dicts(values.get("metrics") or (), custom)
-            model.compile(loss, values.get("optimizer") or "adam", metrics, target_scaling=values.get("target_scaling"))
-            if missing:
-                warnings.warn(metrics_.missing_metrics(missing), TrainingWarning, stacklevel=2)
+        missing = pickled.compile_as(model.compile, values, custom)
+        if missing:
+            warnings.warn(missing_metrics(missing), TrainingWarning, stacklevel=2)
         return model
 
     @lists_arguments

@@ -7,22 +7,16 @@ from typing import Any, Self
 import numpy as np
 
 from ..metrics import R2
+from .attributes import Attributes
 
 
-class Estimator:
+class Estimator(Attributes):
     """Base of a model: its score, and its copies and tags for scikit-learn.
 
     ``sklearn.model_selection.cross_val_score(model, X, y, params={"epochs": 20})`` trains copies of a compiled model.
     For searches over arguments there are the estimators of `pynn.sklearn`.
     """
 
-    layers: Any
-    seed: Any
-    dtype: Any
-    loss: Any
-    optimizer: Any
-    metrics: Any
-    target_scaling: Any
     classify: Any
     predict: Any
     compile: Any

@@ -1,13 +1,27 @@
-"""A learner as plain values and arrays, for pickles; those of version 0.1.0 are read too."""
+"""A learner as plain values and arrays, and from them, for pickles; those of version 0.1.0 are read too."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .. import activations, losses
+from ..metrics import names as metrics_
 from .learner import Learner
 
-__all__ = ["restore", "state"]
+__all__ = ["compile_as", "restore", "state"]
+
+
+def compile_as(compile: Callable[..., None], values: dict[str, Any], custom: dict[str, Any] | None) -> list[str]:
+    """Call `compile` with what `Learner.to_dict` described; return the names of metrics that `custom` lacks."""
+    loss = values.get("loss")
+    if not loss:
+        return []
+    if loss.get("custom"):
+        loss = losses.resolve(loss["name"], loss["link"], custom)
+    metrics, missing = metrics_.from_dicts(values.get("metrics") or (), custom)
+    compile(loss, values.get("optimizer") or "adam", metrics, target_scaling=values.get("target_scaling"))
+    return missing
 
 
 def state(learner: Learner) -> dict[str, Any]:

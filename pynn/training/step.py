@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..data import known
 from ..diagnosis.rules import observed
-from ..errors import NumericalError
-from ..network.passes import Part
+from ..errors import ArgumentValueError, NumericalError
+from ..network.passes import Part, rows_of
 from ..report.context import Context
 from ..report.events import findings as findings_of
+from ..report.guard import as_guard
 from ..report.history import StepResult
 from ..report.warn import warn
 from .batches import one_step
 from .learner import Learner
 
 
-def step(learner: Learner, part: Part) -> StepResult:
-    """One step on checked arrays; a refused one is a result, with a warning."""
+def step(learner: Learner, x: Any, y: Any, sample_weight: Any, guard: Any) -> StepResult:
+    """Check the arguments of `Sequential.train_step` and take the step."""
+    learner.require_compiled()
+    if not learner.optimizer.takes_steps:
+        raise ArgumentValueError("expected an optimizer that takes steps for train_step; received LBFGS: use fit")
+    guard = as_guard(guard)
+    if guard != learner.guard:
+        learner.use_guard(guard)
+    rows = rows_of(x)
+    x, y = known.inputs(x, learner.known), known.encode(y, learner.known)
+    return _step(learner, learner.check_batch(x, y, sample_weight, rows))
+
+
+def _step(learner: Learner, part: Part) -> StepResult:
+    """Take a step on checked arrays; a refused one is a result, with a warning."""
     trainer, rows, call = learner.trainer_for(part.x.shape[0]), part.rows, Context(on_bad_rows=False)
     try:
         with call:
