@@ -14,6 +14,7 @@ from . import layers as layers_
 from .callbacks.base import Callback
 from .errors import TrainingWarning
 from .files.export_c import Exported, export_c
+from .files.interchange import Interchange
 from .files.save import save
 from .metrics.names import missing_metrics
 from .names import public
@@ -42,7 +43,7 @@ def draw_seed() -> int:
 
 
 @public
-class Sequential(Estimator):
+class Sequential(Interchange, Estimator):
     """Layers one after another, trained with a loss and an optimizer.
 
     Parameters

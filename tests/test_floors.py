@@ -27,9 +27,9 @@ FLOORS = [
     {"network.*"},
     {"training.learner"},
     {"diagnosis.*"},
-    {"training.*", "files.export_c.*", "files.save"},
+    {"training.*", "files.*"},
     {"model"},
-    {"files.*", "tools.*", "sklearn.*"},
+    {"files.load", "files.foreign", "tools.*", "sklearn.*"},
     {"cli.*"},
     {"__main__", "__init__"},
 ]

@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.set_defaults(run=_doctor)
     _add_diagnose(commands)
+    _add_convert(commands)
     return parser
 
 
@@ -70,6 +71,19 @@ def _add_diagnose(commands: Any) -> None:
     diagnose.add_argument("--budget", type=float, metavar="SECONDS", help="default: three times the training")
     diagnose.add_argument("--preflight", action="store_true", help="look only, train nothing")
     diagnose.set_defaults(run=_diagnose)
+
+
+def _add_convert(commands: Any) -> None:
+    convert = commands.add_parser(
+        "convert",
+        help="a model file of one program into that of another",
+        description="Read a model file of any format that pynn reads, and write it in the format that the new name "
+        "ends in. See docs/interchange.md.",
+    )
+    convert.add_argument("source", metavar="IN", help="the file to read")
+    convert.add_argument("target", metavar="OUT", help="the file to write; its suffix chooses the format")
+    convert.add_argument("--like", metavar="FILE", help="a model that weights alone, IN, are put into")
+    convert.set_defaults(run=_convert)
 
 
 def _number(minimum: int, maximum: int) -> Callable[[str], int]:
@@ -98,3 +112,9 @@ def _diagnose(options: argparse.Namespace) -> int:
     from . import diagnose
 
     return diagnose.run(options)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from . import convert
+
+    return convert.run(options)

@@ -12,7 +12,7 @@ from .. import _core, activations, arrays, losses, runtime
 from .. import layers as layers_
 from ..errors import NotReadyError, ShapeError
 
-__all__ = ["Description", "Network", "assemble", "read_core"]
+__all__ = ["Description", "Network", "Place", "assemble", "read_core"]
 
 Place = tuple[int, str]  # index of a layer, name of one of its tensors
 
@@ -183,12 +183,11 @@ class Network:
     @property
     def tensors(self) -> dict[Place, np.ndarray]:
         """Parts of the parameters and the state by layer and name, as views; those of the targets have layer -1."""
-        core, found = self.core, {}
-        for parts, whole in ((core.tensors, self.parameters), (core.states, self.state)):
-            for name, layer, offset, rows, columns in parts:
-                view = whole[offset : offset + rows * columns]
-                found[layer, name] = view.reshape(rows, columns) if rows > 1 or name == "kernel" else view
-        return found
+        return self.parts(self.parameters) | _parts(self.core.states, self.state)
+
+    def parts(self, vector: np.ndarray) -> dict[Place, np.ndarray]:
+        """Return the parts of a vector that is laid out as the parameters are, by layer and name, as views."""
+        return _parts(self.core.tensors, vector)
 
     def find(self, layer: int, name: str) -> np.ndarray | None:
         """Return a tensor as a view; None if the layer has none of that name, or the network is not built."""
@@ -291,6 +290,15 @@ class Network:
             return cells
         taken = {column: layers_.tolerates(self.specs, column) for column in np.unique(cells[:, 1]).tolist()}
         return cells[[not taken[column][0 if np.isnan(x[row, column]) else 1] for row, column in cells.tolist()]]
+
+
+def _parts(places: Iterable[Any], vector: np.ndarray) -> dict[Place, np.ndarray]:
+    """Return the parts of a vector at places that the core lists, as views."""
+    found = {}
+    for name, layer, offset, rows, columns in places:
+        view = vector[offset : offset + rows * columns]
+        found[layer, name] = view.reshape(rows, columns) if rows > 1 or name == "kernel" else view
+    return found
 
 
 def read_core(path: bytes, functions: Mapping[str, Any] | None = None) -> _core.Model:

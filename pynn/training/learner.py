@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from threading import get_ident
 from typing import Any
@@ -22,7 +22,7 @@ from ..errors import (
 from ..lbfgs import LBFGS, get_lbfgs
 from ..metrics import names as metrics_
 from ..network import adapt, precision
-from ..network.network import Network
+from ..network.network import Network, Place
 from ..network.passes import ArrayPasses, Part, Passes, passes
 from ..report.guard import Guard
 from ..report.history import History
@@ -338,6 +338,20 @@ class Learner:
         trainer.steps, trainer.rate_factor = state["steps"], state["rate_factor"]
         for to, source in zip(trainer.slots, state["slots"], strict=True):
             np.asarray(to)[...] = source
+
+    def slots(self) -> list[dict[Place, np.ndarray]]:
+        """Return the optimizer's state vectors in parts by layer and name, as views; empty without a trainer."""
+        if self._trainer is None:
+            return []
+        return [self.network.parts(np.asarray(slot)) for slot in self._trainer.slots]
+
+    def take_slots(self, steps: int, slots: Sequence[Mapping[Place, np.ndarray]]) -> None:
+        """Go on from the optimizer's state of another program: steps applied, state vectors in parts."""
+        trainer = self.trainer
+        trainer.steps = steps
+        for views, parts in zip(self.slots(), slots, strict=True):
+            for place, values in parts.items():
+                views[place][...] = values
 
     # ---- one run at a time
 

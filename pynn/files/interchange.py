@@ -1,0 +1,91 @@
+"""The methods of a model that exchange its numbers with other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..network.network import Network
+from ..training.learner import Learner
+from . import weights
+
+__all__ = ["Interchange"]
+
+
+class Interchange:
+    """Base of a model: its numbers as dictionaries, lists and other programs' files."""
+
+    _network: Network
+    _learner: Learner
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return copies of all numbers by name: ``"0.kernel"``, ``"0.bias"``, ``"1.moving_mean"``, ...
+
+        Returns
+        -------
+        dict of str -> ndarray
+            Index of the layer and name of the tensor. Kernels have the shape (inputs, units).
+        """
+        return weights.state_dict(self._network)
+
+    def load_state_dict(self, state: Mapping[str, Any], *, names: Mapping[str, int] | None = None) -> None:
+        """Take numbers by name, those of `state_dict` or of another program; all of them or none.
+
+        Parameters
+        ----------
+        state : mapping of str to array
+            Names of PyTorch (``"0.weight"`` of shape (units, inputs)) and of Keras, JAX and Flax (``"dense/kernel"``)
+            are understood: see `load_weights`.
+        names : mapping of str to int, optional
+            Index of the layer that a name such as ``"encoder.fc"`` belongs to, where names alone do not tell.
+
+        Raises
+        ------
+        ShapeError
+            Tensors that do not go with the model; the message lists them all.
+        """
+        weights.assign(self._network, state, names)
+
+    def load_weights(self, path: Any, *, names: Mapping[str, int] | None = None) -> None:
+        """Take the weights that another program saved, or those of a model of pynn; all of them or none.
+
+        Tensors go to layers by their shapes, and among layers of equal shapes by the numbers in their names. The model
+        has to be built. Nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : str or path
+            A state dict that ``torch.save`` wrote, ``.weights.h5`` of Keras, safetensors of any program: see
+            docs/interchange.md.
+        names : mapping of str to int, optional
+            Index of the layer that a name such as ``"encoder.fc"`` belongs to, where names alone do not tell.
+
+        Raises
+        ------
+        ShapeError
+            Tensors that do not go with the model; the message lists them all.
+        ArgumentValueError
+            Layers of equal shapes whose names do not tell their order; the message shows how `names` does.
+        MissingFileError, FileFormatError
+        """
+        weights.assign(self._network, weights.read(path), names)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of all numbers as a list: layer by layer, parameters before state, as Keras has them."""
+        return list(weights.state_dict(self._network).values())
+
+    def set_weights(self, values: Sequence[Any]) -> None:
+        """Take the numbers that `get_weights` returned.
+
+        Parameters
+        ----------
+        values : sequence of array-like
+
+        Raises
+        ------
+        ShapeError
+            Other shapes, or another number of arrays; nothing is changed.
+        """
+        weights.set_weights(self._network, values)

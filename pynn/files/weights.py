@@ -1,0 +1,203 @@
+"""Put tensors of other programs into a network, by their names and shapes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import checks
+from ..errors import ArgumentTypeError, ArgumentValueError, DtypeError, MissingFileError, ShapeError
+from ..network.network import Description, Network, Place
+from .formats import format_of
+
+__all__ = ["assign", "match", "natural", "read", "set_weights", "state_dict"]
+
+# What the last part of a name means: the name of our tensor for a matrix, and for a vector.
+ROLES = {
+    "kernel": ("kernel", None),
+    "weight": ("kernel", "gamma"),  # a matrix of shape (units, inputs), as PyTorch has it
+    "bias": (None, "bias"),
+    "gamma": (None, "gamma"),
+    "scale": (None, "gamma"),
+    "beta": (None, "bias"),
+    "moving_mean": (None, "moving_mean"),
+    "running_mean": (None, "moving_mean"),
+    "mean": (None, "moving_mean"),
+    "moving_variance": (None, "moving_variance"),
+    "running_var": (None, "moving_variance"),
+    "var": (None, "moving_variance"),
+    "embeddings": ("embeddings", None),
+}
+COUNTS = ("num_batches_tracked", "seed_generator_state")  # say nothing about predictions
+OWN = ("shift", "scale", "fill", "rows")  # of a Normalization, which no other program's weights hold
+
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]  # of a layer's tensors, by name
+
+
+def state_dict(network: Network) -> dict[str, np.ndarray]:
+    """Return copies of all tensors by name, layer by layer; those of scaled targets are the last."""
+    return {_name(place): view.copy() for place, view in _ordered(network).items()}
+
+
+def _name(place: Place) -> str:
+    return f"{place[0]}.{place[1]}" if place[0] >= 0 else place[1]
+
+
+def _ordered(network: Network) -> dict[Place, np.ndarray]:
+    found = network.tensors
+    return {place: found[place] for place in sorted(found, key=lambda place: (place[0] < 0, place[0]))}
+
+
+def read(path: Any) -> dict[str, np.ndarray]:
+    """Return the tensors of a file of weights, or of a model file."""
+    if not os.path.exists(path):
+        raise MissingFileError(f"expected a file of weights; received path={os.fspath(path)!r}, which does not exist")
+    found = format_of(path)
+    if not found.reads or found.weighs:
+        return found.read_weights(path)
+    network = found.read(path).network
+    return state_dict(Network.of(network) if isinstance(network, Description) else network)
+
+
+def set_weights(network: Network, values: Sequence[Any]) -> None:
+    """Write arrays in the order of `state_dict`."""
+    places = list(_ordered(network))
+    given = list(values)
+    if len(given) != len(places):
+        raise ShapeError(f"expected {len(places)} arrays, as get_weights returns them; received {len(given)}")
+    network.assign(dict(zip(places, given, strict=True)))
+
+
+def assign(network: Network, state: Mapping[str, Any], names: Mapping[str, int] | None = None) -> None:
+    """Write tensors of any program, all or none of them."""
+    network.assign(match(network, state, names))
+
+
+def match(
+    network: Network, state: Mapping[str, Any], names: Mapping[str, int] | None = None
+) -> dict[Place, np.ndarray]:
+    """Return which tensor goes where.
+
+    Layers are told apart by the shapes of their tensors. Those of equal shapes are taken in the order of the numbers in
+    their names, and refused where the names differ in more than a number: the order of use is not in a file.
+
+    Raises
+    ------
+    ShapeError
+        Tensors that do not go with the network's; the message lists what did not match on either side.
+    """
+    arrays = {name: _numbers(name, value) for name, value in state.items()}
+    own = {_name(place): place for place in network.tensors}
+    if set(arrays) == set(own):
+        return {own[name]: value for name, value in arrays.items()}
+    groups, unknown = _groups(arrays)
+    layers = _layers(network)
+    chosen = _named(groups, layers, names or {})
+    for shapes in dict.fromkeys(layers.values()):
+        at = [layer for layer, known in layers.items() if known == shapes and layer not in chosen]
+        fitting = [name for name, parts in groups.items() if _shapes(parts) == shapes and name not in chosen.values()]
+        if len(at) == len(fitting):
+            _require_numbered(fitting)
+            chosen |= dict(zip(at, sorted(fitting, key=natural), strict=True))
+    _require_all(layers, groups, chosen, unknown)
+    return {(layer, part): values for layer, name in chosen.items() for part, values in groups[name].items()}
+
+
+def _numbers(name: Any, value: Any) -> np.ndarray:
+    if not isinstance(name, str):
+        raise ArgumentTypeError(f"expected names of tensors as text; received {name!r}")
+    found = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    if found.dtype.kind not in "fiu":
+        raise DtypeError(f"expected {name!r} as numbers; received dtype {found.dtype}")
+    return found
+
+
+def _groups(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, dict[str, np.ndarray]], list[str]]:
+    """Return the tensors of each layer of the other program, under our names, and the names that mean nothing to us."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    unknown = []
+    for name, values in arrays.items():
+        prefix, _, role = name.replace("/", ".").rpartition(".")
+        if role in COUNTS:
+            continue
+        part = ROLES[role][0 if values.ndim == 2 else 1] if role in ROLES and values.ndim in (1, 2) else None
+        if part is None or part in found.get(prefix, ()):
+            unknown.append(name)
+            continue
+        found.setdefault(prefix, {})[part] = values.T if role == "weight" and part == "kernel" else values
+    for parts in found.values():
+        if "bias" in parts and "kernel" not in parts:
+            parts["beta"] = parts.pop("bias")
+    return found, unknown
+
+
+def _layers(network: Network) -> dict[int, Shapes]:
+    """Return the shapes of the tensors of each layer whose numbers another program may hold."""
+    found: dict[int, dict[str, np.ndarray]] = {}
+    for (layer, name), view in _ordered(network).items():
+        if layer >= 0 and name not in OWN:
+            found.setdefault(layer, {})[name] = view
+    return {layer: _shapes(parts) for layer, parts in found.items()}
+
+
+def _shapes(parts: Mapping[str, np.ndarray]) -> Shapes:
+    return tuple(sorted((name, values.shape) for name, values in parts.items()))
+
+
+def natural(name: str) -> list[Any]:
+    """Return the key that sorts dense_2 before dense_10."""
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def _named(groups: Mapping[str, Any], layers: Mapping[int, Shapes], names: Mapping[str, int]) -> dict[int, str]:
+    """Return the name chosen by the user for each layer."""
+    chosen = {}
+    for name, layer in names.items():
+        known = name.replace("/", ".")
+        if known not in groups:
+            raise ArgumentValueError(f"expected names among {', '.join(map(repr, groups))}; received {name!r}"
+                                     f"{checks.nearest(known, groups)}")  # fmt: skip
+        if layer not in layers:
+            raise ArgumentValueError(
+                f"expected the index of a layer with parameters, {', '.join(map(str, layers))}; received "
+                f"names[{name!r}]={layer!r}"
+            )
+        if _shapes(groups[known]) != layers[layer]:
+            raise ShapeError(
+                f"expected tensors of layer {layer}, {_told(layers[layer])}; received {name!r} with "
+                f"{_told(_shapes(groups[known]))}"
+            )
+        chosen[layer] = known
+    return chosen
+
+
+def _require_numbered(names: Sequence[str]) -> None:
+    """Refuse layers of equal shapes whose names do not tell their order."""
+    if len({re.sub(r"\d+", "0", name) for name in names}) > 1:
+        given = ", ".join(f"{name!r}: ..." for name in names)
+        raise ArgumentValueError(
+            f"expected names that tell the order of layers of equal shapes; received {', '.join(map(repr, names))}: "
+            f"say which layer each belongs to, names={{{given}}}"
+        )
+
+
+def _require_all(
+    layers: Mapping[int, Shapes], groups: Mapping[str, Any], chosen: Mapping[int, str], unknown: Sequence[str]
+) -> None:
+    """Refuse anything that is left over, on either side."""
+    lines = [
+        f"  layer {layer}, {_told(shapes)}: nothing fits" for layer, shapes in layers.items() if layer not in chosen
+    ]
+    for name in sorted(set(groups) - set(chosen.values()), key=natural):
+        lines.append(f"  {name!r} with {_told(_shapes(groups[name]))}: fits no layer that is left")
+    lines += [f"  {name!r}: not a tensor that pynn has" for name in unknown]
+    if lines:
+        raise ShapeError("expected the tensors of the model, all of them; received others:\n" + "\n".join(lines))
+
+
+def _told(shapes: Shapes) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes)
