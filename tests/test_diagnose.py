@@ -251,7 +251,22 @@ def test_the_same_report_at_any_number_of_threads(blobs):
 def test_labels_that_do_not_depend_on_inputs(blobs):
     X, y = blobs
     report = pynn.diagnose(network(16), X, np.random.default_rng(3).permutation(y), epochs=EPOCHS)
-    assert report.findings[0].code == "labels_independent_of_inputs"
+    finding = report.findings[0]
+    assert finding.code == "labels_independent_of_inputs"
+    for measured in ("known", "nearest", "linear", "permuted"):
+        assert finding.evidence[measured] < 0.1
+    assert "nearest row" in finding.message
+
+
+def test_labels_that_only_the_nearest_row_tells_do_depend_on_inputs():
+    random = np.random.default_rng(0)
+    x = np.arange(600) / 600
+    y = (np.floor(60 * x) % 2).astype(int)  # 30 stripes, too thin for this network
+    order = random.permutation(600)
+    report = pynn.diagnose(network(8, last=2), x[order, None], y[order], epochs=5, budget=1)
+    codes = [finding.code for finding in report.findings]
+    assert "underfitting" in codes
+    assert "labels_independent_of_inputs" not in codes
 
 
 def test_noisy_labels(blobs):
@@ -339,7 +354,8 @@ def test_few_rows_give_a_report(blobs, rows):
 
 def test_a_budget_of_nothing_says_that_it_is_incomplete(blobs):
     report = pynn.diagnose(network(16, optimizer=Adam(learning_rate=1e-6)), *blobs, epochs=EPOCHS, budget=0)
-    assert not report.complete
+    assert report.incomplete == "budget"
+    assert "Incomplete" in str(report)
 
 
 def test_bad_arguments_are_said(blobs):

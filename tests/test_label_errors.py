@@ -56,3 +56,31 @@ def test_bad_input_is_said(rows):
     numbers.compile("mse")
     with pytest.raises(pynn.ArgumentValueError, match="classes"):
         pynn.find_label_errors(numbers, X, X[:, 0])
+
+
+def test_a_report_names_all_rows_with_contradicted_labels(rows):
+    X, y, _ = rows
+    random = np.random.default_rng(1)
+    wrong = np.where(random.random(len(y)) < 0.25, random.integers(0, 5, len(y)), y)
+    report = pynn.diagnose(network(), X, wrong, epochs=25)
+    noise = report.findings[0]
+    found = report.label_errors()
+    assert noise.code == "label_noise"
+    assert noise.rows == [one.row for one in found[:20]]
+    assert noise.evidence["n_rows"] == len(found) > 20
+    assert np.mean([wrong[one.row] != y[one.row] for one in found]) > 0.8
+    assert all(one.given == wrong[one.row] and one.score > 0 for one in found)
+
+
+def test_a_report_names_few_wrong_labels_when_asked(rows):
+    X, y, wrong = rows
+    found = pynn.diagnose(network(), X, wrong, epochs=25).label_errors()
+    assert np.mean([one.row < 30 for one in found]) > 0.7
+    assert len(found) >= 20
+
+
+def test_a_report_without_data_says_that_it_cannot_tell(rows):
+    X, y, _ = rows
+    for report in (pynn.diagnose(network(), X, y, preflight=True), network().fit(X, y, verbose=0).report):
+        with pytest.raises(pynn.NotReadyError, match="find_label_errors"):
+            report.label_errors()

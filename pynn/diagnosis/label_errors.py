@@ -15,7 +15,6 @@ FEWEST = 3
 
 
 @public
-@public
 @dataclass(frozen=True)
 class Suspicion:
     """A row whose label is contradicted.

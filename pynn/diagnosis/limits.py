@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..report import Finding
+from .baselines import Baselines
 from .folds import Task, as_labels
 from .recipe import Recipe
 
@@ -47,17 +48,35 @@ def rare(task: Task, predictions: np.ndarray | None) -> list[Finding]:
     return [Finding("class_imbalance", "warning", evidence=evidence, text="limit:rare_classes")]
 
 
-def independent(task: Task, nothing: np.ndarray, errors: list[np.ndarray]) -> list[Finding]:
-    """Find that no run is better on rows that it has not seen than knowing nothing."""
+def knows_nothing(task: Task, nothing: np.ndarray, errors: list[np.ndarray]) -> bool:
+    """Whether no run is better on rows that it has not seen than knowing nothing."""
     if len(task.held) < 20 or not nothing.mean():
-        return []
+        return False
+    known, error = _best(nothing, errors)
+    return not (known > KNOWN and known > SURE * error)
+
+
+def _best(nothing: np.ndarray, errors: list[np.ndarray]) -> tuple[float, float]:
+    """Return the share that the best run knows, and its standard error."""
     best = min(errors, key=lambda one: float(one.mean()))
     gain = (nothing - best) / nothing.mean()
-    known, error = float(gain.mean()), float(gain.std() / np.sqrt(len(gain)))
-    if known > KNOWN and known > SURE * error:
-        return []
-    evidence = {"known": max(known, 0.0), "standard_error": error, "n_held": len(task.held), "n_runs": len(errors)}
-    return [Finding("labels_independent_of_inputs", "warning", evidence=evidence, text="limit:independent")]
+    return float(gain.mean()), float(gain.std() / np.sqrt(len(gain)))
+
+
+def independent(task: Task, measured: Baselines, errors: list[np.ndarray], permuted: np.ndarray | None) -> Finding:
+    """Return what it means that no run knows anything: y depends on nothing, or only simpler means see it.
+
+    `permuted` are the errors of the best run after it was trained on permuted labels.
+    """
+    known, error = _best(measured.nothing, errors)
+    evidence = measured.evidence | {
+        "known": max(known, 0.0), "standard_error": error, "n_held": len(task.held), "n_runs": len(errors)
+    }  # fmt: skip
+    if permuted is not None:
+        evidence["permuted"] = measured.known(permuted)
+    if measured.depends(KNOWN):
+        return Finding("underfitting", "warning", evidence=evidence, text="limit:only_baselines")
+    return Finding("labels_independent_of_inputs", "warning", evidence=evidence, text="limit:independent")
 
 
 def noisy(task: Task, predictions: np.ndarray | None) -> list[Finding]:

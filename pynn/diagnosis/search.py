@@ -7,8 +7,10 @@ the gap alone is a cause, the farthest from usual first. Where nothing does, cur
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import numpy as np
 from ..report import Finding
 from ..report.advice import Advice
 from . import limits
+from .baselines import Baselines, baselines
 from .components import COMPONENTS, Deviation, Facts, again, directed, healthy
 from .recipe import Recipe
 
@@ -42,17 +45,29 @@ class Outcome:
 
 
 class Budget:
-    """Operations that trials may spend, by a fixed model of their cost: the same trials on every machine."""
+    """Operations that trials may spend, by a fixed model of their cost: the same trials on every machine.
 
-    def __init__(self, operations: float, rows: int, inputs: int) -> None:
+    The clock ends only trials that take longer than `seconds`, far longer than they should.
+    """
+
+    def __init__(self, operations: float, rows: int, inputs: int, seconds: float = np.inf) -> None:
         self.left, self.rows, self.inputs = operations, rows, inputs
+        self.end = time.monotonic() + seconds
+        self.ended_by = ""  # "budget" or "clock"
 
-    def take(self, recipe: Recipe) -> bool:
-        cost = recipe.cost(self.rows, self.inputs)
-        if cost > self.left:
+    def take(self, cost: float) -> bool:
+        """Whether there is that much left; takes it."""
+        if time.monotonic() > self.end:
+            self.ended_by = "clock"
+        elif cost > self.left:
+            self.ended_by = self.ended_by or "budget"
             return False
         self.left -= cost
-        return True
+        return self.ended_by != "clock"
+
+    def cost(self, recipe: Recipe) -> float:
+        """Return the operations of a trial."""
+        return recipe.cost(self.rows, self.inputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +87,10 @@ class Search:
     facts: Facts
     user: Outcome
     budget: Budget
+    train_permuted: Train  # after the labels of the rows trained on were permuted
     best: Outcome = field(init=False)
     trials: list[Trial] = field(default_factory=list)
     together: list[Trial] = field(default_factory=list)
-    complete: bool = True
 
     def __post_init__(self) -> None:
         self.nothing = self.facts.task.errors(None)
@@ -110,8 +125,7 @@ class Search:
 
     def attempt(self, recipe: Recipe) -> Outcome | None:
         """Train a recipe, unless the budget is spent."""
-        if not self.budget.take(recipe):
-            self.complete = False
+        if not self.budget.take(self.budget.cost(recipe)):
             return None
         return self.train(recipe)
 
@@ -190,6 +204,18 @@ class Search:
         found = good + rest
         return [*(one for one in certain if one not in found), *found]
 
+    @cached_property
+    def baselines(self) -> Baselines:
+        """What can be known without tuning."""
+        return baselines(self.facts.task, self.user.recipe.seed)
+
+    @cached_property
+    def permuted(self) -> np.ndarray | None:
+        """Errors of the best run after it was trained on permuted labels; None: the budget was spent."""
+        if not self.budget.take(self.budget.cost(self.best.recipe)):
+            return None
+        return self.train_permuted(self.best.recipe).errors
+
     def findings(self) -> list[Finding]:
         """Return what is wrong with the data themselves, then the causes that trials proved."""
         task, causes = self.facts.task, self.causes
@@ -200,9 +226,10 @@ class Search:
         wild = any(trial.deviation.code in DATA_FAULTS for trial in causes)
         runs = [self.user, self.best, *(trial.outcome for trial in self.trials)]
         if not wild and not limits_rare(found):
-            independent = limits.independent(task, self.nothing, [run.errors for run in runs])
-            if independent:
-                return [*(self.finding(trial) for trial in causes if trial.deviation.certain), *found, *independent]
+            errors = [run.errors for run in runs]
+            if limits.knows_nothing(task, self.nothing, errors):
+                independent = limits.independent(task, self.baselines, errors, self.permuted)
+                return [*(self.finding(trial) for trial in causes if trial.deviation.certain), *found, independent]
             found += limits.noisy(task, self.best.predictions)
         known = {finding.code for finding in found}
         proven = [self.finding(trial) for trial in causes]

@@ -68,7 +68,14 @@ CAUSES = {
     ),
     "limit:independent": (
         "y does not depend on X, as far as can be seen: of {n_held} unseen rows the best of {n_runs} runs "
-        "knows {known:.0%} of what there is to know beyond the mean or the most frequent class"
+        "knows {known:.0%} of what there is to know beyond the mean or the most frequent class, the nearest row "
+        "{nearest:.0%} ({nearest_permuted:.0%} after y was permuted), a linear model {linear:.0%} "
+        "({linear_permuted:.0%})"
+    ),
+    "limit:only_baselines": (
+        "y depends on X, and no run learns it: of {n_held} unseen rows the best of {n_runs} knows {known:.0%} of what "
+        "there is to know, the nearest row {nearest:.0%} ({nearest_permuted:.0%} after y was permuted), a linear "
+        "model {linear:.0%} ({linear_permuted:.0%})"
     ),
     "limit:noise": (
         "{share:.0%} of the labels contradict the surest third of the predictions of unseen rows; clean "

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from ..errors import NotReadyError
 from . import texts
 from .advice import Advice
 from .texts import listed
@@ -117,19 +119,53 @@ class Report:
     """Findings of a run, most important first: the fault, if there was one, then its likely causes and the rest.
 
     Prints as text: what, where, why, what to do.
+
+    Attributes
+    ----------
+    findings : list of Finding
+    looked : bool
+        False: the guard was off.
+    incomplete : "", "budget" or "clock"
+        What ended the trials of `diagnose` before everything was tried; empty: nothing did.
     """
 
     findings: list[Finding] = field(default_factory=list)
-    looked: bool = True  # False: the guard was off
-    complete: bool = True  # False: the budget ended before everything was tried
+    looked: bool = True
+    incomplete: str = ""
+    suspect_labels: Callable[[], list[Any]] | None = field(default=None, repr=False, compare=False)
+
+    def label_errors(self) -> list[Any]:
+        """Return all rows whose labels the other rows contradict, the surest first.
+
+        Networks are trained on a part of the rows and asked about the others, as by `pynn.find_label_errors`, when the
+        method is first called.
+
+        Returns
+        -------
+        list of Suspicion
+            ``.row``, ``.given``, ``.likelier``, ``.score``.
+
+        Raises
+        ------
+        NotReadyError
+            The report is not of a `pynn.diagnose` that trained on labels of classes.
+        """
+        if self.suspect_labels is None:
+            raise NotReadyError(
+                "expected a report of pynn.diagnose, without preflight, on at least 50 rows with labels of classes; "
+                "received another report, which holds no data: call pynn.find_label_errors(model, X, y)"
+            )
+        return self.suspect_labels()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {"findings": [finding.to_dict() for finding in self.findings], "looked": self.looked}
+        return {"findings": [finding.to_dict() for finding in self.findings], "looked": self.looked,
+                "incomplete": self.incomplete}  # fmt: skip
 
     def __str__(self) -> str:
         nothing = "nothing found" if self.looked else "the guard was off: nothing was checked"
         faults = [str(finding) for finding in self.findings if finding.severity == "fault"]
         others = [finding for finding in self.findings if finding.severity != "fault"]
         title = ["Likely causes, most likely first:"] if faults and others else []
-        return "\n".join(faults + title + list(map(str, others))) or nothing
+        ended = [texts.INCOMPLETE[self.incomplete]] if self.incomplete else []
+        return "\n".join([*(faults + title + list(map(str, others)) or [nothing]), *ended])

@@ -19,6 +19,10 @@ TRIED = {  # of a suspect whose cure was tried
     "alone": "Tried: {trial_steps} steps on this batch go well without it",
     "together": "Tried: {trial_steps} steps on this batch go well only without all of these causes",
 }
+INCOMPLETE = {
+    "budget": "Incomplete: the budget ended before everything was tried. A larger budget tries the rest.",
+    "clock": "Incomplete: the trials took far longer than their budget stands for, and were cut off.",
+}
 FILLS = {"impute": "mean", "median": "median"}
 
 

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-import numpy as np
-
 from .. import checks
-from ..diagnosis.folds import as_labels, folds_of
-from ..diagnosis.label_errors import Suspicion, suspicions, trusted
-from ..diagnosis.recipe import Recipe, kind_of
+from ..diagnosis.label_errors import Suspicion
+from ..diagnosis.recipe import kind_of
 from ..errors import ArgumentValueError, NotReadyError
 from ..model import Sequential
-from ..optimizers import get as optimizer
-from ..training.trials import build, fit, materialized, recipe_of
+from ..training.label_errors import FEWEST, REPEATS, find
+from ..training.trials import materialized, recipe_of
 
 __all__ = ["find_label_errors"]
 
-PARTS = 5
-MIXUP = 0.2
-
 
 def find_label_errors(
-    model: Sequential, X: Any, y: Any, *, epochs: int = 15, batch_size: int = 64, repeats: int = 2
+    model: Sequential, X: Any, y: Any, *, epochs: int = 15, batch_size: int = 64, repeats: int = REPEATS
 ) -> list[Suspicion]:
     """Find the rows whose labels the rest of the data contradicts.
 
@@ -64,35 +57,9 @@ def find_label_errors(
         raise NotReadyError("expected a compiled model; call compile(loss=..., optimizer=...) first")
     X, y, _ = materialized(X, y)
     chosen = {"epochs": checks.integer("epochs", epochs, 1), "batch_size": checks.integer("batch_size", batch_size, 1)}
-    recipe = recipe_of(model._learner, chosen).change(mixup=MIXUP)
+    recipe = recipe_of(model._learner, chosen)
     if kind_of(recipe, y) not in ("classes", "yes_no"):
         raise ArgumentValueError("expected y as labels of classes; received numbers")
-    if len(X) < 50:
-        raise ArgumentValueError(f"expected at least 50 rows to compare labels; received {len(X)}")
-    if recipe.optimizer.name == "lbfgs":
-        recipe = recipe.change(optimizer=optimizer("adam"))
-    labels = as_labels(y)
-    first = _unseen(recipe, X, y, labels, np.ones(len(X), bool), 0)
-    kept = trusted(first, labels)
-    again = [_unseen(recipe, X, y, labels, kept, 1 + i) for i in range(checks.integer("repeats", repeats, 1))]
-    return suspicions(np.mean(again, axis=0), labels)
-
-
-def _unseen(
-    recipe: Recipe, X: np.ndarray, y: np.ndarray, labels: np.ndarray, kept: np.ndarray, round_: int
-) -> np.ndarray:
-    """Return probabilities of classes for every row, by a network that was not trained on it."""
-    found: np.ndarray | None = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for i, fold in enumerate(folds_of(len(X), labels, recipe.seed + round_, every=True)):
-            copy = recipe.change(seed=(recipe.seed + PARTS * round_ + i) % 2**64)
-            model = build(Sequential, copy, X.shape[1])
-            train = fold.train[kept[fold.train]]
-            fit(copy, model, X[train], y[train])
-            p = np.asarray(model.predict(X[fold.held]), np.float64)
-            p = np.column_stack([1 - p[:, 0], p[:, 0]]) if p.shape[1] == 1 else p
-            found = np.zeros((len(X), p.shape[1])) if found is None else found
-            found[fold.held] = p
-    assert found is not None
-    return found
+    if len(X) < FEWEST:
+        raise ArgumentValueError(f"expected at least {FEWEST} rows to compare labels; received {len(X)}")
+    return find(Sequential, recipe, X, y, checks.integer("repeats", repeats, 1))

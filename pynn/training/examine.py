@@ -13,41 +13,65 @@ from ..diagnosis.recipe import Recipe
 from ..diagnosis.search import Budget, Search
 from ..errors import LabelError, NotReadyError, NumericalError
 from ..report import Finding, Report
+from .label_errors import FEWEST, LabelErrors
 from .learner import Learner
 from .trials import Kind, Trainer, build, fit, materialized, recipe_of, task_of
 
 NOMINAL = 2e10  # operations that stand for a second of budget
 LEAST, TIMES = 10.0, 3.0  # seconds, and times the training it is asked about
+OVERRUN = 5.0  # times the seconds of a budget, after which trials are cut off
 TRIALS = 14  # that a budget should be enough for
 CERTAIN = 2.0  # powers of ten: a deviation that preflight warns of without a trial
 AT_ONCE = ("nonfinite_input", "nonfinite_target", "label_out_of_range")
 
 
 def examine(
-    kind: Kind, learner: Learner, X: Any, y: Any, arguments: Mapping[str, Any], budget: float | None
-) -> tuple[Search | None, Report]:
-    """Return the search and its report; no search where the data themselves end the run."""
+    kind: Kind, learner: Learner, X: Any, y: Any, arguments: Mapping[str, Any], budget: float | None,
+    recipe: Recipe | None = None,
+) -> tuple[Search | None, Report]:  # fmt: skip
+    """Return the search and its report; no search where the data themselves end the run.
+
+    `recipe` describes the run where the learner has left its start.
+    """
     if budget is not None:
         budget = checks.number("budget", budget, 0.0, 1e6)
-    recipe, X, y, weights = _given(learner, X, y, arguments)
+    recipe, X, y, weights = _given(learner, X, y, arguments, recipe)
     if refused := _refused(kind, recipe, X, y, weights):
         return None, Report(refused)
     whole = recipe.cost(len(X), X.shape[1])
     operations = max(TIMES * whole, LEAST * NOMINAL) if budget is None else budget * NOMINAL
     share = min(1.0, operations / max(TRIALS * whole, 1.0))
     task = task_of(recipe, X, y, weights, arguments.get("validation_data"), max(200, int(share * len(X))))
+    seconds = max(LEAST, OVERRUN * operations / NOMINAL)
+    allowed = Budget(operations, sum(len(fold.train) for fold in task.folds), X.shape[1], seconds)
     train = Trainer(kind, task)
     user = train(recipe)
-    rows = sum(len(fold.train) for fold in task.folds)
-    search = Search(train, Facts.of(task, user.rate_left), user, Budget(operations, rows, X.shape[1]))
+    search = Search(train, Facts.of(task, user.rate_left), user, allowed, Trainer(kind, task, permuted=True))
     search.run()
-    return search, Report(search.findings() + _seen(search), complete=search.complete)
+    report = Report(search.findings() + _seen(search))
+    if task.kind in ("classes", "yes_no") and len(X) >= FEWEST:
+        report.suspect_labels = LabelErrors(kind, search.best.recipe, X, y)
+        report.findings = [_with_rows(finding, report, search, len(X)) for finding in report.findings]
+    report.incomplete = allowed.ended_by
+    return search, report
 
 
-def _given(learner: Learner, X: Any, y: Any, arguments: Mapping[str, Any]) -> tuple[Recipe, Any, Any, Any]:
+def _with_rows(finding: Finding, report: Report, search: Search, rows: int) -> Finding:
+    """Return a finding of noisy labels with the rows that all others contradict, where the budget is enough."""
+    allowed = search.budget
+    if finding.code != "label_noise" or not allowed.take(LabelErrors.cost(search.best.recipe, rows, allowed.inputs)):
+        return finding
+    found = report.label_errors()
+    named = {"n_rows": len(found)} if found else {}
+    return replace(finding, rows=[one.row for one in found[:20]] or finding.rows, evidence=finding.evidence | named)
+
+
+def _given(
+    learner: Learner, X: Any, y: Any, arguments: Mapping[str, Any], recipe: Recipe | None = None
+) -> tuple[Recipe, Any, Any, Any]:
     if learner.loss is None:
         raise NotReadyError("expected a compiled model; call compile(loss=..., optimizer=...) first")
-    recipe = recipe_of(learner, arguments)
+    recipe = recipe or recipe_of(learner, arguments)
     X, y, weights = materialized(X, y, arguments.get("target"), arguments.get("sample_weight"))
     return recipe, X, y, weights
 

@@ -87,10 +87,13 @@ def _copied(callbacks: tuple[Any, ...]) -> list[Any]:
 
 
 class Trainer:
-    """Trains recipes on the folds of a task, and judges them on the rows held out."""
+    """Trains recipes on the folds of a task, and judges them on the rows held out.
 
-    def __init__(self, kind: Kind, task: Task) -> None:
-        self.kind, self.task = kind, task
+    With `permuted`, the rows trained on have one another's targets.
+    """
+
+    def __init__(self, kind: Kind, task: Task, permuted: bool = False) -> None:
+        self.kind, self.task, self.permuted = kind, task, permuted
 
     def __call__(self, recipe: Recipe) -> Outcome:
         task, parts = self.task, list[np.ndarray]()
@@ -101,7 +104,9 @@ class Trainer:
                 model = build(self.kind, recipe, task.X.shape[1])
                 weights = None if task.weights is None else task.weights[fold.train]
                 try:
-                    history = fit(recipe, model, task.X[fold.train], task.y[fold.train], weights)
+                    y = task.y[fold.train]
+                    y = np.random.default_rng(recipe.seed).permutation(y) if self.permuted else y
+                    history = fit(recipe, model, task.X[fold.train], y, weights)
                     parts.append(np.asarray(model.predict(task.X[fold.held], guard="off"), np.float64))
                 except NumericalError as error:
                     found = [_of_the_user(one, task, fold) for one in (error.report.findings if error.report else ())]
