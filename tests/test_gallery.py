@@ -1,0 +1,50 @@
+"""The gallery keeps what it promises: short forms of its examples reach what their texts say."""
+
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GALLERY = Path(__file__).parents[1] / "examples" / "gallery"
+
+
+def cells(name, leave_out=()):
+    """Run the cells of an example, but for those with these headings, and return what they define."""
+    text = (GALLERY / f"{name}.py").read_text(encoding="utf-8")
+    names, skip = {"__name__": "example"}, False
+    for cell in re.split(r"^# %%\n", text, flags=re.M):
+        heading = re.match(r"# (.+)\n# -+\n", cell)
+        skip = heading[1] in leave_out if heading else skip
+        if not skip:
+            exec(compile("\n" * text[: text.index(cell)].count("\n") + cell, f"{name}.py", "exec"), names)
+    return names
+
+
+@pytest.fixture(autouse=True)
+def _own_warning_filters():
+    with warnings.catch_warnings():  # examples silence warnings that they print
+        yield
+
+
+def test_the_question_its_faults_and_their_cures():
+    names = cells("plot_the_question", leave_out=("What it does", "Fault 3: the learning rate"))
+    checked, make = names["checked"], names["NumpyNetwork"]
+    for activation in ("sigmoid", "tanh"):
+        assert min(checked[activation, False]) > 0.05  # the question's formula is wrong, in every layer
+        assert max(checked[activation, True]) < 1e-6
+    assert max(checked["linear", False] + checked["cross-entropy"]) < 1e-6  # where it is right
+    assert names["distance"] < 1e-12  # pynn's gradient is the right one
+    assert names["sizes"]["sigmoid", False][-1] > 10 > 1 > names["sizes"]["sigmoid", True][-1]
+    found = {name: [finding.code for finding in report.findings] for name, report in names["reports"].items()}
+    assert found["sigmoid"] == found["tanh"] == ["saturated_activation", "poor_init"]
+    assert found["relu"] == ["zero_gradient", "poor_init"]
+    assert names["zeros"] == 1
+    stages = [reached for _, reached in names["stages"]]
+    assert stages[1] < stages[0] < stages[-1]
+    assert stages[-1] > 0.88
+    assert names["result"].model.evaluate(names["Xt"], names["Yt"])["accuracy"] > 0.8
+    with np.errstate(all="ignore"):
+        network = make([784, 100, 100, 10], "relu")
+        assert network.train(names["X"], names["Y"], -0.01, batch=10) < 20  # NaN
