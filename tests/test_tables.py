@@ -655,3 +655,25 @@ def test_a_cell_of_a_table_is_named_by_its_column(tmp_path):
             model.fit(source, target="label", verbose=0)
         (finding,) = caught.value.report.findings
         assert (finding.rows, finding.columns, finding.evidence["column_names"]) == ([7, 33], [1], ["age"])
+
+
+def test_predict_takes_loaders_and_batches_in_the_order_of_their_rows():
+    X = np.random.default_rng(0).normal(size=(70, 3))
+    model = pynn.Sequential([pynn.Dense(2)], seed=0).build(3)
+    expected = model.predict(X)
+    assert (model.predict(DataLoader(X, np.zeros(70), batch_size=16, shuffle=True)) == expected).all()
+    assert (model.predict((X[i : i + 16], np.zeros(len(X[i : i + 16]))) for i in range(0, 70, 16)) == expected).all()
+    with pytest.raises(pynn.ShapeError, match="at least one batch"):
+        model.predict(iter(()))
+
+
+def test_a_prediction_that_is_not_finite_names_the_row_of_a_long_table(tmp_path):
+    frame = pandas.DataFrame({"a": np.zeros(300_000), "y": np.zeros(300_000)})
+    model = pynn.Sequential([pynn.Dense(1, kernel_initializer=pynn.initializers.Constant(1e38))], seed=0)
+    model.compile("mse")
+    model.fit(frame.head(8), target="y")
+    frame.loc[290_000, "a"] = 1e30
+    frame[["a"]].to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(pynn.NumericalError) as caught:
+        model.predict(tmp_path / "t.csv")
+    assert caught.value.report.findings[0].rows == [290_000]

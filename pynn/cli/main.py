@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         return int(options.run(options))
+    except BrokenPipeError:  # the reader of stdout went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (PynnError, OSError) as error:
         print(f"pynn: {error}", file=sys.stderr)
         return 1
@@ -51,9 +55,48 @@ def _parser() -> argparse.ArgumentParser:
         description="Tell how pynn computes on this machine and test that it does. Exit status 0: all is well.",
     )
     doctor.set_defaults(run=_doctor)
+    _add_train(commands)
+    _add_predict(commands)
     _add_diagnose(commands)
     _add_convert(commands)
     return parser
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a network on a table and write a model file",
+        description="Train a network for one column of a table. A fifth of the rows, or those of --valid, decides "
+        "which epoch is kept.",
+    )
+    train.add_argument("table", help="a CSV or Parquet file")
+    train.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    train.add_argument("--valid", metavar="TABLE", help="rows to choose the epoch on; default: a fifth of the table")
+    train.add_argument("--preset", choices=["fast", "default", "best"], default="default", help="default: default")
+    train.add_argument("--output", type=Path, default=Path("model.safetensors"), metavar="FILE",
+                       help="default: model.safetensors")  # fmt: skip
+    train.add_argument("--task", choices=["classification", "regression"], help="default: by the target's values")
+    train.add_argument("--exclude", action="append", default=[], metavar="COLUMN", help="leave it out; repeatable")
+    train.add_argument("--categories", action="append", default=[], metavar="COLUMN",
+                       help="take its numbers as categories; repeatable")  # fmt: skip
+    train.add_argument("--epochs", type=_number(1, 10_000), metavar="N", help="default: those of the preset")
+    train.add_argument("--seed", type=_number(0, 2**64 - 1), default=0, metavar="N", help="default: 0")
+    train.add_argument("--verbose", type=int, choices=[0, 1, 2], help="default: a bar on a terminal")
+    train.set_defaults(run=_train)
+
+
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="predict the rows of a table by a model file",
+        description="Write a prediction for each row of a table, in its order. Columns are taken by name. The table "
+        "may be larger than memory.",
+    )
+    predict.add_argument("model", help="a file that pynn train, or model.save after fit on a table, wrote")
+    predict.add_argument("table", help="a CSV or Parquet file")
+    predict.add_argument("--output", type=Path, metavar="FILE", help="a .csv or .parquet file; default: to stdout")
+    predict.add_argument("--probabilities", action="store_true", help="a column for each class besides")
+    predict.set_defaults(run=_predict)
 
 
 def _add_diagnose(commands: Any) -> None:
@@ -118,3 +161,15 @@ def _convert(options: argparse.Namespace) -> int:
     from . import convert
 
     return convert.run(options)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from . import train
+
+    return train.run(options)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from . import predict
+
+    return predict.run(options)

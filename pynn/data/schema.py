@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..errors import ArgumentTypeError, ArgumentValueError, DtypeError, LabelError, ShapeError
 from . import spelling
 from .spelling import Vocabulary, is_number
@@ -298,7 +299,8 @@ def choose(
             raise ArgumentTypeError(f"expected a column's name as text; received {name!r}, whose name is {str(name)!r}")
         if name not in available:
             listed = ", ".join(map(repr, available[:20])) + (", ..." if len(available) > 20 else "")
-            raise ArgumentValueError(f"expected one of the columns {listed}{where}; received {name!r}")
+            raise ArgumentValueError(f"expected one of the columns {listed}{where}; received {name!r}"
+                                     f"{checks.nearest(name, available)}")  # fmt: skip
     names = [name for name in available if name not in targets and name != weight and name not in exclude]
     if not names:
         raise ShapeError(f"expected at least one column beside the target{where}; received none")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import checks
 from ..errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -238,9 +239,11 @@ def table_source(table: Table, schema: Schema, dtype: Any) -> Source:
         schema = replace(schema, weight=None)
     missing = [name for name in reading(schema) if name not in table.columns]
     if missing:
+        near = (checks.nearest(name, [other for other in table.columns if other not in schema.names])
+                for name in missing)  # fmt: skip
         raise ArgumentValueError(
             f"expected the columns {', '.join(map(repr, missing[:10]))}, as in the data trained on; received a table "
-            f"without them:{table.where.removeprefix(' of')}"
+            f"without them:{table.where.removeprefix(' of')}{next(filter(None, near), '')}"
         )
     if not isinstance(table, FrameTable):
         return TableSource(table, schema, dtype)

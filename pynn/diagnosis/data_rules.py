@@ -121,9 +121,18 @@ def _counts_rows(seen: Seen) -> np.ndarray:
     return np.asarray(np.isclose(steps, steps[0], rtol=1e-3, atol=0).all(axis=0) & (steps[0] != 0))
 
 
+def _coded_columns(specs: Any, inputs: int) -> set[int]:
+    """Return the columns of X that a Categorical layer takes; each such layer puts what it makes of them last."""
+    left, taken = list(range(inputs)), set()
+    for spec in specs:
+        if spec.kind == "categorical":
+            taken |= {left[column] for column in spec.columns if column < len(left)}
+            left = [column for place, column in enumerate(left) if place not in spec.columns]
+    return taken
+
+
 def _category_as_number(learner: Learner, seen: Seen) -> Finding | None:
-    taken = {column for spec in learner.network.specs for column in getattr(spec, "columns", None) or ()
-             if spec.kind == "categorical"}  # fmt: skip
+    taken = _coded_columns(learner.network.specs, learner.network.inputs or 0)
     sizes = {column: size for column, size in (seen.categories or {}).items() if size > 2 and column not in taken}
     if not sizes:
         return None
