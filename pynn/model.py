@@ -13,7 +13,7 @@ from . import _core, checks
 from . import layers as layers_
 from .callbacks.base import Callback
 from .errors import TrainingWarning
-from .files.export_c import Exported, export_c
+from .files.exports import Exports
 from .files.interchange import Interchange
 from .files.save import save
 from .metrics.names import missing_metrics
@@ -43,7 +43,7 @@ def draw_seed() -> int:
 
 
 @public
-class Sequential(Interchange, Estimator):
+class Sequential(Exports, Interchange, Estimator):
     """Layers one after another, trained with a loss and an optimizer.
 
     Parameters
@@ -459,23 +459,6 @@ class Sequential(Interchange, Estimator):
             The model was not built.
         """
         save(self._network, path, self._learner.notes())
-
-    def export_c(self, path: Any, **options: Any) -> Exported:
-        """Write the model as one self-contained C99 header: see `pynn.files.export_c.export_c`.
-
-        Parameters
-        ----------
-        path : str or path
-            The header, ``"digits.h"``.
-        **options
-            Those of `pynn.files.export_c.export_c`: ``name``, ``weights``, ``labels``, ...
-
-        Returns
-        -------
-        Exported
-            Bytes of flash and of scratch memory, and what rounding costs.
-        """
-        return export_c(self._network, path, **options)
 
     def __getstate__(self) -> dict[str, Any]:
         return pickled.state(self._learner)

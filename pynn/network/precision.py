@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _core
 
-__all__ = ["NEEDS", "needs_double", "predict", "scales_in_double", "unscaled"]
+__all__ = ["NEEDS", "needs_double", "predict", "reads_in_double", "scales_in_double", "unscaled"]
 
 NEEDS = 2.0**13  # shift / spread beyond which rounding to float32 moves a number by 2^-11 of the spread
 
@@ -31,6 +31,17 @@ def _scaling(core: _core.Model) -> tuple[np.ndarray, np.ndarray]:
     state = np.asarray(core.state)
     shift, spread = (state[at : at + n] for at, n in (found["target_shift"], found["target_spread"]))
     return shift, spread
+
+
+def reads_in_double(core: _core.Model) -> bool:
+    """Tell whether the first layer of a float32 model normalizes numbers that need float64."""
+    if core.dtype != "float32" or core.layers[0]["kind"][0] != "normalization":
+        return False
+    state = np.asarray(core.state)
+    found = {name: state[at : at + rows * columns] for name, layer, at, rows, columns in core.states if layer == 0}
+    own = found["scale"] > 0  # others are constant, or copied
+    shift, spread = found["shift"][own], 1 / found["scale"][own]
+    return needs_double(shift, spread) or bool((np.abs(shift) > np.finfo(np.float32).max).any())
 
 
 def scales_in_double(core: _core.Model) -> bool:
