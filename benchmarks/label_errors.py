@@ -3,8 +3,8 @@
     python benchmarks/label_errors.py [SEEDS [OUTPUT]]
 
 Both judge by five-fold predictions of the same network, 784-256-128-10 with dropout: pynn by its own rounds, cleanlab
-by predictions of networks trained on the labels as they are. Needs cleanlab for its column. A line a run goes to OUTPUT; a
-run that is started again goes on where it stopped.
+by predictions of networks trained on the labels as they are. Needs cleanlab for its column. A line a run goes to
+OUTPUT; a run that is started again goes on where it stopped.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def test_a_report_names_all_rows_with_contradicted_labels(rows):
 
 
 def test_a_report_names_few_wrong_labels_when_asked(rows):
-    X, y, wrong = rows
+    X, _, wrong = rows
     found = pynn.diagnose(network(), X, wrong, epochs=25).label_errors()
     assert np.mean([one.row < 30 for one in found]) > 0.7
     assert len(found) >= 20

@@ -1,7 +1,8 @@
 """The formats of files that models come from and go to: one row each.
 
-To add one: write a module of this folder with ``read(path, custom) -> Content`` (or, for files that hold tensors without
-layers, ``read_weights(path) -> {name: array}``) and ``write(learner, path, **options)``, or one of them; add its row.
+To add one: write a module of this folder with ``read(path, custom) -> Content`` (or, for files that hold tensors
+without layers, ``read_weights(path) -> {name: array}``) and ``write(learner, path, **options)``, or one of them; add
+its row.
 """
 
 from __future__ import annotations
