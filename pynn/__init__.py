@@ -24,7 +24,7 @@ _HOME = {
     "report": ["Finding", "Guard", "History", "Report", "StepResult"],
     "layers": [
         "Activation", "Add", "BatchNormalization", "Categorical", "Dense", "Dropout", "GaussianNoise",
-        "LayerNormalization", "Normalization", "Residual",
+        "Input", "LayerNormalization", "Normalization", "Residual",
     ],
     "metrics": ["Metric"],
     "lbfgs": ["LBFGS"],

@@ -35,8 +35,8 @@ from .errors import (
 from .files.load import load as load
 from .layers import (
     Activation as Activation, Add as Add, BatchNormalization as BatchNormalization, Categorical as Categorical,
-    Dense as Dense, Dropout as Dropout, GaussianNoise as GaussianNoise, LayerNormalization as LayerNormalization,
-    Normalization as Normalization, Residual as Residual,
+    Dense as Dense, Dropout as Dropout, GaussianNoise as GaussianNoise, Input as Input,
+    LayerNormalization as LayerNormalization, Normalization as Normalization, Residual as Residual,
 )
 from .lbfgs import LBFGS as LBFGS
 from .metrics import Metric as Metric

@@ -16,6 +16,7 @@ from .errors import TrainingWarning
 from .files.exports import Exports
 from .files.interchange import Interchange
 from .files.save import save
+from .layers.input import without_input
 from .metrics.names import missing_metrics
 from .names import public
 from .network.bound import BoundLayer, bring_tensors
@@ -28,9 +29,10 @@ from .report.history import History, StepResult
 from .specs import lists_arguments
 from .training import inputs as inputs_
 from .training import pickled
-from .training.estimator import Estimator
-from .training.learner import Learner
+from .training.building import Building
+from .training.learner import Learner, takes_optimizer_first
 from .training.prepare import Arguments, prepare
+from .training.progress import require_habits
 from .training.repair import run_or_repair
 from .training.step import step
 
@@ -43,15 +45,16 @@ def draw_seed() -> int:
 
 
 @public
-class Sequential(Exports, Interchange, Estimator):
+class Sequential(Exports, Interchange, Building):
     """Layers one after another, trained with a loss and an optimizer.
 
     Parameters
     ----------
     layers : iterable of layers
-        `Dense`, `Dropout` and the others of `pynn.layers`. The number of inputs is taken from the data, or given to
-        `build`. Layers of another model, ``[*trained.layers[:-1], pynn.Dense(4)]``, bring copies of their parameters
-        along, frozen or not; ``layer.spec`` starts fresh. A layer listed twice becomes two, with their own weights.
+        `Dense`, `Dropout` and the others of `pynn.layers`; None: `add` them. The number of inputs is taken from the
+        data, or given to `build` or by a first `pynn.Input`. Layers of another model,
+        ``[*trained.layers[:-1], pynn.Dense(4)]``, bring copies of their parameters along, frozen or not;
+        ``layer.spec`` starts fresh. A layer listed twice becomes two, with their own weights.
     seed : int in 0 ... 2**64 - 1, optional
         Decides the initial parameters, the order of the rows and the draws of dropout. Same seed, same bits. None: one
         is drawn; `summary` prints it, and files keep it.
@@ -84,12 +87,23 @@ class Sequential(Exports, Interchange, Estimator):
     layers: tuple[BoundLayer, ...]
 
     @lists_arguments
-    def __init__(self, layers: Iterable[layers_.Layer], *, seed: int | None = None, dtype: Any = "float32") -> None:
-        given = list(layers)
-        specs = layers_.checked([layer.spec if isinstance(layer, BoundLayer) else layer for layer in given])
+    def __init__(self, layers: Iterable[Any] | None = None, *, seed: int | None = None, dtype: Any = "float32") -> None:
         seed = draw_seed() if seed is None else checks.integer("seed", seed, 0, 2**64 - 1)
-        self._take(Network(specs, seed=seed, dtype=checks.dtype("dtype", dtype)))
-        bring_tensors(self._network, given)
+        dtype = checks.dtype("dtype", dtype)
+        if layers is None:
+            self._take(Network((), seed=seed, dtype=dtype))
+        else:
+            self._given(list(layers), seed, dtype)
+            layers_.require_dense(self._network.specs)
+
+    def _given(self, layers: list[Any], seed: int, dtype: np.dtype) -> None:
+        """Become the model of these layers, which may be those of another model."""
+        inputs, layers = without_input(layers)
+        specs = layers_.checked([layer.spec if isinstance(layer, BoundLayer) else layer for layer in layers])
+        self._take(Network(specs, seed=seed, dtype=dtype))
+        bring_tensors(self._network, layers)
+        if inputs is not None:
+            self.build(inputs)
 
     @classmethod
     def _of(cls, network: Network) -> Sequential:
@@ -106,30 +120,6 @@ class Sequential(Exports, Interchange, Estimator):
         require_settable(type(self), name, value)
         super().__setattr__(name, value)
 
-    def build(self, inputs: int) -> Sequential:
-        """Fix the number of inputs and create the parameters. `fit` and `train_step` do it by the data they get.
-
-        Building again starts from scratch: same seed, same initial parameters.
-
-        Parameters
-        ----------
-        inputs : int >= 1
-            Columns of X.
-
-        Returns
-        -------
-        Sequential
-
-        Raises
-        ------
-        ArgumentTypeError, ArgumentValueError
-            `inputs` is no such number.
-        ShapeError
-            Layers that cannot follow one another, a residual block that changes the number of columns for instance.
-        """
-        self._learner.build(checks.integer("inputs", inputs, 1))
-        return self
-
     @property
     def core(self) -> _core.Model:
         """The compiled model, for Cython programs: see docs/embedding.md."""
@@ -141,6 +131,7 @@ class Sequential(Exports, Interchange, Estimator):
 
     # ---- training
 
+    @takes_optimizer_first
     @lists_arguments
     def compile(
         self, loss: Any, optimizer: Any = "adam", metrics: Iterable[Any] = (), *, target_scaling: str | None = None
@@ -174,41 +165,6 @@ class Sequential(Exports, Interchange, Estimator):
             A last layer whose width does not go with the loss.
         """
         self._learner.compile(loss, optimizer, metrics, target_scaling)
-
-    def adapt(self, x: Any) -> None:
-        """Let data decide what layers take from them: normalizations and the sizes of categories.
-
-        All normalizations are adapted again, each to what the layers below it make of the data; `fit` adapts those
-        that were not. ``model.layers[i].adapt(x)`` adapts one. Parameters stay, unless sizes of categories are
-        learned, which builds the model.
-
-        Parameters
-        ----------
-        x : array-like, memory map, DataLoader or iterable of 2-D arrays
-            One pass in bounded memory for each layer, however many rows there are.
-
-        Raises
-        ------
-        NonfiniteDataError
-            A cell that is NaN or infinite, in a column that does not tolerate it; layers before it stay adapted.
-        ShapeError, DtypeError, ArgumentValueError
-            Not the columns that the model was built for, not numbers, or no rows at all.
-        """
-        self._learner.adapt(x)
-
-    def update_moments(self, x: Any = None) -> None:
-        """Moving means and variances of `BatchNormalization` from one pass over data, for the parameters as they are.
-
-        Needed after parameters were set by hand, to an average of those of many steps for instance; `EMA` and `SWA` do
-        it by themselves. Each layer sees what the layers below it, those of prediction, make of all rows: so
-        nothing depends on batches. PyTorch's ``update_bn`` with one batch, but for its variance of n - 1 rows.
-
-        Parameters
-        ----------
-        x : array-like, memory map, DataLoader or iterable of 2-D arrays
-            Passed over once for each such layer, in bounded memory. None: the data that `fit` is training on.
-        """
-        self._learner.update_moments(x)
 
     @lists_arguments
     def fit(
@@ -349,7 +305,10 @@ class Sequential(Exports, Interchange, Estimator):
 
     # ---- using
 
-    def predict(self, x: Any, raw: bool = False, *, guard: Any = "raise") -> np.ndarray:
+    @lists_arguments
+    def predict(
+        self, x: Any, raw: bool = False, *, batch_size: int | None = None, verbose: Any = 0, guard: Any = "raise"
+    ) -> np.ndarray:
         """Predict every row: an array (rows, outputs) in the model's dtype.
 
         With a loss, its link is applied: softmax turns logits into probabilities, for instance. Under `target_scaling`
@@ -359,10 +318,13 @@ class Sequential(Exports, Interchange, Estimator):
 
         Parameters
         ----------
-        x : array-like of shape (rows, inputs), or a table with the columns trained on
-            A row with cells that are not finite may give anything, NaN as a rule.
+        x : array-like of shape (rows, inputs), a table with the columns trained on, DataLoader or iterable of batches
+            A row with cells that are not finite may give anything, NaN as a rule. Rows of a loader come in the order
+            of its source, shuffled or not.
         raw : bool
             Logits, before the link.
+        batch_size, verbose
+            Keras's. Memory is bounded, predictions are the same and nothing is shown, whatever they say.
         guard : "raise" or "off"
             ``"off"``: finite rows may give predictions that are not finite, as arithmetic has it.
 
@@ -371,6 +333,7 @@ class Sequential(Exports, Interchange, Estimator):
         NumericalError
             A row of finite cells met a value that is not finite on its way; `report` names row, layer and unit.
         """
+        require_habits(batch_size, verbose)
         return predict(self._network, x, raw, guard == "raise" or as_guard(guard).policy != "off")
 
     def classify(self, x: Any) -> np.ndarray:
@@ -392,9 +355,11 @@ class Sequential(Exports, Interchange, Estimator):
         """
         return classify(self._network, x)
 
+    @lists_arguments
     def evaluate(
-        self, x: Any, y: Any = None, *, sample_weight: Any = None, class_weight: Any = None, guard: Any = "raise"
-    ) -> dict[str, float]:
+        self, x: Any, y: Any = None, *, sample_weight: Any = None, class_weight: Any = None, guard: Any = "raise",
+        batch_size: int | None = None, verbose: Any = 0, return_dict: bool = True,
+    ) -> Any:  # fmt: skip
         """Loss and metrics over all rows, without dropout: ``{"loss": ..., "accuracy": ...}``.
 
         Memory is bounded however many rows there are.
@@ -406,10 +371,14 @@ class Sequential(Exports, Interchange, Estimator):
             with the columns trained on.
         guard : "raise" or "off"
             With ``"off"``, numbers that are not finite go into the result.
+        batch_size, verbose
+            As for `predict`.
+        return_dict : bool
+            False: a list of the values, to unpack. Iterating over the dict gives names.
 
         Returns
         -------
-        dict of str -> float
+        dict of str -> float, or list of float
             ``"loss"``, the mean over all rows of weight times loss and what regularisers add, and each metric.
 
         Raises
@@ -421,7 +390,10 @@ class Sequential(Exports, Interchange, Estimator):
         NotReadyError
             The model was not built, or not compiled.
         """
-        return inputs_.evaluate(self._learner, x, y, sample_weight, class_weight, as_guard(guard).policy != "off")
+        require_habits(batch_size, verbose)
+        guarded = as_guard(guard).policy != "off"
+        found = inputs_.evaluate(self._learner, x, y, sample_weight, class_weight, guarded)
+        return found if checks.boolean("return_dict", return_dict) else list(found.values())
 
     # ---- keeping
 

@@ -24,6 +24,12 @@ _SPELLINGS = {
     "gelu": "GELU", "silu": "SiLU", "relu6": "ReLU6", "glu": "GLU", "nll": "NLL", "kl": "KL",
 }  # fmt: skip
 
+_HABITS = {  # what other libraries call an argument, or say in another place
+    "lr": "learning_rate", "n_epochs": "epochs", "nb_epoch": "epochs", "eps": "epsilon", "alpha": "learning_rate",
+    "max_epochs": "epochs", "input_shape": "put pynn.Input((columns,)) before the layers",
+    "input_dim": "put pynn.Input((columns,)) before the layers",
+}  # fmt: skip
+
 
 def class_name(name: str) -> str:
     """``he_normal`` -> ``HeNormal``; abbreviations keep the spelling of the field."""
@@ -43,8 +49,7 @@ def lists_arguments(function: Callable[P, T]) -> Callable[P, T]:
         if not known.issuperset(arguments):
             wrong = [name for name in arguments if name not in known]
             raise ArgumentTypeError(
-                f"expected arguments among {', '.join(names)}; received {', '.join(wrong)}"
-                + checks.nearest(wrong[0], names)
+                f"expected arguments among {', '.join(names)}; received {', '.join(wrong)}" + _meant(wrong[0], names)
             )
         for name, value in zip(placed, args, strict=False):
             if name in arguments:
@@ -54,6 +59,13 @@ def lists_arguments(function: Callable[P, T]) -> Callable[P, T]:
         return function(*args, **arguments)
 
     return checked
+
+
+def _meant(name: str, known: list[str]) -> str:
+    """Return the argument that is called `name` elsewhere, or the nearest one, as a question."""
+    if name in _HABITS and (_HABITS[name] in known or " " in _HABITS[name]):
+        return f": did you mean {_HABITS[name]!r}?" if _HABITS[name] in known else f": {_HABITS[name]}"
+    return checks.nearest(name, known)
 
 
 def list_arguments_of(cls: type) -> None:

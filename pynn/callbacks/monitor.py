@@ -56,9 +56,10 @@ class Monitor(Callback):
                 "'minimize'"
             )
         names = ", ".join(map(repr, known))
+        near = checks.nearest(self.monitor, [*known, *(f"val_{name}" for name in known)])
         return (
             f"expected monitor as one of {names}, or the same with 'val_'; received monitor={self.monitor!r}"
-            f"{checks.nearest(name, known)}; what compile(metrics=[...]) names is there too, and what another callback "
+            f"{near}; what compile(metrics=[...]) names is there too, and what another callback "
             "adds needs mode='min' or 'max'"
         )
 

@@ -57,7 +57,7 @@ def model_of(content: Content, source: Any) -> Sequential:
     try:
         network = content.network
         if isinstance(network, Description):
-            layers_.checked(network.layers)
+            layers_.require_dense(layers_.checked(network.layers))
             network = Network.of(network)
         network.schema = content.schema or network.schema
         model = Sequential._of(network)

@@ -141,16 +141,20 @@ def from_dict(values: Mapping[str, Any]) -> Layer:
 
 
 def checked(layers: Iterable[Any]) -> list[Layer]:
-    """The layers of a network in a row, residual blocks as their layers and an `Add`; refuses what makes no network."""
+    """The layers of a network in a row, residual blocks as their layers and an `Add`; refuses what is no layer."""
     given = list(layers)
     for i, layer in enumerate(given):
         if not isinstance(layer, Layer):
             raise ArgumentTypeError(f"expected layers such as pynn.Dense(10); received layers[{i}]={layer!r}")
     specs = flatten(given)
     check_names(specs)
-    if not any(layer.kind == "dense" for layer in specs):
-        raise ArgumentValueError("expected layers with at least one pynn.Dense; received none")
     return specs
+
+
+def require_dense(layers: Iterable[Layer]) -> None:
+    """Refuse layers without a `Dense`, which make no network."""
+    if not any(layer.kind == "dense" for layer in layers):
+        raise ArgumentValueError("expected layers with at least one pynn.Dense; received none")
 
 
 def check_names(layers: Iterable[Layer]) -> None:

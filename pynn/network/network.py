@@ -79,6 +79,8 @@ class Network:
 
     def build(self, inputs: int) -> Network:
         """Make the core with fresh parameters: same seed, same numbers."""
+        if not self.outputs:
+            layers_.require_dense(self.specs)
         layers = [spec.core for spec in self.specs]
         core = self._freeze(assemble(inputs, layers, self.dtype.name, self.seed, self.target_scaling is not None))
         if self.loss is not None:

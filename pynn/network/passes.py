@@ -97,5 +97,12 @@ def rows_of(x: Any) -> np.ndarray | None:
 
 
 def is_batches(x: Any) -> bool:
-    """Whether `x` is an iterable of batches: neither an array nor a list."""
-    return hasattr(x, "__iter__") and not hasattr(x, "__array__") and not isinstance(x, (list, tuple, str, bytes))
+    """Whether `x` is an iterable of batches: no array, and of lists only those of ``(xb, yb)`` or ``(xb, yb, wb)``."""
+    if isinstance(x, (list, tuple)):
+        return bool(x) and all(_is_batch(item) for item in x)
+    return hasattr(x, "__iter__") and not hasattr(x, "__array__") and not isinstance(x, (str, bytes))
+
+
+def _is_batch(item: Any) -> bool:
+    """Whether an item of a list is ``(xb, yb)`` or ``(xb, yb, wb)``, xb an array of rows."""
+    return isinstance(item, (list, tuple)) and len(item) in (2, 3) and len(getattr(item[0], "shape", ())) == 2

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from threading import get_ident
 from typing import Any
 
@@ -369,7 +370,7 @@ class Learner:
 
 def _in_order(loss: Any, optimizer: Any) -> tuple[Any, Any]:
     """Return loss and optimizer, which Keras takes the other way round."""
-    if not (optimizers.is_optimizer(loss) or isinstance(loss, LBFGS) or get_lbfgs(loss)):
+    if not _is_optimizer(loss):
         return loss, optimizer
     if losses.is_loss(optimizer):
         return optimizer, loss
@@ -377,6 +378,23 @@ def _in_order(loss: Any, optimizer: Any) -> tuple[Any, Any]:
         f"expected loss, what to train for; received the optimizer loss={loss!r}: "
         f"compile(loss='mse', optimizer={loss!r})"
     )
+
+
+def takes_optimizer_first(compile: Callable[..., None]) -> Callable[..., None]:
+    """Return the method `compile`, which then understands ``compile("adam", loss="mse")`` too."""
+
+    @wraps(compile)
+    def ordered(self: Any, *choices: Any, **named: Any) -> None:
+        if choices and "loss" in named and "optimizer" not in named and _is_optimizer(choices[0]):
+            loss = named.pop("loss")
+            choices = (loss, *choices)
+        compile(self, *choices, **named)
+
+    return ordered
+
+
+def _is_optimizer(value: Any) -> bool:
+    return optimizers.is_optimizer(value) or isinstance(value, LBFGS) or bool(get_lbfgs(value))
 
 
 def _columns(data: Passes) -> int:

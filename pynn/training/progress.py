@@ -6,6 +6,7 @@ import sys
 import warnings
 from typing import Any
 
+from .. import checks
 from ..errors import UnknownNameError
 
 __all__ = ["Progress", "progress"]
@@ -93,8 +94,7 @@ def progress(verbose: Any) -> Progress:
     """
     if isinstance(verbose, str) and verbose == "auto":
         verbose = int(is_watched())
-    if verbose not in (0, 1, 2) or isinstance(verbose, str):
-        raise UnknownNameError(f"expected verbose as one of 'auto', 0, 1, 2; received verbose={verbose!r}")
+    _require_verbose(verbose)
     if verbose == 1:
         try:
             with warnings.catch_warnings():
@@ -104,3 +104,16 @@ def progress(verbose: Any) -> Progress:
             return Lines()
         return Bar(tqdm)
     return Lines() if verbose else Progress()
+
+
+def require_habits(batch_size: Any, verbose: Any) -> None:
+    """Refuse wrong values of arguments that Keras's `predict` and `evaluate` have."""
+    if batch_size is not None:
+        checks.integer("batch_size", batch_size, 1)
+    if not (isinstance(verbose, str) and verbose == "auto"):
+        _require_verbose(verbose)
+
+
+def _require_verbose(verbose: Any) -> None:
+    if verbose not in (0, 1, 2) or isinstance(verbose, str):
+        raise UnknownNameError(f"expected verbose as one of 'auto', 0, 1, 2; received verbose={verbose!r}")
