@@ -28,6 +28,7 @@ _HOME = {
     ],
     "metrics": ["Metric"],
     "lbfgs": ["LBFGS"],
+    "files.foreign": ["from_torch"],
     "files.load": ["load"],
     "model": ["Sequential"],
     "tools.diagnose": ["diagnose"],

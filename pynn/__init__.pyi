@@ -32,6 +32,7 @@ from .errors import (
     ThreadError as ThreadError, TooLargeError as TooLargeError, TrainingWarning as TrainingWarning,
     UnknownNameError as UnknownNameError, UnsupportedError as UnsupportedError,
 )
+from .files.foreign import from_torch as from_torch
 from .files.load import load as load
 from .layers import (
     Activation as Activation, Add as Add, BatchNormalization as BatchNormalization, Categorical as Categorical,

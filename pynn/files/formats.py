@@ -1,8 +1,7 @@
 """The formats of files that models come from and go to: one row each.
 
-To add one: write a module of this folder with ``read(path, custom) -> Content`` (or, for files that hold tensors
-without layers, ``read_weights(path) -> {name: array}``) and ``write(learner, path, **options)``, or one of them; add
-its row.
+To add one: write a module of this folder with ``read(path, custom) -> Content`` and ``write(learner, path, ...)``,
+or one of them, or ``read_weights(path) -> {name: array}`` for files of tensors without layers; and add its row.
 """
 
 from __future__ import annotations
@@ -91,6 +90,14 @@ class Format:
 
 _WEIGHTS = "weights without their layers. Make the model, build it, then call model.load_weights({path!r})"
 
+_OLD_TORCH = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+
+
+def _has(look: Look, member: str) -> bool:
+    """Whether an archive has a member of this name in its only folder."""
+    return any(name.partition("/")[2] == member for name in look.members)
+
+
 FORMATS = (
     Format(
         "a model file of pynn", (".safetensors",), lambda look: b'"pynn.model"' in look.head,
@@ -99,6 +106,23 @@ FORMATS = (
     Format(
         "a safetensors file of another program", (), lambda look: look.head[8:9] == b"{",
         "safetensors", weighs=True, instead=_WEIGHTS,
+    ),
+    Format(
+        "a TorchScript file of PyTorch", (), lambda look: _has(look, "constants.pkl"),
+        instead="torch.save(torch.jit.load({path!r}).state_dict(), 'weights.pt') makes a file for model.load_weights",
+    ),
+    Format(
+        "a file of tensors of PyTorch", (".pt", ".pth"), lambda look: _has(look, "data.pkl"),
+        "pytorch", weighs=True, writes=True, instead=_WEIGHTS,
+    ),
+    Format(
+        "a file that torch.save wrote before PyTorch 1.6", (), lambda look: look.head[:15] == _OLD_TORCH,
+        instead="torch.save(torch.load({path!r}, weights_only=True), 'weights.pt') rewrites it",
+    ),
+    Format(
+        "a pickle", (".pkl", ".joblib"), lambda look: look.head[:1] == b"\x80" and look.head[1:2] in b"\2\3\4\5",
+        instead="a pickle is a program, and pynn runs none. If you trust it, load it where it was written, then "
+        "pynn.from_sklearn(estimator) or pynn.from_torch(module)",
     ),
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..network.network import Network
 from ..training.learner import Learner
-from . import weights
+from . import pytorch, weights
 
 __all__ = ["Interchange"]
 
@@ -48,7 +48,7 @@ class Interchange:
         """
         weights.assign(self._network, state, names)
 
-    def load_weights(self, path: Any, *, names: Mapping[str, int] | None = None) -> None:
+    def load_weights(self, path: Any, *, names: Mapping[str, int] | None = None, optimizer: bool = False) -> None:
         """Take the weights that another program saved, or those of a model of pynn; all of them or none.
 
         Tensors go to layers by their shapes, and among layers of equal shapes by the numbers in their names. The model
@@ -61,6 +61,9 @@ class Interchange:
             docs/interchange.md.
         names : mapping of str to int, optional
             Index of the layer that a name such as ``"encoder.fc"`` belongs to, where names alone do not tell.
+        optimizer : bool
+            Take the optimizer's settings and state too, from a checkpoint of PyTorch such as
+            ``{"model": model.state_dict(), "optimizer": optimizer.state_dict()}``: training goes on from there.
 
         Raises
         ------
@@ -70,7 +73,28 @@ class Interchange:
             Layers of equal shapes whose names do not tell their order; the message shows how `names` does.
         MissingFileError, FileFormatError
         """
-        weights.assign(self._network, weights.read(path), names)
+        if optimizer:
+            pytorch.resume(self._learner, path, names)
+        else:
+            weights.assign(self._network, weights.read(path), names)
+
+    def to_torch(self, *, link: bool = False) -> Any:
+        """Return a ``torch.nn.Sequential`` of the same numbers, in evaluation mode; PyTorch has to be installed.
+
+        Parameters
+        ----------
+        link : bool
+            True ends the module in the loss's link, softmax for instance, so that it computes what `predict` does.
+            False: logits, as ``predict(raw=True)`` and PyTorch's losses have them.
+
+        Raises
+        ------
+        MissingDependencyError
+            PyTorch is not installed.
+        UnsupportedError
+            The model has a custom activation.
+        """
+        return pytorch.module_of(self._network, link)
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of all numbers as a list: layer by layer, parameters before state, as Keras has them."""

@@ -14,7 +14,7 @@ from ..errors import ArgumentTypeError, ArgumentValueError, DtypeError, MissingF
 from ..network.network import Description, Network, Place
 from .formats import format_of
 
-__all__ = ["assign", "match", "natural", "read", "set_weights", "state_dict"]
+__all__ = ["assign", "match", "natural", "numbers", "oriented", "read", "set_weights", "state_dict", "to_numpy"]
 
 # What the last part of a name means: the name of our tensor for a matrix, and for a vector.
 ROLES = {
@@ -36,6 +36,7 @@ COUNTS = ("num_batches_tracked", "seed_generator_state")  # say nothing about pr
 OWN = ("shift", "scale", "fill", "rows")  # of a Normalization, which no other program's weights hold
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]  # of a layer's tensors, by name
+Group = dict[str, tuple[str, tuple[int, ...]]]  # tensors of a layer by our names: their own names, shapes
 
 
 def state_dict(network: Network) -> dict[str, np.ndarray]:
@@ -74,13 +75,20 @@ def set_weights(network: Network, values: Sequence[Any]) -> None:
 
 def assign(network: Network, state: Mapping[str, Any], names: Mapping[str, int] | None = None) -> None:
     """Write tensors of any program, all or none of them."""
-    network.assign(match(network, state, names))
+    arrays = numbers(state)
+    chosen = match(network, arrays, names)
+    network.assign({place: oriented(name, place, arrays[name]) for place, name in chosen.items()})
+
+
+def oriented(name: str, place: Place, values: np.ndarray) -> np.ndarray:
+    """Return a tensor with the shape that ours has: PyTorch's matrices are (units, inputs)."""
+    return values.T if place[1] == "kernel" and _role(name)[1] == "weight" else values
 
 
 def match(
-    network: Network, state: Mapping[str, Any], names: Mapping[str, int] | None = None
-) -> dict[Place, np.ndarray]:
-    """Return which tensor goes where.
+    network: Network, arrays: Mapping[str, np.ndarray], names: Mapping[str, int] | None = None
+) -> dict[Place, str]:
+    """Return the name of the tensor that goes to each place.
 
     Layers are told apart by the shapes of their tensors. Those of equal shapes are taken in the order of the numbers in
     their names, and refused where the names differ in more than a number: the order of use is not in a file.
@@ -90,10 +98,9 @@ def match(
     ShapeError
         Tensors that do not go with the network's; the message lists what did not match on either side.
     """
-    arrays = {name: _numbers(name, value) for name, value in state.items()}
     own = {_name(place): place for place in network.tensors}
     if set(arrays) == set(own):
-        return {own[name]: value for name, value in arrays.items()}
+        return {own[name]: name for name in arrays}
     groups, unknown = _groups(arrays)
     layers = _layers(network)
     chosen = _named(groups, layers, names or {})
@@ -104,31 +111,48 @@ def match(
             _require_numbered(fitting)
             chosen |= dict(zip(at, sorted(fitting, key=natural), strict=True))
     _require_all(layers, groups, chosen, unknown)
-    return {(layer, part): values for layer, name in chosen.items() for part, values in groups[name].items()}
+    return {(layer, part): found for layer, name in chosen.items() for part, (found, _) in groups[name].items()}
+
+
+def numbers(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return tensors of any program as arrays."""
+    return {name: _numbers(name, value) for name, value in state.items()}
+
+
+def to_numpy(tensor: Any) -> np.ndarray:
+    """Return the numbers of a tensor of PyTorch; those of 16 bits as float32."""
+    tensor = tensor.detach().cpu()
+    return np.array((tensor.float() if tensor.is_floating_point() and tensor.itemsize == 2 else tensor).numpy())
 
 
 def _numbers(name: Any, value: Any) -> np.ndarray:
     if not isinstance(name, str):
         raise ArgumentTypeError(f"expected names of tensors as text; received {name!r}")
-    found = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    found = to_numpy(value) if hasattr(value, "detach") else np.asarray(value)
     if found.dtype.kind not in "fiu":
         raise DtypeError(f"expected {name!r} as numbers; received dtype {found.dtype}")
     return found
 
 
-def _groups(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, dict[str, np.ndarray]], list[str]]:
+def _role(name: str) -> tuple[str, str]:
+    """Return a name without its last part, and that."""
+    prefix, _, role = name.replace("/", ".").rpartition(".")
+    return prefix, role
+
+
+def _groups(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Group], list[str]]:
     """Return the tensors of each layer of the other program, under our names, and the names that mean nothing to us."""
-    found: dict[str, dict[str, np.ndarray]] = {}
+    found: dict[str, Group] = {}
     unknown = []
     for name, values in arrays.items():
-        prefix, _, role = name.replace("/", ".").rpartition(".")
+        prefix, role = _role(name)
         if role in COUNTS:
             continue
         part = ROLES[role][0 if values.ndim == 2 else 1] if role in ROLES and values.ndim in (1, 2) else None
         if part is None or part in found.get(prefix, ()):
             unknown.append(name)
             continue
-        found.setdefault(prefix, {})[part] = values.T if role == "weight" and part == "kernel" else values
+        found.setdefault(prefix, {})[part] = name, oriented(name, (0, part), values).shape
     for parts in found.values():
         if "bias" in parts and "kernel" not in parts:
             parts["beta"] = parts.pop("bias")
@@ -137,15 +161,15 @@ def _groups(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, dict[str, np.nd
 
 def _layers(network: Network) -> dict[int, Shapes]:
     """Return the shapes of the tensors of each layer whose numbers another program may hold."""
-    found: dict[int, dict[str, np.ndarray]] = {}
+    found: dict[int, Group] = {}
     for (layer, name), view in _ordered(network).items():
         if layer >= 0 and name not in OWN:
-            found.setdefault(layer, {})[name] = view
+            found.setdefault(layer, {})[name] = "", view.shape
     return {layer: _shapes(parts) for layer, parts in found.items()}
 
 
-def _shapes(parts: Mapping[str, np.ndarray]) -> Shapes:
-    return tuple(sorted((name, values.shape) for name, values in parts.items()))
+def _shapes(parts: Group) -> Shapes:
+    return tuple(sorted((name, shape) for name, (_, shape) in parts.items()))
 
 
 def natural(name: str) -> list[Any]:
@@ -153,7 +177,7 @@ def natural(name: str) -> list[Any]:
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def _named(groups: Mapping[str, Any], layers: Mapping[int, Shapes], names: Mapping[str, int]) -> dict[int, str]:
+def _named(groups: Mapping[str, Group], layers: Mapping[int, Shapes], names: Mapping[str, int]) -> dict[int, str]:
     """Return the name chosen by the user for each layer."""
     chosen = {}
     for name, layer in names.items():
@@ -186,7 +210,7 @@ def _require_numbered(names: Sequence[str]) -> None:
 
 
 def _require_all(
-    layers: Mapping[int, Shapes], groups: Mapping[str, Any], chosen: Mapping[int, str], unknown: Sequence[str]
+    layers: Mapping[int, Shapes], groups: Mapping[str, Group], chosen: Mapping[int, str], unknown: Sequence[str]
 ) -> None:
     """Refuse anything that is left over, on either side."""
     lines = [

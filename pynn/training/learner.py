@@ -350,7 +350,7 @@ class Learner:
         """Go on from the optimizer's state of another program: steps applied, state vectors in parts."""
         trainer = self.trainer
         trainer.steps = steps
-        for views, parts in zip(self.slots(), slots, strict=True):
+        for views, parts in zip(self.slots(), slots or (), strict=bool(slots)):
             for place, values in parts.items():
                 views[place][...] = values
 
