@@ -163,7 +163,9 @@ cdef Vector matrix(const void *data, pynn_dtype dtype, int64_t rows, int64_t col
     v.data, v.readonly, v.ndim = <void *>data, readonly, 2 if columns else 1
     v.shape[0], v.shape[1] = rows, columns
     v.strides[0], v.strides[1] = size * (columns if columns else 1), size
-    v.format[0], v.format[1] = (c"f" if dtype == PYNN_FLOAT32 else c"q" if dtype == PYNN_INT64 else c"d"), 0
+    v.format[0], v.format[1] = c"d", 0
+    if dtype == PYNN_FLOAT32 or dtype == PYNN_INT64 or dtype == PYNN_UINT8:
+        v.format[0] = c"f" if dtype == PYNN_FLOAT32 else c"q" if dtype == PYNN_INT64 else c"B"
     return v
 
 

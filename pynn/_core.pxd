@@ -37,6 +37,8 @@ cdef class Model:
 cdef class Trainer:
     cdef pynn_trainer *c
     cdef readonly Model model
+    cdef object together
+    cdef int raise_from_exchange(self) except -1
     cdef double number(self, double (*get)(const pynn_trainer *) noexcept nogil) except? -1
     cdef int64_t count(self, int64_t (*get)(const pynn_trainer *) noexcept nogil) except? -1
 

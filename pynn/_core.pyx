@@ -277,6 +277,35 @@ cdef int call_activation(Callback custom, str what, pynn_dtype dtype, int64_t n,
         return 1
 
 
+cdef (int64_t, int64_t) part_of(custom, size_t part, size_t size):
+    """Where this process's part of `size` bytes begins, and its length."""
+    begin = min(size, part * <size_t>custom.process)
+    return begin, min(part, size - begin)
+
+
+cdef int call_gather(void *user, const void *own, size_t part, size_t size, void *all) noexcept with gil:
+    cdef Callback custom = <Callback>user
+    try:
+        length = part_of(custom.function, part, size)[1]
+        custom.function.gather(matrix(own, PYNN_UINT8, length, 0, True), part, matrix(all, PYNN_UINT8, size, 0, False))
+        return 0
+    except BaseException as error:
+        custom.errors[get_ident()] = error
+        return 1
+
+
+cdef int call_exchange(void *user, const void *all, size_t part, size_t size, void *received) noexcept with gil:
+    cdef Callback custom = <Callback>user
+    try:
+        length = part_of(custom.function, part, size)[1] * custom.function.processes
+        custom.function.exchange(
+            matrix(all, PYNN_UINT8, size, 0, True), part, matrix(received, PYNN_UINT8, length, 0, False))
+        return 0
+    except BaseException as error:
+        custom.errors[get_ident()] = error
+        return 1
+
+
 cdef Callback callback(function):
     cdef Callback made = Callback.__new__(Callback)
     made.function, made.errors = function, {}
@@ -750,11 +779,20 @@ cdef class Trainer:
                                         blank(&error))
         progress = (step.steps, step.rows, step.loss, step.gradient_norm, step.refused, step.refused_rows)
         try:
+            if status == PYNN_ERROR_CALLBACK and self.together is not None:
+                self.raise_from_exchange()
             self.model.finish(status, &error)
         except errors.PynnError as exception:
             exception.progress = progress
             raise
         return progress
+
+    cdef int raise_from_exchange(self) except -1:
+        """Raise what an exchange with other processes ended with, if one failed."""
+        raised = (<Callback>self.together).errors.pop(get_ident(), None)
+        if raised is not None:
+            raise raised
+        return 0
 
     def full_gradient(self, x, targets, weights, int64_t batch_size, gradient):
         """The mean loss over all rows; its gradient goes into `gradient`, a float64 array. Nothing is updated."""
@@ -896,6 +934,21 @@ cdef class Trainer:
         cdef pynn_error error
         with self.model.exclusive:
             check(pynn_trainer_set_mixup(self.c, alpha, blank(&error)), &error)
+
+    def set_shards(self, int64_t shards, together=None):
+        """Sum steps over this many parts of a batch from now on; 0: batches are whole. `together` are the processes
+        that share the parts out: processes, process, gather(own, part, all), exchange(all, part, received)."""
+        cdef pynn_shards s
+        cdef pynn_error error
+        cdef Callback custom = callback(together)
+        pynn_shards_init(&s)
+        s.shards = shards
+        if together is not None:
+            s.processes, s.process, s.user = together.processes, together.process, <void *>custom
+            s.gather, s.exchange = call_gather, call_exchange
+        with self.model.exclusive:
+            check(pynn_trainer_set_shards(self.c, &s if shards else NULL, blank(&error)), &error)
+            self.together = custom
 
     def set_raw_predictions(self, bint raw):
         """Let `train` write logits as predictions from now on, or predictions."""

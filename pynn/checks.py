@@ -42,6 +42,14 @@ def integer(name: str, value: Any, minimum: int, maximum: int = 2**62) -> int:
     raise (ArgumentValueError if right else ArgumentTypeError)(_expected(name, rule, value))
 
 
+def power_of_two(name: str, value: Any, maximum: int) -> int:
+    """Return an integer that is a power of two."""
+    value = integer(name, value, 1, maximum)
+    if value & (value - 1):
+        raise ArgumentValueError(_expected(name, f"a power of two in 1 ... {maximum}", value))
+    return value
+
+
 def number(
     name: str,
     value: Any,

@@ -402,6 +402,15 @@ cdef extern from "pynn.h" nogil:
     int64_t pynn_trainer_n_averaged(const pynn_trainer *trainer)
     pynn_status pynn_trainer_set_n_averaged(pynn_trainer *trainer, int64_t n)
     pynn_status pynn_trainer_use_average(pynn_trainer *trainer)
+    ctypedef struct pynn_shards:
+        size_t struct_size
+        int64_t shards
+        int32_t processes, process
+        int (*gather)(void *user, const void *own, size_t part, size_t size, void *all) noexcept nogil
+        int (*exchange)(void *user, const void *all, size_t part, size_t size, void *received) noexcept nogil
+        void *user
+    void pynn_shards_init(pynn_shards *shards)
+    pynn_status pynn_trainer_set_shards(pynn_trainer *trainer, const pynn_shards *shards, pynn_error *error)
     pynn_status pynn_trainer_set_mixup(pynn_trainer *trainer, double alpha, pynn_error *error)
     void pynn_trainer_set_raw_predictions(pynn_trainer *trainer, int raw)
     void pynn_mixup_draw(uint64_t seed, int64_t step, double alpha, int64_t rows, double *share, int64_t *shift)

@@ -191,6 +191,7 @@ class Sequential(Exports, Interchange, Building):
         guard: Any = "raise",
         checkpoint: Any = None,
         resume: bool = False,
+        shards: int | None = None,
     ) -> History:
         """Train for some epochs.
 
@@ -245,6 +246,8 @@ class Sequential(Exports, Interchange, Building):
             Go on with the run that `checkpoint` holds, if it is there: a run that was killed at any moment ends with
             the bits of one that never stopped, in model, history and callbacks. Model, data and settings must be the
             same but for `epochs`, which counts the whole run: more go on, a run that has them returns at once.
+        shards : power of two, optional
+            Cut each batch into this many parts and add their gradients in a fixed order; see docs/distributed.md.
         verbose : "auto", 0, 1 or 2
             Nothing, a bar or lines on stderr; "auto": a bar on a terminal.
 
@@ -266,7 +269,7 @@ class Sequential(Exports, Interchange, Building):
         arguments = Arguments(
             self, x, y, epochs, batch_size, shuffle, target, categories, exclude, sample_weight, class_weight,
             on_bad_rows, steps_per_epoch, validation_data, validation_split, initial_epoch, mixup, callbacks, verbose,
-            guard, checkpoint, resume,
+            guard, checkpoint, resume, shards,
         )  # fmt: skip
         with self._learner as learner:
             if getattr(guard, "policy", guard) != "repair":

@@ -811,6 +811,31 @@ PYNN_API void pynn_trainer_set_raw_predictions(pynn_trainer *trainer, int raw);
 /* What is drawn for step `step` of a trainer with this seed. Thread-safe. */
 PYNN_API void pynn_mixup_draw(uint64_t seed, int64_t step, double alpha, int64_t rows, double *share, int64_t *shift);
 
+#define PYNN_MAX_SHARDS 4096
+/* A step as the sum of shards: a batch is cut into `shards` parts of equal size, but for a row, whose losses and
+ * gradients are added in one fixed binary tree, so that any power of two of processes which share the parts out ends
+ * with the bits of one process. Batch normalization takes its statistics from a shard, mixup pairs rows within one;
+ * empty shards of a last batch are left out. */
+typedef struct pynn_shards {
+  size_t struct_size;
+  int64_t shards;             /* a power of two up to PYNN_MAX_SHARDS */
+  int32_t processes, process; /* a power of two <= shards, and which of them this is; 1, 0 */
+  /* What several processes need, NULL for one. Each returns 0, anything else ends the call with CALLBACK. Memory of
+   * `size` bytes is cut into one part of `part` bytes for each process; the last ones may be shorter, or empty.
+   * gather:   all <- the parts of all processes, in their order; `own` is this process's.
+   * exchange: received <- this process's part of each process's `all`, in their order, close together. */
+  int (*gather)(void *user, const void *own, size_t part, size_t size, void *all);
+  int (*exchange)(void *user, const void *all, size_t part, size_t size, void *received);
+  void *user;
+} pynn_shards;
+/* One process, shards 0: set that. Never fails. */
+PYNN_API void pynn_shards_init(pynn_shards *shards);
+/* Sums steps like this from now on; NULL: batches are whole again. With several processes each must be given the same
+ * model, the same data and the same calls; it computes its own shards alone and writes their predictions alone, and a
+ * step is refused by all or by none. Takes memory for log2(shards / processes) gradients, and one more for several
+ * processes. INVALID_ARGUMENT, OUT_OF_MEMORY: what was goes on. */
+PYNN_API pynn_status pynn_trainer_set_shards(pynn_trainer *trainer, const pynn_shards *shards, pynn_error *error);
+
 /* What a step saw in one layer. Taken from the values while they are computed, not by extra passes. */
 typedef struct pynn_layer_health {
   double activation_max; /* largest |value| before and after the activation; NaN or infinite when one was */

@@ -214,7 +214,7 @@ static void test_nothing_is_forgotten(void) {
       SPARED(clip_norm), /* settings: must be the same */
       SPARED(scheduled),
       SPARED(raw_predictions), /* a setting */
-      SPARED(reduction),       /* of the processes that run now */
+      SPARED(shards),          /* of the processes that run now */
       SPARED(schedule),        /* settings */
       SPARED(dropout_key),
       SPARED(raw_predictions), /* of the call that follows */

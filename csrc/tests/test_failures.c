@@ -403,6 +403,15 @@ static pynn_status mixup(struct world *w) {
   return status;
 }
 
+static pynn_status shards(struct world *w) {
+  pynn_shards shards;
+  pynn_shards_init(&shards);
+  shards.shards = 4;
+  pynn_status status = pynn_trainer_set_shards(w->plain_trainer, &shards, NULL);
+  if (!status) status = pynn_trainer_set_shards(w->plain_trainer, NULL, NULL);
+  return status;
+}
+
 /* A summary of enough rows to make its buffers grow. */
 static pynn_status summarize(const struct world *w, const pynn_array *part, pynn_summary **out) {
   pynn_column column;
@@ -461,6 +470,7 @@ static const struct scenario {
      "pynn_normalization_adapt pynn_target_adapt",
      ALLOCATES, adapt, NULL, NULL},
     {"pynn_trainer_set_mixup", TAKES_NOTHING, mixup, NULL, NULL},
+    {"pynn_shards_init pynn_trainer_set_shards", ALLOCATES, shards, NULL, NULL},
     {"pynn_predict pynn_evaluate", TAKES_NOTHING, predict, NULL, NULL},
     {"pynn_train_step pynn_train_batches pynn_trainer_begin_epoch pynn_trainer_events pynn_trainer_health "
      "pynn_trainer_statistics pynn_trainer_losses",

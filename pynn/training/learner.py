@@ -67,6 +67,7 @@ class Learner:
         self.validated: dict[str, np.ndarray] | None = None
         self._average: tuple[float, int, int] | None = None
         self._mixup = 0.0
+        self._shards: tuple[int, Any] = (0, None)
         self._running: dict[int, list[int]] = {}  # the thread in `fit`, by process: a child of fork has none
         self._forget()
 
@@ -174,6 +175,8 @@ class Learner:
                 new.set_average(self._average)
             if self._mixup:
                 new.set_mixup(self._mixup)
+            if self._shards[0]:
+                new.set_shards(*self._shards)
             if precision.scales_in_double(core):
                 new.set_raw_predictions(True)
             if self._trainer is not None:
@@ -233,6 +236,12 @@ class Learner:
         if self._trainer is not None and alpha != self._mixup:
             self._trainer.set_mixup(alpha)
         self._mixup = alpha
+
+    def use_shards(self, shards: int, together: Any = None) -> None:
+        """Sum steps over this many parts of a batch from now on, shared out to processes; 0: batches are whole."""
+        if self._trainer is not None and (shards, together) != self._shards:
+            self._trainer.set_shards(shards, together)
+        self._shards = shards, together
 
     def use_guard(self, guard: Guard) -> None:
         """Guard steps like this from now on, by a guard that has seen nothing yet."""

@@ -31,6 +31,8 @@ class Plan:
     progress : Progress
     guard : Guard
     mixup : float
+    shards : int
+        Parts of a batch that are summed; 0: batches are whole.
     base : int
         Epochs that the model had seen before.
     counts : bool
@@ -51,6 +53,7 @@ class Plan:
     progress: Progress
     guard: Guard
     mixup: float
+    shards: int
     base: int
     counts: bool
     optimizer: Any

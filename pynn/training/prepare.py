@@ -26,6 +26,8 @@ from .run import Run
 
 __all__ = ["Arguments", "prepare"]
 
+MAX_SHARDS = 4096  # of the core
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -53,6 +55,7 @@ class Arguments:
     guard: Any
     checkpoint: Any
     resume: bool
+    shards: int | None
 
 
 def prepare(learner: Learner, a: Arguments) -> Run:
@@ -62,6 +65,7 @@ def prepare(learner: Learner, a: Arguments) -> Run:
     first = checks.integer("initial_epoch", a.initial_epoch, 0, epochs - 1) if a.initial_epoch else 0
     callbacks, guard = _callbacks(a.callbacks), as_guard(a.guard)
     mixup = checks.number("mixup", a.mixup, 0, 1e6) if a.mixup else 0.0
+    shards = checks.power_of_two("shards", a.shards, MAX_SHARDS) if a.shards is not None else 0
     show = progress(a.verbose)
     loader, validation_data = _open(learner, a, epochs - first)
     own = loader is a.x  # the user's: it knows which epoch is next
@@ -89,8 +93,8 @@ def prepare(learner: Learner, a: Arguments) -> Run:
     if a.steps_per_epoch is not None:
         batches = Limited(batches, checks.integer("steps_per_epoch", a.steps_per_epoch, 1))
     plan = Plan(
-        a.model, batches, validation, range(first, epochs), callbacks, show, guard, mixup, first or learner.epoch,
-        not own, _started_with(learner), names, _passes(loader, batches, whole),
+        a.model, batches, validation, range(first, epochs), callbacks, show, guard, mixup, shards,
+        first or learner.epoch, not own, _started_with(learner), names, _passes(loader, batches, whole),
     )  # fmt: skip
     return _run(learner, plan, a)
 
@@ -207,6 +211,10 @@ def _run(learner: Learner, plan: Plan, a: Arguments) -> Run:
         raise ArgumentValueError(
             f"expected mixup=0 with LBFGS, whose loss has to stay the same; received mixup={plan.mixup!r}"
         )
+    if plan.shards and full_batch:
+        raise ArgumentValueError(
+            f"expected no shards with LBFGS, which takes no steps on batches; received shards={plan.shards!r}"
+        )
     run: Run = FullBatch(learner, plan) if full_batch else Run(learner, plan)
     if a.checkpoint is not None:
         run.saver = _saver(learner, plan, a.checkpoint)
@@ -233,6 +241,7 @@ def _saver(learner: Learner, plan: Plan, where: Any) -> checkpoint_.Saver:
         "data": plan.batches.describe(),
         "validation_data": held,
         "mixup": plan.mixup,
+        "shards": plan.shards or None,
         "initial_epoch": plan.epochs.start,
     }
     description = checkpoint_.describe(learner.to_dict(), plan.optimizer, run)

@@ -189,7 +189,7 @@ void job_dX_in_place(struct job *job) {
 }
 
 /* Means and spreads of two parts: Chan, Golub and LeVeque (1983). */
-static void add_observed(struct observed *all, const struct observed *tile) {
+void observed_add(struct observed *all, const struct observed *tile) {
   if (!tile->n) return;
   const double a = (double)all->n, b = (double)tile->n, away = tile->mean - all->mean;
   all->spread = hypot(hypot(all->spread, tile->spread), away * sqrt(a / (a + b) * b));
@@ -201,7 +201,7 @@ static void add_observed(struct observed *all, const struct observed *tile) {
 
 static struct observed sum_observed(const pynn_workspace *w, int64_t tiles) {
   struct observed all = {0};
-  for (int64_t i = 0; i < tiles; i++) add_observed(&all, &w->tile_observed[i]);
+  for (int64_t i = 0; i < tiles; i++) observed_add(&all, &w->tile_observed[i]);
   return all;
 }
 
@@ -217,7 +217,7 @@ void job_observed(const struct job *job) {
 
 double job_penalty(const struct job *job, int regularizer, void *gradient, size_t n) {
   const pynn_spec *spec = layer_choice(job->layer, regularizer);
-  if (!spec || !spec->row) return 0;
+  if (!spec || !spec->row || job->place) return 0; /* the first part of a batch has the penalties of all */
   const ptrdiff_t offset = (char *)gradient - (char *)job->gradient;
   const char *w = (const char *)job->w->model->parameters + offset;
   return job_kernels(job)->regularizers[spec->row].penalty(n, w, gradient, spec->values);
@@ -252,7 +252,7 @@ void job_gradient_pair(const struct job *job, int64_t index, const void *first, 
   job_gradient(job, index, second, n);
   w->tile_max[index] = larger(w->tile_max[index], largest);
   w->tile_sum[index] += sum;
-  if (w->observes) add_observed(&w->tile_observed[index], &before);
+  if (w->observes) observed_add(&w->tile_observed[index], &before);
 }
 
 void job_gradients(const struct job *job, int64_t tiles) {

@@ -12,6 +12,7 @@ struct job {
   int32_t index;
   const struct layer *layer;
   int64_t rows;
+  int64_t place; /* of the first row in the whole batch: random draws count from there */
   int training;
   const void *x; /* the layer's input, rows of ldx reals */
   int64_t ldx;
@@ -46,6 +47,8 @@ double job_custom_values(struct job *job);
 /* Takes statistics of a tile of the layer's values, and puts them together once all tiles are done. */
 void job_observe(const struct job *job, int64_t index, const struct tile *tile);
 void job_observed(const struct job *job);
+/* Adds what was seen of more numbers. */
+void observed_add(struct observed *all, const struct observed *more);
 /* The same with the largest magnitude: forward calls the first for each tile of values and the second at the end. */
 void job_value_tile(const struct job *job, int64_t index, const struct tile *tile);
 void job_valued(const struct job *job);

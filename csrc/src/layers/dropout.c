@@ -18,7 +18,7 @@ static void tile(void *argument, int64_t index) {
   const struct tile t = tile_at(&job->tiling, index);
   for (int64_t i = t.row; i < t.row + t.rows; i++)
     kernels->dropout((size_t)t.columns, at(kernels, d->in, i * d->ld), at(kernels, d->out, i * t.columns),
-                     job->layer->spec.values[RATE], job->key, job->step, (uint64_t)(i * t.columns));
+                     job->layer->spec.values[RATE], job->key, job->step, (uint64_t)((job->place + i) * t.columns));
 }
 
 static void drop(struct job *job, const void *in, int64_t ld, void *out) {

@@ -17,13 +17,14 @@ static void tile(void *argument, int64_t index) {
   const struct tile t = tile_at(&job->tiling, index);
   for (int64_t i = t.row; i < t.row + t.rows; i++)
     for (int64_t from = 0; from < t.columns; from += PART) {
-      const int64_t n = least(PART, t.columns - from), first = i * t.columns + from, pairs = (first + n - 1) / 2;
+      const int64_t n = least(PART, t.columns - from), first = (job->place + i) * t.columns + from;
+      const int64_t pairs = (first + n - 1) / 2;
       double noise[PART + 2];
       for (int64_t pair = first / 2; pair <= pairs; pair++)
         draw(job->key, job->step, (uint64_t)pair, noise + 2 * (pair - first / 2));
       for (int64_t j = 0; j < n + first % 2; j++) noise[j] *= job->layer->spec.values[STDDEV];
       kernels->add_double((size_t)n, at(kernels, job->x, i * job->ldx + from), noise + first % 2,
-                          at(kernels, job_values(job), first));
+                          at(kernels, job_values(job), i * t.columns + from));
     }
   job_value_tile(job, index, &t);
 }

@@ -72,7 +72,8 @@ static int look_at_cell(pynn_workspace *w, const struct batch *batch, const void
   const double slack = tolerance * (fmax(1, fmax(fabs(below), fabs(above))) + 0.01 * fabs(loss[1]));
   if (!isfinite(below) || !isfinite(above) || !isfinite(received)) return 0;
   if (received >= fmin(below, above) - slack && received <= fmax(below, above) + slack) return 0;
-  w->wrong.row = i, w->wrong.column = j, w->wrong.expected = (below + above) / 2, w->wrong.received = received;
+  w->wrong.row = batch->place + i, w->wrong.column = j, w->wrong.expected = (below + above) / 2,
+  w->wrong.received = received;
   return WRONG_GRADIENT;
 }
 
@@ -110,7 +111,7 @@ double custom_loss(pynn_workspace *w, const struct batch *batch, const void *log
     sum += weight * w->losses[i];
     if (!backward) continue;
     if (!(kernels->largest((size_t)n, gradient) <= kernels->maximum)) sum = (double)NAN;
-    kernels->scale((size_t)n, gradient, weight / (double)rows);
+    kernels->scale((size_t)n, gradient, weight / (double)batch_whole(batch));
   }
   return w->failed ? (double)NAN : sum;
 }

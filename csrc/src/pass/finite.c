@@ -244,10 +244,24 @@ static int state_sound(const pynn_model *model) {
   return model_odd_state(model, &unit, &value) < 0;
 }
 
+int finite_step(const pynn_workspace *w, double loss) {
+  return isfinite(loss) && sums_finite(w) && state_sound(w->model);
+}
+
 pynn_status finite_check(const pynn_workspace *w, const struct batch *batch, double loss, const void *gradient,
                          const int64_t *order, int64_t first, struct fault *fault, pynn_error *error) {
   const struct search s = {w, batch, order, first, fault, error};
-  return isfinite(loss) && sums_finite(w) && state_sound(w->model) ? PYNN_OK : search_step(&s, loss, gradient);
+  return finite_step(w, loss) ? PYNN_OK : search_step(&s, loss, gradient);
+}
+
+pynn_status finite_check_sum(const pynn_workspace *w, const void *gradient, struct fault *fault, pynn_error *error) {
+  const struct search s = {.w = w, .fault = fault, .error = error};
+  pynn_status status = search_parameters(&s);
+  if (!status) status = search_state(&s);
+  if (!status) status = search_gradient(&s, gradient);
+  if (status) return status;
+  *fault = no_cell((double)NAN);
+  return found(PYNN_OPERATION_NONE, "a sum over the rows", -1, fault, error);
 }
 
 /* ---- passes without a backward one */

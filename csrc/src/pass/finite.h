@@ -24,6 +24,12 @@ static inline int is_of_the_data(pynn_operation operation) {
 pynn_status finite_check(const pynn_workspace *workspace, const struct batch *batch, double loss, const void *gradient,
                          const int64_t *order, int64_t first, struct fault *fault, pynn_error *error);
 
+/* Whether it stayed finite, without a search: of a step that is the sum of several passes; and then the search in what
+ * is the same in all of them: the parameters, the model's state, the gradient. */
+int finite_step(const pynn_workspace *workspace, double loss);
+pynn_status finite_check_sum(const pynn_workspace *workspace, const void *gradient, struct fault *fault,
+                             pynn_error *error);
+
 /* The same for a pass without a backward one: whether its values and `out` (rows x outputs of `dtype`: predictions or
  * logits) are finite, by a few comparisons, ... */
 int finite_forward(const pynn_workspace *workspace, int64_t rows, pynn_dtype dtype, const void *out);

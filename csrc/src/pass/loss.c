@@ -23,10 +23,11 @@ static void loss_tile(void *argument, int64_t index) {
   double sum = 0;
   for (int64_t i = index * LOSS_ROWS; i < least(rows, (index + 1) * LOSS_ROWS); i++) {
     const double weight = job->batch->has_weights ? w->weights[i] : 1;
-    const double loss = model->loss->row_loss(
-        (size_t)n, at(kernels, job->logits, i * n),
-        job->batch->has_labels ? NULL : at(kernels, w->targets, i * model->targets), w->labels[i],
-        weight / (double)rows, job->backward ? at(kernels, w->dY[0], i * n) : NULL, model->loss_spec.values);
+    const double loss =
+        model->loss->row_loss((size_t)n, at(kernels, job->logits, i * n),
+                              job->batch->has_labels ? NULL : at(kernels, w->targets, i * model->targets), w->labels[i],
+                              weight / (double)batch_whole(job->batch),
+                              job->backward ? at(kernels, w->dY[0], i * n) : NULL, model->loss_spec.values);
     if (weight != 0) sum += weight * loss; /* a row of weight 0 is not there, whatever it holds */
   }
   w->tile_sum[index] = sum;

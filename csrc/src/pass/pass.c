@@ -37,7 +37,7 @@ void pass_propose(pynn_workspace *w) {
 
 const void *pass_forward(pynn_workspace *w, const struct batch *batch, int training, uint64_t dropout_key,
                          uint64_t step) {
-  struct job job = {.w = w, .rows = batch->rows, .training = training, .step = step};
+  struct job job = {.w = w, .rows = batch->rows, .place = batch->place, .training = training, .step = step};
   w->failed = 0;
   w->inputs[0] = (struct values){batch->x, batch->ldx, batch->x ? NULL : &batch->sparse};
   if (training) pass_propose(w);
@@ -80,7 +80,13 @@ void pass_silence(pynn_workspace *w, void *gradient) {
 
 void pass_backward(pynn_workspace *w, const struct batch *batch, void *gradient, uint64_t dropout_key, uint64_t step) {
   const int32_t lowest = pass_lowest(w->model);
-  struct job job = {.w = w, .rows = batch->rows, .training = 1, .step = step, .dY = w->dY[0], .gradient = gradient};
+  struct job job = {.w = w,
+                    .rows = batch->rows,
+                    .place = batch->place,
+                    .training = 1,
+                    .step = step,
+                    .dY = w->dY[0],
+                    .gradient = gradient};
   for (int32_t i = w->model->n_layers - 1; i >= lowest; i--) {
     pass_enter(&job, i, dropout_key);
     job.dX = i == lowest ? NULL : job.dY == w->dY[0] ? w->dY[1] : w->dY[0];

@@ -13,7 +13,11 @@ struct batch {
   int has_labels;
   int has_weights;
   const pynn_array *given, *given_targets; /* the caller's whole data, for messages; NULL: unknown */
+  int64_t place, whole; /* of a part of a batch: its first row's place in it, and the rows of all parts; 0: all of it */
 };
+
+/* The rows whose mean the loss is. */
+static inline int64_t batch_whole(const struct batch *batch) { return batch->whole ? batch->whole : batch->rows; }
 
 /* Whether a pass over `rows` rows may call the BLAS. Predictions never do. */
 int pass_uses_blas(const pynn_model *model, int64_t rows);

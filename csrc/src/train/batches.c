@@ -65,13 +65,14 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
 
   const struct kernels *kernels = t->model->context->kernels[predictions ? dtype : t->model->dtype];
   const struct compute_scope scope = compute_begin(t->model->context, pass_uses_blas(t->model, batch_size));
+  const int together = t->shards.options.processes > 1; /* the clock of the first is all's */
   const double until = seconds > 0 ? seconds_now() + seconds : HUGE_VAL;
   pynn_step result = {0};
   if (t->slots_given || t->model->parameters_given) trainer_measure(t);
   for (int64_t done = 0; done < count && !status;) {
-    const int64_t rows = count - done < batch_size ? count - done : batch_size;
-    const int64_t steps = result.steps;
+    const int64_t rows = count - done < batch_size ? count - done : batch_size, steps = result.steps;
     struct step taken = {.data = data, .order = order, .first = first + done, .rows = rows};
+    if (together) taken.stops = seconds_now() >= until;
     struct fault fault;
     status = step_take(t, &taken, dtype, predictions, &fault, error);
     if (!status) count_step(t, &taken, &result);
@@ -83,7 +84,7 @@ pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int
     result.applied = result.steps > steps;
     done += rows;
     if (predictions) predictions = at(kernels, predictions, rows * t->model->outputs);
-    if (seconds > 0 && seconds_now() >= until) break;
+    if (together ? taken.stops : seconds_now() >= until) break;
   }
   compute_end(t->model->context, scope);
   result.loss = result.rows ? result.loss / (double)result.rows : (double)NAN;

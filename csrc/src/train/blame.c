@@ -11,6 +11,7 @@
 #include "pass/loss.h"
 #include "pass/targets.h"
 #include "train/mixup.h"
+#include "train/shards.h"
 #include "train/update.h"
 
 #include <math.h>
@@ -29,6 +30,7 @@ const char *pynn_operation_name(pynn_operation operation) {
 struct blame {
   struct replay replay;
   const pynn_trainer *t;
+  const struct step *part;     /* the rows that are replayed */
   void *slots[PYNN_MAX_SLOTS]; /* copies */
 };
 
@@ -119,7 +121,7 @@ static int whole_backward(struct replay *r, struct job *job) {
 static int forward(struct blame *b) {
   struct replay *r = &b->replay;
   const pynn_model *model = r->model;
-  struct job job = {.w = r->w, .rows = r->rows, .training = 1, .step = (uint64_t)b->t->steps};
+  struct job job = {.w = r->w, .rows = r->rows, .place = b->part->place, .training = 1, .step = (uint64_t)b->t->steps};
   r->w->inputs[0] = (struct values){r->w->input, model->inputs, NULL};
   pass_propose(r->w);
   for (int32_t i = 0; i < model->n_layers; i++) {
@@ -131,7 +133,8 @@ static int forward(struct blame *b) {
   return 0;
 }
 
-static int loss(struct replay *r, const struct batch *batch) {
+static int loss(struct blame *b, const struct batch *batch) {
+  struct replay *r = &b->replay;
   const pynn_model *model = r->model;
   const int64_t n = model->outputs;
   const char *logits = r->w->inputs[model->n_layers].at;
@@ -141,7 +144,7 @@ static int loss(struct replay *r, const struct batch *batch) {
     const double weight = batch->has_weights ? r->w->weights[i] : 1;
     const void *target = batch->has_labels ? NULL : at(r->kernels, r->w->targets, i * model->targets);
     const double value = pass_row_loss(r->w, logits + (size_t)(i * n) * r->kernels->size, target, r->w->labels[i],
-                                       weight / (double)r->rows, at(r->kernels, r->w->dY[0], i * n));
+                                       weight / (double)b->part->whole, at(r->kernels, r->w->dY[0], i * n));
     if (weight == 0) continue;
     sum += weight * value;
     if (isfinite(weight * value) &&
@@ -163,6 +166,7 @@ static int backward(struct blame *b) {
   const int32_t lowest = pass_lowest(r->model);
   struct job job = {.w = r->w,
                     .rows = r->rows,
+                    .place = b->part->place,
                     .training = 1,
                     .step = (uint64_t)b->t->steps,
                     .dY = r->w->dY[0],
@@ -268,24 +272,40 @@ static void release(struct blame *b) {
   pynn_model_free(r->model);
 }
 
-static pynn_status replay(const pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first,
-                          int64_t rows, pynn_dtype dtype, pynn_blame *out, pynn_error *error) {
-  struct blame b = {.replay = {.order = order, .first = first, .rows = rows, .out = out}, .t = t};
+/* Replays a part of a step; the update, if the part is all of it. */
+static pynn_status replay(const pynn_trainer *t, const struct step *part, pynn_dtype dtype, pynn_blame *out,
+                          pynn_error *error) {
+  const pynn_data *data = part->data;
+  struct blame b = {
+      .replay = {.order = part->order, .first = part->first, .rows = part->rows, .out = out}, .t = t, .part = part};
   struct replay *r = &b.replay;
-  struct batch batch = {.rows = rows};
+  struct batch batch = {.rows = part->rows};
   *out = (pynn_blame){.layer = -1, .tensor_row = -1};
   pynn_status status = prepare(&b, dtype, error);
   if (!status) {
     const struct compute_scope scope = compute_begin(t->model->context, 0);
-    array_gather(r->model->input_kernels, &data->x, order, first, rows, r->w->input);
-    status = pass_targets(r->w, &data->targets, &data->weights, order, first, &batch, error);
+    array_gather(r->model->input_kernels, &data->x, part->order, part->first, part->rows, r->w->input);
+    status = pass_targets(r->w, &data->targets, &data->weights, part->order, part->first, &batch, error);
     if (!status)
       (void)(data_fault(r, &batch) || parameter_fault(&b) || layer_state_fault(r) || mix(&b, &batch) || forward(&b) ||
-             loss(r, &batch) || backward(&b) || update(&b));
+             loss(&b, &batch) || backward(&b) || (part->rows == part->whole && update(&b)));
     compute_end(t->model->context, scope);
   }
   release(&b);
   return status;
+}
+
+/* Replays a step shard by shard, where a row meets others of its shard; then, or if they are all finite, as one. */
+static pynn_status replay_step(const pynn_trainer *t, const struct step *step, pynn_dtype dtype, pynn_blame *out,
+                               pynn_error *error) {
+  const int64_t shards = t->mixup > 0 || t->model->updates_state ? t->shards.options.shards : 0;
+  for (int64_t k = 0; k < shards; k++) {
+    const struct step part = shards_part(t, step, k);
+    if (!part.rows) break;
+    pynn_status status = replay(t, &part, dtype, out, error);
+    if (status || out->operation != PYNN_OPERATION_NONE) return status;
+  }
+  return replay(t, step, dtype, out, error);
 }
 
 pynn_status pynn_trainer_blame(const pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first,
@@ -300,8 +320,9 @@ pynn_status pynn_trainer_blame(const pynn_trainer *t, const pynn_data *data, con
                     (long long)data->x.rows - 1, (long long)row);
   }
   pynn_blame own, wide;
-  if (!status) status = replay(t, data, order, first, rows, t->model->dtype, &own, error);
-  if (!status) status = replay(t, data, order, first, rows, PYNN_FLOAT64, &wide, error);
+  const struct step step = {.data = data, .order = order, .first = first, .rows = rows, .whole = rows};
+  if (!status) status = replay_step(t, &step, t->model->dtype, &own, error);
+  if (!status) status = replay_step(t, &step, PYNN_FLOAT64, &wide, error);
   if (status) return status;
   own.fails_in_float64 = wide.operation != PYNN_OPERATION_NONE;
   *out = own;

@@ -192,45 +192,51 @@ void pynn_trainer_losses(const pynn_trainer *t, pynn_losses *out) {
 }
 
 /* What knowing nothing would cost on rows of this batch, and what telling no row from another. */
-static void look(pynn_trainer *t, const struct batch *batch) {
-  struct watch *v = &t->watch;
+void guard_look(const pynn_trainer *t, const struct batch *batch, struct looked *looked) {
+  const struct watch *v = &t->watch;
   int64_t rows = batch->rows < TRIVIAL_ROWS ? batch->rows : TRIVIAL_ROWS;
-  const double trivial = pass_trivial_loss(t->w, batch, rows) / (double)rows;
-  if (isfinite(trivial)) {
-    v->trivial += trivial, v->n_trivial++;
-    v->window_trivial += trivial, v->n_window_trivial++;
-  }
+  *looked = (struct looked){0};
+  if (v->n_losses % TRIVIAL_EVERY != 0) return;
+  looked->trivial = pass_trivial_loss(t->w, batch, rows) / (double)rows;
+  looked->looked = 1;
   if (v->n_losses > 0 || batch->rows < TRIVIAL_ROWS) return; /* fewer rows have no telling mean */
   rows = batch->rows < TOLD_ROWS ? batch->rows : TOLD_ROWS;
   const void *logits = t->w->inputs[t->model->n_layers].at;
-  const double loss = pass_rows_loss(t->w, batch, rows, logits, t->model->outputs) / (double)rows;
-  const double constant = pass_constant_loss(t->w, batch, rows, logits) / (double)rows;
-  if (!isfinite(loss) || !isfinite(constant)) return;
-  v->sampled = v->sampled / 2 + loss;
-  v->constant = v->constant / 2 + constant;
+  looked->sampled = pass_rows_loss(t->w, batch, rows, logits, t->model->outputs) / (double)rows;
+  looked->constant = pass_constant_loss(t->w, batch, rows, logits) / (double)rows;
+  looked->told = 1;
+}
+
+static void take_look(struct watch *v, const struct looked *looked) {
+  if (looked->looked && isfinite(looked->trivial)) {
+    v->trivial += looked->trivial, v->n_trivial++;
+    v->window_trivial += looked->trivial, v->n_window_trivial++;
+  }
+  if (!looked->told || !isfinite(looked->sampled) || !isfinite(looked->constant)) return;
+  v->sampled = v->sampled / 2 + looked->sampled;
+  v->constant = v->constant / 2 + looked->constant;
   v->n_sampled = v->n_sampled / 2 + 1;
 }
 
 /* Whether the loss of a step lies far out, and so far that there is no need to wait for windows. */
-static void judge_step(pynn_trainer *t, const struct batch *batch, double loss) {
+static void judge_step(pynn_trainer *t, double loss, baseline *of, void *step) {
   struct watch *v = &t->watch;
   const double factor = v->options.divergence;
   double measure = fmax(v->first_loss, trivial_loss(v));
-  if (measure > 0 && loss > fmin(factor, FAR_OUT) * measure)
-    measure = fmax(measure, pass_trivial_loss(t->w, batch, batch->rows) / (double)batch->rows);
+  if (measure > 0 && loss > fmin(factor, FAR_OUT) * measure) measure = fmax(measure, of(t, step));
   v->bad_steps = measure > 0 && loss > FAR_OUT * measure ? v->bad_steps + 1 : 0;
   if (measure > 0 && loss > factor * measure) v->ran_away = 1;
 }
 
-int guard_diverges(pynn_trainer *t, const struct batch *batch, double loss) {
+int guard_diverges(pynn_trainer *t, const struct looked *looked, double loss, baseline *of, void *step) {
   struct watch *v = &t->watch;
   const int judges = v->options.divergence > 0;
-  if (v->n_losses % TRIVIAL_EVERY == 0) look(t, batch);
+  take_look(v, looked);
   if (!(v->first_loss < (double)INFINITY)) v->first_loss = loss;
   v->last_loss = loss;
   v->worst = fmax(v->worst, loss);
   v->losses[v->n_losses++] = loss;
-  if (judges) judge_step(t, batch, loss);
+  if (judges) judge_step(t, loss, of, step);
   if (v->n_losses == v->options.window) {
     v->bad_windows = window_is_bad(t) && judges ? v->bad_windows + 1 : 0;
     v->n_losses = v->n_window_trivial = 0;

@@ -14,8 +14,17 @@ int guard_suspects(const struct watch *watch);
 
 /* Before a step: keeps the state as a snapshot when it is time and the state is good. */
 void guard_keep(pynn_trainer *trainer);
-/* After backward: whether the losses so far, with this step's mean `loss`, show that training diverges. */
-int guard_diverges(pynn_trainer *trainer, const struct batch *batch, double loss);
+/* What a look at some rows of a step says: mean losses with all logits 0, as they are, and with their mean logits. */
+struct looked {
+  int looked, told; /* the first was taken, the other two were */
+  double trivial, sampled, constant;
+};
+/* After backward, which it overwrites: looks at the first rows of a batch when it is time. */
+void guard_look(const pynn_trainer *trainer, const struct batch *batch, struct looked *looked);
+/* The mean loss over all rows of `step` with all logits 0; NaN: unknown. */
+typedef double baseline(pynn_trainer *trainer, void *step);
+/* Whether the losses so far, with this step's mean `loss`, show that training diverges. */
+int guard_diverges(pynn_trainer *trainer, const struct looked *looked, double loss, baseline *of, void *step);
 /* A factor <= 1 for a gradient of this norm, by how unusual it is. */
 double guard_clip(const struct watch *watch, double norm);
 /* Records an applied step, with a gradient of this norm after clipping. */

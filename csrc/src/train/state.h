@@ -7,14 +7,23 @@
 
 enum { CHUNK = 8192 }; /* parameters of one tile of the update */
 
-struct step;
+enum { SHARD_LEVELS = 13 }; /* of the tree over at most PYNN_MAX_SHARDS shards */
 
-/* Adds up a step over the processes of a run, between computing and judging it (train/step.c). `sum` is NULL in one
- * process. It gets the trainer, whose gradient and largest values (w->sums) are those of this process, and the step
- * with this process's loss, penalty and rows; it replaces them by those of all processes. */
-struct reduction {
-  pynn_status (*sum)(void *user, pynn_trainer *trainer, struct step *step);
-  void *user;
+/* The sums over a part of the gradient. */
+struct chunk_sums {
+  double squares, largest;
+  struct observed observed;
+};
+
+/* What a step that is the sum of several shards needs (train/shards.c). */
+struct shards {
+  pynn_shards options;           /* `shards` 0: none */
+  void *gradients[SHARD_LEVELS]; /* sums of subtrees; the first is the trainer's gradient */
+  double *tallies;               /* what else is summed: one for each level, then one for each process */
+  int64_t tally;                 /* numbers of one */
+  void *received;                /* this process's part of everybody's gradient */
+  unsigned char *alive;          /* everybody's units */
+  struct chunk_sums *chunks;
 };
 
 struct pynn_trainer {
@@ -35,7 +44,7 @@ struct pynn_trainer {
   double epoch_loss; /* sum over the rows of the epoch's steps, added step by step */
   int64_t epoch_rows;
   pynn_workspace *w;
-  struct reduction reduction;
+  struct shards shards;
   void *gradient;
   void *slots[PYNN_MAX_SLOTS];
   int slots_given; /* the caller has a state vector and may write it: each call measures largest.slot_max again */

@@ -4,100 +4,16 @@
  * refused, and parameters, optimizer state and counters stay as they were. */
 #include "train/step.h"
 
-#include "compute/array.h"
 #include "graph/layer.h"
-#include "pass/custom_loss.h"
 #include "pass/loss.h"
-#include "pass/targets.h"
 #include "train/constrain.h"
-#include "train/guard.h"
-#include "train/mixup.h"
+#include "train/shards.h"
 #include "train/statistics.h"
 #include "train/update.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
-
-/* ---- compute: the loss and its gradient, on the rows of this process */
-
-enum { GATHER_ROWS = 8 };
-struct gather {
-  const pynn_trainer *t;
-  const pynn_array *x;
-  const int64_t *order;
-  int64_t first, rows;
-};
-
-static void gather_tile(void *argument, int64_t index) {
-  const struct gather *job = argument;
-  const struct kernels *kernels = job->t->model->input_kernels;
-  const int64_t row = index * GATHER_ROWS, left = job->rows - row;
-  char *out = (char *)job->t->w->input + (size_t)(row * job->x->columns) * kernels->size;
-  array_gather(kernels, job->x, job->order, job->first + row, left < GATHER_ROWS ? left : GATHER_ROWS, out);
-}
-
-struct batch step_rows(const pynn_trainer *t, const pynn_array *x, const int64_t *order, int64_t first, int64_t rows) {
-  struct batch batch = {.rows = rows, .ldx = t->model->inputs, .given = x};
-  if (x->indices) {
-    batch.sparse = (struct sparse){x, order, first};
-    return batch;
-  }
-  if (!order && (batch.x = array_in_place(t->model->input_kernels, x, first, &batch.ldx))) return batch;
-  struct gather job = {t, x, order, first, rows};
-  parallel_for(t->model->context, (rows + GATHER_ROWS - 1) / GATHER_ROWS, 40.0 * (double)(rows * x->columns),
-               gather_tile, &job);
-  batch.x = t->w->input;
-  return batch;
-}
-
-static pynn_status prepare(pynn_trainer *t, struct step *s, pynn_error *error) {
-  const pynn_data *data = s->data;
-  s->batch = step_rows(t, &data->x, s->order, s->first, s->rows);
-  pynn_status status = s->batch.x ? PYNN_OK : sparse_check(&s->batch.sparse, s->rows, error);
-  if (!status) status = pass_targets(t->w, &data->targets, &data->weights, s->order, s->first, &s->batch, error);
-  if (status) return status;
-  if (t->mixup > 0 && !s->batch.x)
-    return fail(error, PYNN_ERROR_UNSUPPORTED, "expected dense rows to mix; received sparse ones");
-  t->learning_rate = trainer_rate(t);
-  if (t->mixup > 0) mixup_batch(t->w, &s->batch, t->mixup, t->mixup_key, (uint64_t)t->steps);
-  guard_keep(t);
-  t->w->observes = t->before && statistics_due(t);
-  return PYNN_OK;
-}
-
-static pynn_status compute(pynn_trainer *t, struct step *s, pynn_dtype dtype, void *predictions, pynn_error *error) {
-  pynn_status status = prepare(t, s, error);
-  if (status) return status;
-  const void *logits = pass_forward(t->w, &s->batch, 1, t->dropout_key, (uint64_t)t->steps);
-  s->loss = pass_loss(t->w, &s->batch, logits, 1);
-  status = pass_failed(t->w, error);
-  if (status) return status;
-  if (predictions) pass_predictions(t->w, s->rows, logits, t->raw_predictions, dtype, predictions);
-  pass_backward(t->w, &s->batch, t->gradient, t->dropout_key, (uint64_t)t->steps);
-  s->penalty = (double)s->rows * pass_seen_penalty(t->w);
-  return pass_failed(t->w, error);
-}
-
-/* ---- reduce: the same numbers, over all processes */
-
-/* Largest magnitudes and sums of squares of the reduced gradient: those of the tiles are this process's alone. */
-static void measure_gradient(pynn_trainer *t) {
-  const struct kernels *kernels = t->model->kernels;
-  for (int32_t i = 0; i < t->model->n_layers; i++) {
-    const struct layer *layer = &t->model->layers[i];
-    struct layer_sums *sums = &t->w->sums[i];
-    sums->gradient_squares = kernels->sum_squares((size_t)layer->n_parameters,
-                                                  at(kernels, t->gradient, layer->parameters), &sums->gradient_max);
-  }
-}
-
-static pynn_status reduce(pynn_trainer *t, struct step *s) {
-  if (!t->reduction.sum) return PYNN_OK;
-  pynn_status status = t->reduction.sum(t->reduction.user, t, s);
-  if (!status) measure_gradient(t);
-  return status;
-}
 
 /* ---- norms of the gradient; scaled where squares of doubles leave their range */
 
@@ -125,9 +41,22 @@ static double gradient_norm(const pynn_trainer *t) {
 
 /* ---- judge: by the reduced numbers, so that every process decides alike */
 
-static pynn_status judge(pynn_trainer *t, struct step *s, struct fault *fault, pynn_error *error) {
+static double whole_baseline(pynn_trainer *t, void *step) {
+  const struct step *s = step;
+  return pass_trivial_loss(t->w, &s->batch, s->rows) / (double)s->rows;
+}
+
+/* Whether all that was computed is finite; names the first cell that is not. */
+static pynn_status judge_values(pynn_trainer *t, struct step *s, struct fault *fault, pynn_error *error) {
+  if (shards_used(t)) return finite_step(t->w, s->loss + s->penalty) ? PYNN_OK : shards_blame(t, s, fault, error);
   pynn_status status =
       finite_check(t->w, &s->batch, s->loss + s->penalty, t->gradient, s->order, s->first, fault, error);
+  if (!status) guard_look(t, &s->batch, &s->looked);
+  return status && t->mixup > 0 ? part_judge_unmixed(t, s, fault, error) : status;
+}
+
+static pynn_status judge(pynn_trainer *t, struct step *s, struct fault *fault, pynn_error *error) {
+  pynn_status status = judge_values(t, s, fault, error);
   if (status) return status;
   if (!isfinite(s->norm)) {
     *fault = (struct fault){PYNN_OPERATION_CLIP, -1, -1, -1, s->norm, 0};
@@ -135,21 +64,14 @@ static pynn_status judge(pynn_trainer *t, struct step *s, struct fault *fault, p
                 s->norm);
   }
   const double mean = s->loss / (double)s->rows;
-  if (!guard_diverges(t, &s->batch, mean)) return PYNN_OK;
+  const int diverges = guard_diverges(t, &s->looked, mean, shards_used(t) ? shards_baseline : whole_baseline, s);
+  if (s->status) return fail(error, s->status, "%s", pynn_strerror(s->status));
+  if (!diverges) return PYNN_OK;
   *fault = (struct fault){PYNN_OPERATION_NONE, -1, -1, -1, mean, 1};
   return fail(error, PYNN_ERROR_NUMERIC,
               "expected a loss that falls; received one that has diverged, to %g (learning rate %g, first loss %g); "
               "nothing was updated",
               mean, t->learning_rate, t->watch.first_loss);
-}
-
-/* Judges a refused step again, on rows that are not mixed: names a bad cell as it is in the caller's data. */
-static pynn_status judge_unmixed(pynn_trainer *t, const struct step *s, struct fault *fault, pynn_error *error) {
-  if (!is_of_the_data(fault->operation)) return PYNN_ERROR_NUMERIC;
-  const pynn_data *data = s->data;
-  struct batch batch = step_rows(t, &data->x, s->order, s->first, s->rows);
-  pass_targets(t->w, &data->targets, &data->weights, s->order, s->first, &batch, NULL);
-  return finite_check(t->w, &batch, s->loss, t->gradient, s->order, s->first, fault, error);
 }
 
 /* ---- apply: clip, update, commit; or leave everything as it was */
@@ -197,11 +119,10 @@ static pynn_status apply(pynn_trainer *t, const struct step *s, struct fault *fa
 
 pynn_status step_take(pynn_trainer *t, struct step *s, pynn_dtype dtype, void *predictions, struct fault *fault,
                       pynn_error *error) {
-  pynn_status status = compute(t, s, dtype, predictions, error);
-  if (!status) status = reduce(t, s);
+  pynn_status status = shards_used(t) ? shards_compute(t, s, dtype, predictions, error)
+                                      : part_compute(t, s, 1, t->gradient, dtype, predictions, error);
   if (status) return status;
   s->norm = gradient_norm(t);
   if (t->watch.options.policy != PYNN_POLICY_OFF) status = judge(t, s, fault, error);
-  if (status && t->mixup > 0) status = judge_unmixed(t, s, fault, error);
   return status ? status : apply(t, s, fault, error);
 }

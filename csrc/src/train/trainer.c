@@ -4,6 +4,7 @@
 #include "names/rates.h"
 #include "names/tables.h"
 #include "train/guard.h"
+#include "train/shards.h"
 #include "train/step.h"
 
 #include <float.h>
@@ -106,6 +107,7 @@ void pynn_trainer_free(pynn_trainer *t) {
   const pynn_context *context = t->model->context;
   const size_t n = (size_t)t->model->n_parameters, size = t->model->kernels->size;
   const pynn_guard nothing = {.policy = PYNN_POLICY_OFF};
+  shards_free(t);
   if (t->w) trainer_memory(t, &nothing);
   context_release(context, t->average.values, n, sizeof(double));
   pynn_workspace_free(t->w);
