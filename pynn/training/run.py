@@ -58,14 +58,16 @@ class Run:
         learner.passes = plan.passes
         try:
             learner.use_mixup(plan.mixup)
-            learner.use_shards(plan.shards)
+            if plan.shards:
+                learner.use_shards(plan.shards)
             with Context(names=plan.columns):
                 return self.run_through()
         finally:  # the epochs finished count, however the run ended
             learner.passes = learner.validated = None
             learner.chosen = plan.optimizer, learner.optimizer
             learner.use_mixup(0.0)
-            learner.use_shards(0)
+            if plan.shards:
+                learner.use_shards(0)
             if plan.counts:
                 learner.epoch = self.base + len(self.history)
 
