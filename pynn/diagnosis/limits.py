@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..report import Finding
+from ..report.advice import Advice
 from .baselines import Baselines
 from .folds import Task, as_labels
 from .recipe import Recipe
@@ -23,7 +24,9 @@ def classes(recipe: Recipe, task: Task) -> list[Finding]:
     there = np.unique(task.labels)
     if len(there) == 1:
         evidence = {"class": int(there[0]), "n_rows": len(task.labels)}
-        return [Finding("one_class", "warning", evidence=evidence, text="limit:one_class")]
+        return [
+            Finding("one_class", "warning", evidence=evidence, advice=(Advice.CHECK_TARGET,), text="limit:one_class")
+        ]
     if task.kind == "yes_no":
         return []
     held = np.setdiff1d(np.unique(as_labels(task.y[task.held])), there).tolist()
@@ -31,7 +34,8 @@ def classes(recipe: Recipe, task: Task) -> list[Finding]:
     if not absent:
         return []
     evidence = {"absent": absent[:20], "n_absent": len(absent), "units": recipe.output.units}
-    return [Finding("unordered_rows", "warning", evidence=evidence, text="limit:absent_classes")]
+    return [Finding("unordered_rows", "warning", evidence=evidence, advice=(Advice.CHECK_TARGET,),
+                    text="limit:absent_classes")]  # fmt: skip
 
 
 def rare(task: Task, predictions: np.ndarray | None) -> list[Finding]:
@@ -45,7 +49,8 @@ def rare(task: Task, predictions: np.ndarray | None) -> list[Finding]:
     if recall[worst] > 0.3 and fewest >= FEW and ratio <= RARE:
         return []
     evidence = {"ratio": ratio, "fewest": fewest, "class": worst, "recall": recall[worst]}
-    return [Finding("class_imbalance", "warning", evidence=evidence, text="limit:rare_classes")]
+    return [Finding("class_imbalance", "warning", evidence=evidence, advice=(Advice.BALANCE,),
+                    text="limit:rare_classes")]  # fmt: skip
 
 
 def knows_nothing(task: Task, nothing: np.ndarray, errors: list[np.ndarray]) -> bool:
@@ -76,7 +81,8 @@ def independent(task: Task, measured: Baselines, errors: list[np.ndarray], permu
         evidence["permuted"] = measured.known(permuted)
     if measured.depends(KNOWN):
         return Finding("underfitting", "warning", evidence=evidence, text="limit:only_baselines")
-    return Finding("labels_independent_of_inputs", "warning", evidence=evidence, text="limit:independent")
+    return Finding("labels_independent_of_inputs", "warning", evidence=evidence, advice=(Advice.CHECK_PAIRS,),
+                   text="limit:independent")  # fmt: skip
 
 
 def noisy(task: Task, predictions: np.ndarray | None) -> list[Finding]:
@@ -92,6 +98,5 @@ def noisy(task: Task, predictions: np.ndarray | None) -> list[Finding]:
         return []
     rows = task.held[surest[wrong[surest]]]
     evidence = {"share": share, "n_rows": len(rows)}
-    return [
-        Finding("label_noise", "warning", rows=[int(row) for row in rows[:20]], evidence=evidence, text="limit:noise")
-    ]
+    return [Finding("label_noise", "warning", rows=[int(row) for row in rows[:20]], evidence=evidence,
+                    advice=(Advice.FIND_LABEL_ERRORS,), text="limit:noise")]  # fmt: skip

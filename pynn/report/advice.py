@@ -61,6 +61,8 @@ class Advice(StrEnum):
     CHECK_COLUMN = "check_column"
     ONE_SPELLING = "one_spelling"
     UNITS_FOR_CLASSES = "units_for_classes"
+    CHECK_PAIRS = "check_pairs"
+    FIND_LABEL_ERRORS = "find_label_errors"
 
 
 ADVICE = {
@@ -148,6 +150,8 @@ ADVICE |= {
     ),
     Advice.SAME_UNITS: "Prepare validation data exactly like training data.",
     Advice.BALANCE: ("Use class_weight='balanced', and judge by a metric that counts every class, not by accuracy."),
+    Advice.CHECK_PAIRS: "Check that row i of y belongs to row i of X: shuffle, filter and merge them together.",
+    Advice.FIND_LABEL_ERRORS: "pynn.find_label_errors names these rows: correct their labels, or leave them out.",
     Advice.LOWER_DROPOUT: "rate is the share of values that Dropout removes: use Dropout({suggested_rate:.2g}).",
 }
 
