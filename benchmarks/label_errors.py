@@ -29,7 +29,7 @@ from pynn.training.label_errors import probabilities
 from pynn.training.trials import recipe_of
 
 PAIRS = {4: 9, 9: 4, 3: 5, 5: 3}
-KINDS = {"clean": 0.0, "2 %": 0.02, "5 %": 0.05, "10 %": 0.10, "5 % of 3, 4, 5, 9": 0.05}
+KINDS = {"clean": 0.0, "2 %": 0.02, "5 %": 0.05, "10 %": 0.10, "5 %, confusable": 0.05}
 FILTERS = ("prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given")
 Line = dict[str, Any]
 
@@ -40,11 +40,11 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def spoiled(y: np.ndarray, kind: str, seed: int) -> np.ndarray:
-    """Labels with a share exchanged: for any other class, or for the digit that is like it."""
+    """Labels with a share of all exchanged: for any other class, or of 3, 4, 5 and 9 for the digit that is like it."""
     random, found = np.random.default_rng(seed), y.copy()
-    alike = kind.endswith("9")
+    alike = kind.endswith("confusable")
     rows = np.flatnonzero(np.isin(y, list(PAIRS))) if alike else np.arange(len(y))
-    at = random.choice(rows, round(KINDS[kind] * (len(rows) if alike else len(y))), replace=False)
+    at = random.choice(rows, round(KINDS[kind] * len(y)), replace=False)
     found[at] = [PAIRS[label] for label in y[at].tolist()] if alike else (y[at] + random.integers(1, 10, len(at))) % 10
     return found
 

@@ -237,7 +237,7 @@ class Sequential(Exports, Interchange, Building):
             weights alike, labels as probabilities, share drawn from Beta(mixup, mixup) for each step. Metrics of an
             epoch are of the mixed rows against their own targets. 0: not. Zhang et al., ICLR 2018.
         callbacks : sequence of Callback
-        guard : "raise", "skip", "rollback", "off" or Guard
+        guard : "raise", "skip", "rollback", "repair", "off" or Guard
             What is done about a step that would not be finite, or about a loss that runs away.
         checkpoint : str, path or Checkpoint, optional
             A file to keep the run in: every 60 seconds, or as a `Checkpoint` says, at the end and at Ctrl-C.

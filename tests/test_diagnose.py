@@ -424,6 +424,142 @@ def test_the_guard_of_repair_leaves_a_healthy_run_alone(blobs):
     assert np.array_equal(*runs)
 
 
-def test_the_guard_of_repair_says_what_it_cannot_keep(blobs, tmp_path):
-    with pytest.raises(pynn.ArgumentValueError, match="checkpoint"):
-        network(16).fit(*blobs, guard="repair", checkpoint=tmp_path / "run.ckpt")
+def test_the_guard_of_repair_trains_as_the_arguments_say(blobs):
+    X, y = blobs
+    model = network(16, optimizer=pynn.SGD(learning_rate=1e12))
+    with pytest.warns(pynn.TrainingWarning, match="repaired"):
+        history = model.fit(1e3 * X, y, epochs=EPOCHS, guard="repair", validation_split=0.2, verbose=0)
+    assert "val_loss" in history.history
+
+
+def test_loaders_are_diagnosed_and_repaired(blobs):
+    loader = pynn.DataLoader(*blobs, batch_size=16, shuffle=True, seed=0)
+    result = pynn.repair(network(16, optimizer=Adam(learning_rate=1e-7), metrics=["accuracy"]), loader, epochs=EPOCHS)
+    assert result.report.findings[0].code == "learning_rate_too_low"
+    assert result.model.evaluate(*blobs)["accuracy"] > 0.9
+    model = planted([relu(), pynn.BatchNormalization(), Dense(4)], metrics=["accuracy"])
+    result = pynn.repair(model, pynn.DataLoader(*blobs, batch_size=1), epochs=2)
+    assert any(change.what == "batch_size" for change in result.changes)
+    assert result.model.evaluate(*blobs)["accuracy"] > 0.9
+
+
+class Killed(Exception):
+    pass
+
+
+class Kill(pynn.Callback):
+    """Ends the program, as it were, at the end of some epoch: counted over the run, its trials and the repaired run."""
+
+    left = np.inf
+
+    def on_epoch_end(self, epoch, logs):
+        Kill.left -= 1
+        if Kill.left < 0:
+            raise Killed
+
+
+def raised(epoch, rate):
+    return 1e38 if epoch == 3 else rate
+
+
+def test_a_run_that_is_resumed_is_repaired_with_the_same_bits(blobs, tmp_path):
+    X, y = blobs
+
+    def run(path, left, **more):
+        Kill.left = left
+        model = network(16, optimizer=pynn.SGD(learning_rate=0.05))
+        callbacks = [pynn.LearningRateScheduler(raised), Kill()]
+        keep = pynn.Checkpoint(path, every_steps=7)
+        history = model.fit(X, y, epochs=8, guard="repair", callbacks=callbacks, checkpoint=keep, verbose=0, **more)
+        return model, history
+
+    with pytest.warns(pynn.TrainingWarning, match="repaired"):
+        model, history = run(tmp_path / "whole", 10_000)
+    epochs = 10_000 - Kill.left
+    for left in (1, 20, epochs - 3):  # in the run, in the trials, in the repaired run
+        path = tmp_path / str(left)
+        with pytest.raises(Killed):
+            run(path, left)
+        assert (tmp_path / f"{left}.repaired").exists() == (left == epochs - 3)
+        with pytest.warns(pynn.TrainingWarning, match="repaired"):
+            again, resumed = run(path, np.inf, resume=True)
+        assert np.array_equal(again.parameters, model.parameters)
+        assert resumed.changes == history.changes != []
+        assert resumed["loss"] == history["loss"]
+        assert np.array_equal(pynn.load(f"{path}.repaired").parameters, model.parameters)
+
+
+# ---- frozen, brought along, trained before
+
+
+@pytest.fixture(scope="module")
+def trained(blobs):
+    model = network(16, 8)
+    model.fit(*blobs, epochs=EPOCHS, verbose=0)
+    return model
+
+
+def with_new_head(trained, rate=1e-7, freeze=True):
+    model = pynn.Sequential([*trained.layers[:-1], Dense(2)], seed=3)
+    for layer in model.layers[:-1]:
+        layer.trainable = not freeze
+    model.compile("softmax_cross_entropy", Adam(learning_rate=rate), ["accuracy"])
+    return model
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_frozen_layers_are_diagnosed_and_repaired_as_they_are(blobs, trained, built):
+    X, y = blobs[0], blobs[1] % 2
+    model = with_new_head(trained)
+    if built:
+        model.build(6)
+    assert pynn.diagnose(model, X, y, epochs=EPOCHS).findings[0].code == "learning_rate_too_low"
+    result = pynn.repair(model, X, y, epochs=EPOCHS)
+    assert result.model.evaluate(X, y)["accuracy"] > 0.9
+    assert [layer.trainable for layer in result.model.layers] == [False, False, True]
+    for before, after in zip(trained.layers[:-1], result.model.layers[:-1], strict=True):
+        assert np.array_equal(before.kernel, after.kernel)
+
+
+def test_a_fault_of_frozen_layers_is_not_cured_by_changing_them(blobs):
+    model = planted([relu(kernel_initializer="zeros"), Dense(4)])
+    model.layers[0].trainable = False
+    result = pynn.repair(model, *blobs, epochs=EPOCHS)
+    kernel = next(layer for layer in result.model.layers if isinstance(layer.spec, Dense)).kernel
+    assert not kernel.any()
+
+
+def test_layers_that_were_brought_along_are_where_trials_start(blobs, trained):
+    X, y = blobs[0], blobs[1] % 2
+    result = pynn.repair(with_new_head(trained, rate=5e-3, freeze=False), X, y, epochs=EPOCHS)
+    assert result.changes == []
+    plain = with_new_head(trained, rate=5e-3, freeze=False)
+    plain.fit(X, y, epochs=EPOCHS, verbose=0)
+    assert np.array_equal(result.model.parameters, plain.parameters)
+
+
+@pytest.mark.parametrize("ruin", [False, True])
+def test_a_trained_or_ruined_model_starts_from_its_seed(blobs, ruin):
+    reports = []
+    for before in (False, True):
+        model = network(16, optimizer=Adam(learning_rate=1e-7))
+        if before:
+            model.fit(*blobs, epochs=2, verbose=0)
+        if before and ruin:
+            model.parameters[:] = np.nan
+        reports.append(pynn.diagnose(model, *blobs, epochs=EPOCHS).to_dict())
+    assert reports[0] == reports[1]
+
+
+def test_the_guard_repairs_from_weights_that_were_set_by_hand(blobs):
+    X, y = blobs
+
+    def made(rate):
+        model = network(16, optimizer=pynn.SGD(learning_rate=rate)).build(6)
+        model.layers[0].kernel[...] *= 0.5
+        return model
+
+    model = made(1e12)
+    with pytest.warns(pynn.TrainingWarning, match="repaired"):
+        model.fit(1e3 * X, y, epochs=EPOCHS, guard="repair", verbose=0)
+    assert np.array_equal(model.parameters, pynn.repair(made(1e12), 1e3 * X, y, epochs=EPOCHS).model.parameters)

@@ -196,12 +196,3 @@ def test_a_healthy_run_with_frozen_layers_has_no_findings(recwarn):
     model.layers[0].trainable = False
     model.fit(X, Y, epochs=20, batch_size=16, verbose=0)
     assert not [warning for warning in recwarn if issubclass(warning.category, pynn.TrainingWarning)]
-
-
-def test_diagnosis_and_repair_refuse_frozen_layers():
-    model = make().build(6)
-    model.layers[0].trainable = False
-    with pytest.raises(pynn.ArgumentValueError, match="layers \\[0\\]"):
-        pynn.diagnose(model, X, Y, epochs=1)
-    with pytest.raises(pynn.ArgumentValueError, match="layers \\[0\\]"):
-        model.fit(X, Y, guard="repair", verbose=0)

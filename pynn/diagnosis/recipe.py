@@ -15,13 +15,14 @@ import numpy as np
 
 from .. import layers as layers_
 from ..layers import Dense, Layer
+from .start import SEEDED, Start
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """What `Sequential`, `compile` and `fit` were told.
 
-    `start` holds parameters that were set by hand before training, `weights` the arguments that weigh rows.
+    `start` holds what training starts from where the seed does not decide it; frozen layers are never changed.
     """
 
     layers: tuple[Layer, ...]
@@ -35,7 +36,7 @@ class Recipe:
     shuffle: bool = True
     class_weight: Any = None
     weighted: bool = False  # rows are weighted by `sample_weight`
-    start: np.ndarray | None = None
+    start: Start = SEEDED
     callbacks: tuple[Any, ...] = ()
     mixup: float = 0.0
     on_bad_rows: str | None = None
@@ -46,6 +47,10 @@ class Recipe:
     @cached_property
     def denses(self) -> list[Dense]:
         return [layer for layer in layers_.flatten(self.layers) if isinstance(layer, Dense)]
+
+    def is_frozen(self, dense: Dense) -> bool:
+        """Whether training leaves a Dense as it is."""
+        return self.start.freezes("dense", next(i for i, one in enumerate(self.denses) if one is dense))
 
     @property
     def output(self) -> Dense:
@@ -74,8 +79,8 @@ class Recipe:
         return self.epochs * rows * 6.0 * parameters + self.steps(rows) * (4e5 + 8.0 * parameters)
 
     def map(self, change: Callable[[Dense, bool], Dense]) -> Recipe:
-        """`change(layer, is_last)` on every Dense, inside residual blocks too."""
-        left = len(self.denses)
+        """`change(layer, is_last)` on every Dense that is trained, inside residual blocks too."""
+        count = left = len(self.denses)
 
         def visit(layers: Iterable[Layer]) -> tuple[Layer, ...]:
             nonlocal left
@@ -85,7 +90,8 @@ class Recipe:
                     layer = replace(layer, layers=visit(layer.layers))
                 elif isinstance(layer, Dense):
                     left -= 1
-                    layer = change(layer, left == 0)
+                    if not self.start.freezes("dense", count - 1 - left):
+                        layer = change(layer, left == 0)
                 found.append(layer)
             return tuple(found)
 

@@ -21,8 +21,9 @@ def diagnose(
 
     The run that `fit` would make with the same arguments is made on a part of the rows and judged on the others. The
     same network is trained with everything cured that is not as usual. Where that is better, each cure is tried alone;
-    what closes the gap comes first in the report. A model that is trained or ruined starts from its seed. Model, data
-    and callbacks are left as they are.
+    what closes the gap comes first in the report. A model that is trained or ruined starts from its seed; frozen
+    layers, and tensors that were brought along or set by hand, are where trials start too. Model, data and callbacks
+    are left as they are.
 
     Parameters
     ----------

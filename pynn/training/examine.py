@@ -71,8 +71,8 @@ def _given(
 ) -> tuple[Recipe, Any, Any, Any]:
     if learner.loss is None:
         raise NotReadyError("expected a compiled model; call compile(loss=..., optimizer=...) first")
-    recipe = recipe or recipe_of(learner, arguments)
-    X, y, weights = materialized(X, y, arguments.get("target"), arguments.get("sample_weight"))
+    recipe = recipe or recipe_of(learner, arguments, X)
+    X, y, weights = materialized(X, y, arguments.get("target"), arguments.get("sample_weight"), arguments)
     return recipe, X, y, weights
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..diagnosis.components import Change, again
 from ..diagnosis.recipe import Recipe
 from ..diagnosis.search import Outcome, Search
-from ..errors import ArgumentValueError, NonfiniteDataError, NumericalError
+from ..errors import NonfiniteDataError, NumericalError
 from ..names import public
 from ..report import History, Report
 from ..report.warn import warn
+from .checkpoint import Checkpoint, checkpoint
 from .examine import examine
+from .inputs import brings_its_own
 from .learner import Learner
 from .prepare import Arguments, prepare
-from .trials import Kind, build, fit, recipe_of
+from .trials import Kind, build, copied, fit, materialized, recipe_of
 
+AS_GIVEN = ("target", "categories", "exclude", "validation_split", "steps_per_epoch", "checkpoint", "resume")
 LEVEL = 0.02  # share of what could be known, within which two runs are as good
 
 
@@ -126,43 +130,70 @@ def _all_changes(search: Search) -> list[RepairChange]:
 
 
 def repaired(
-    kind: Kind, learner: Learner, X: Any, y: Any, arguments: Mapping[str, Any], budget: float | None = None
-) -> Repair:
-    """Examine a run, and train it with the changes that its trials have proved."""
-    search, report = examine(kind, learner, X, y, arguments, budget)
-    recipe, changes = recipe_of(learner, arguments), list[RepairChange]()
-    if search is not None:
-        recipe, changes = choose(search)
+    kind: Kind, learner: Learner, X: Any, y: Any, arguments: Mapping[str, Any], budget: float | None = None,
+    recipe: Recipe | None = None,
+) -> Repair:  # fmt: skip
+    """Examine a run, and train it with the changes that its trials have proved.
+
+    `recipe` describes the run where the learner has left its start.
+    """
+    given = recipe or recipe_of(learner, arguments, X)
+    search, report = examine(kind, learner, X, y, arguments, budget, given)
+    chosen, changes = (given, list[RepairChange]()) if search is None else choose(search)
     network = learner.network
-    more = {name: arguments[name] for name in ("validation_data", "target") if arguments.get(name) is not None}
+    inputs = search.facts.inputs if search is not None else network.inputs if network.built else 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = build(kind, recipe, network.inputs if network.built else 0, learner.metrics)
-        history = fit(recipe, model, X, y, arguments.get("sample_weight"), **more)
-    return Repair(model, changes, report, history, recipe)
+        model = build(kind, chosen, inputs, learner.metrics)
+        history = _train(model, chosen, given, X, y, arguments)
+    return Repair(model, changes, report, history, chosen)
+
+
+def _train(model: Any, recipe: Recipe, given: Recipe, X: Any, y: Any, arguments: Mapping[str, Any]) -> History:
+    """Train on all rows; data that bring their own batches are held as arrays where batches are to be others."""
+    more = {name: arguments[name] for name in AS_GIVEN if arguments.get(name)}
+    if arguments.get("validation_data") is not None:
+        more["validation_data"] = arguments["validation_data"]
+    if arguments.get("target") is not None or not brings_its_own(X, y):
+        return fit(recipe, model, X, y, arguments.get("sample_weight"), **more)
+    if all(getattr(recipe, name) == getattr(given, name) for name in ("batch_size", "shuffle", "class_weight")):
+        history: History = model.fit(
+            X, epochs=recipe.epochs, callbacks=copied(recipe.callbacks), mixup=recipe.mixup, **({"verbose": 0} | more)
+        )
+        return history
+    X, y, weights = materialized(X, y)
+    return fit(recipe.change(weighted=weights is not None), model, X, y, weights, **more)
 
 
 def run_or_repair(kind: Kind, learner: Learner, arguments: Arguments) -> tuple[History, Repair | None]:
-    """Run as the arguments say; repair a run that ends in a fault, with a warning."""
+    """Run as the arguments say; repair a run that ends in a fault, with a warning.
+
+    A checkpoint of the repaired run lies beside that of the run, under its name and ``.repaired``. A run that is
+    resumed ends in the same fault, is examined alike, and continues the repaired run.
+    """
+    given = {field.name: getattr(arguments, field.name) for field in fields(arguments)}
+    recipe = recipe_of(learner, given, arguments.x)  # before the run leaves where it starts
+    run = prepare(learner, arguments)
+    recipe = recipe.change(callbacks=tuple(copied(recipe.callbacks)))
     if arguments.checkpoint is not None:
-        raise ArgumentValueError(
-            "expected guard='repair' without checkpoint; received both: repair first, then keep the run"
-        )
-    if learner.network.frozen:
-        raise ArgumentValueError(
-            f"expected guard='repair' with layers that are all trained; received trainable=False for layers "
-            f"{sorted(learner.network.frozen)}: use another guard, such as 'rollback'"
-        )
+        given["checkpoint"] = beside = _beside(arguments.checkpoint)
+        if not arguments.resume and os.path.exists(beside.path):
+            os.replace(beside.path, f"{beside.path}.1")
     try:
-        return prepare(learner, arguments).run(), None
+        return run.run(), None
     except NumericalError as error:
         if isinstance(error, NonfiniteDataError):
             raise
-        given = {field.name: getattr(arguments, field.name) for field in fields(arguments)}
-        result = repaired(kind, learner, arguments.x, arguments.y, given)
+        result = repaired(kind, learner, arguments.x, arguments.y, given, recipe=recipe)
         if not result.changes:
             raise
     result.history.changes = [str(change) for change in result.changes]
     listed = "; ".join(result.history.changes)
     warn(f"the run ended in a fault and was repaired: {listed}. Write: {result.code()}")
     return result.history, result
+
+
+def _beside(where: Any) -> Checkpoint:
+    """Return where the repaired run is kept."""
+    settings = checkpoint(where)
+    return replace(settings, path=f"{os.fsdecode(settings.path)}.repaired")

@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,52 +17,86 @@ from ..data import DataLoader, is_frame
 from ..diagnosis.folds import Fold, Task, as_labels, folds_of
 from ..diagnosis.recipe import Recipe, kind_of
 from ..diagnosis.search import Outcome
-from ..errors import ArgumentTypeError, ArgumentValueError, NumericalError, ShapeError
+from ..diagnosis.start import Named, Start, named
+from ..errors import ArgumentTypeError, NumericalError, ShapeError
 from ..network.network import Network
 from ..report import Finding, History
 from .learner import Learner
 
 Kind = Callable[..., Any]  # what makes a model of layers: Sequential
 
+OF_DATA = ("normalization", "batch_normalization")  # kinds of layers that hold statistics of data
 SAMPLE = 1 << 26  # cells of X that are held for trials
 
 
-def recipe_of(learner: Learner, arguments: Mapping[str, Any]) -> Recipe:
-    """Return what a compiled network and arguments of `fit` say."""
+def recipe_of(learner: Learner, arguments: Mapping[str, Any], data: Any = None) -> Recipe:
+    """Return what a compiled network and arguments of `fit` say; a loader brings its own batches."""
     callbacks, network = arguments.get("callbacks") or (), learner.network
-    if network.frozen:
-        raise ArgumentValueError(
-            f"expected layers that are all trained, as those of the trials are; received trainable=False for layers "
-            f"{sorted(network.frozen)}: set it to True in a copy of the model"
-        )
+    batches: Mapping[str, Any] = vars(data) if isinstance(data, DataLoader) else arguments
     return Recipe(
         layers=tuple(layers_.nest(network.specs)), loss=learner.loss, optimizer=learner.optimizer,
         target_scaling=network.target_scaling, dtype=network.dtype.name, seed=network.seed,
-        epochs=arguments.get("epochs") or 1, batch_size=arguments.get("batch_size") or 32,
-        shuffle=arguments.get("shuffle") is not False, class_weight=arguments.get("class_weight"),
-        weighted=arguments.get("sample_weight") is not None, start=set_by_hand(learner),
+        epochs=arguments.get("epochs") or 1, batch_size=batches.get("batch_size") or 32,
+        shuffle=batches.get("shuffle") is not False, class_weight=arguments.get("class_weight"),
+        weighted=arguments.get("sample_weight") is not None, start=start_of(learner),
         callbacks=tuple(callbacks) if isinstance(callbacks, (list, tuple)) else (callbacks,),
-        mixup=arguments.get("mixup") or 0.0, on_bad_rows=arguments.get("on_bad_rows"),
+        mixup=arguments.get("mixup") or 0.0, on_bad_rows=batches.get("on_bad_rows"),
     )  # fmt: skip
 
 
-def set_by_hand(learner: Learner) -> np.ndarray | None:
-    """Return the parameters of a network that was built and not trained, where they are not those of its seed."""
-    network = learner.network
-    if not network.built or learner.epoch or learner.steps:
-        return None
-    fresh = Network(network.specs, seed=network.seed, dtype=network.dtype).build(network.inputs)
-    return None if np.array_equal(fresh.parameters, network.parameters) else network.parameters.copy()
+def start_of(learner: Learner) -> Start:
+    """Return what a network starts from beside its seed: tensors brought along or set by hand, and frozen layers.
+
+    A network that was trained, or ruined, starts from its seed; its frozen layers stay.
+    """
+    network, found = learner.network, dict(learner.network.initial)
+    if network.built:
+        fresh = Network(network.specs, seed=network.seed, dtype=network.dtype)
+        fresh.initial = network.initial
+        fresh.build(network.inputs)
+        drawn = fresh.tensors
+        ruined = not (np.isfinite(network.parameters).all() and np.isfinite(network.state).all())
+        spent = learner.epoch > 0 or learner.steps > 0 or ruined
+        for place, view in network.tensors.items():
+            kept = place[0] in network.frozen
+            if place[0] >= 0 and (kept or not (spent or np.array_equal(view, drawn[place]))):
+                found[place] = view.copy()
+    names = named(network.specs)
+    tensors: dict[Named, dict[str, np.ndarray]] = {}
+    for (layer, name), array in found.items():
+        tensors.setdefault(names[layer], {})[name] = array
+    return Start(
+        tensors, {names[i]: spec for i, spec in enumerate(network.specs)},
+        frozenset(name for name in tensors if name[0] not in OF_DATA), frozenset(names[i] for i in network.frozen),
+    )  # fmt: skip
 
 
 def build(kind: Kind, recipe: Recipe, inputs: int, metrics: Any = ()) -> Any:
     """Return the model that a recipe describes, compiled."""
     model = kind(recipe.layers, seed=recipe.seed, dtype=recipe.dtype)
     model.compile(recipe.loss, recipe.optimizer, metrics, target_scaling=recipe.target_scaling)
-    if recipe.start is not None:
-        model.build(inputs)
-        model.parameters[...] = recipe.start
+    if recipe.start.tensors or recipe.start.frozen:
+        _begin(model._learner, recipe.start, inputs)
     return model
+
+
+def _begin(learner: Learner, start: Start, inputs: int) -> None:
+    """Give a network what it starts from: the tensors of layers that are still as they were, and which are frozen."""
+    network = learner.network
+    places = {name: index for index, name in enumerate(named(network.specs))}
+    for name in start.frozen & places.keys():
+        network.set_trainable(places[name], False)
+    same = {name for name in places if name in start.parameters or start.specs.get(name) == network.specs[places[name]]}
+    found = {(places[name], key): array for name in same for key, array in start.tensors.get(name, {}).items()}
+    if inputs and not any(getattr(spec, "sizes", ()) is None for spec in network.specs):
+        learner.build(inputs)
+        found = {
+            place: array
+            for place, array in found.items()
+            if getattr(network.find(*place), "shape", None) == array.shape
+        }
+        network.assign(found)
+    network.initial = found
 
 
 def fit(recipe: Recipe, model: Any, X: Any, y: Any, weights: Any = None, **more: Any) -> History:
@@ -69,13 +104,13 @@ def fit(recipe: Recipe, model: Any, X: Any, y: Any, weights: Any = None, **more:
     history: History = model.fit(
         X, y, epochs=recipe.epochs, batch_size=recipe.batch_size, shuffle=recipe.shuffle,
         class_weight=recipe.class_weight, sample_weight=weights if recipe.weighted else None,
-        callbacks=_copied(recipe.callbacks), mixup=recipe.mixup, on_bad_rows=recipe.on_bad_rows,
+        callbacks=copied(recipe.callbacks), mixup=recipe.mixup, on_bad_rows=recipe.on_bad_rows,
         **({"verbose": 0} | more),
     )  # fmt: skip
     return history
 
 
-def _copied(callbacks: tuple[Any, ...]) -> list[Any]:
+def copied(callbacks: tuple[Any, ...]) -> list[Any]:
     """Return callbacks that share nothing with those given, nor with the model that these saw last."""
     found = []
     for callback in callbacks:
@@ -126,11 +161,14 @@ def _of_the_user(finding: Finding, task: Task, fold: Fold) -> Finding:
     return replace(finding, rows=task.named_rows(fold.train[rows]))
 
 
-def materialized(x: Any, y: Any, target: Any = None, weights: Any = None) -> tuple[np.ndarray, np.ndarray, Any]:
+def materialized(
+    x: Any, y: Any, target: Any = None, weights: Any = None, arguments: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[np.ndarray, np.ndarray, Any]:
     """Return rows of whatever `fit` takes, as arrays: a sample where there are too many."""
     if isinstance(x, DataLoader) or target is not None or (y is None and hasattr(x, "__iter__") and not is_frame(x)):
         if not isinstance(x, DataLoader) and target is not None:
-            x = DataLoader.from_table(x, target, dtype="float64", batch_size=1024)
+            chosen = {name: arguments[name] for name in ("categories", "exclude") if arguments.get(name)}
+            x = DataLoader.from_table(x, target, dtype="float64", batch_size=1024, **chosen)
         return _collected(x)
     X, y = arrays.as_inputs(x), np.asarray(y)
     if len(y) != X.shape[0]:

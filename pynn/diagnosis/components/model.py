@@ -21,7 +21,7 @@ BATCH = 32
 
 def hidden_activations(recipe: Recipe, facts: Facts) -> Deviation | None:
     """Find hidden activations that pass no gradient through many layers, or none at all."""
-    names = [_behind(recipe, layer) for layer in recipe.denses[:-1]]
+    names = [_behind(recipe, layer) for layer in recipe.denses[:-1] if not recipe.is_frozen(layer)]
     squashing = [name for name in names if name in SQUASHING]
     if not names:
         return None
@@ -37,7 +37,8 @@ def hidden_activations(recipe: Recipe, facts: Facts) -> Deviation | None:
         return None
     apart = recipe.without(layers_.Activation) if recipe.has(layers_.Activation) else recipe
     relu = apart.map(lambda layer, last: layer if last else _with_relu(layer))
-    cures = (relu, normalized(relu), residual(relu)) if len(names) > DEEP else (relu,)
+    deep = len(names) > DEEP and not recipe.start.frozen
+    cures = (relu, normalized(relu), residual(relu)) if deep else (relu,)
     evidence = {"hidden": len(names), "n_squashing": len(squashing), "activation": (squashing or names)[0]}
     change = Change("hidden activations", ", ".join(dict.fromkeys(names)), "relu")
     return Deviation(code, MODEL, strength, cures, change, text, evidence)
@@ -87,6 +88,9 @@ def initial_weights(recipe: Recipe, facts: Facts) -> Deviation | None:
     width = facts.inputs
     for layer in recipe.denses:
         kernel, bias = layer.kernel_initializer, layer.bias_initializer
+        if recipe.is_frozen(layer):
+            width = layer.units
+            continue
         if kernel.name not in USUAL:
             std = initial_std(kernel)
             found.append((3.0 if std == 0 else decades(std, float(np.sqrt(2.0 / width))), repr(kernel), std == 0))
@@ -94,14 +98,14 @@ def initial_weights(recipe: Recipe, facts: Facts) -> Deviation | None:
         if size > 0.5:
             found.append((1.0 + decades(size, 1.0), repr(bias), False))
         width = layer.units
-    if recipe.start is not None:
+    if recipe.start.by_hand:
         found.append((1.5, "parameters set by hand", False))
     if not found:
         return None
     strength, named, equal = max(found)
     alike = any(initial_std(one.kernel_initializer) == 0 and one.kernel_initializer.name not in USUAL
-                for one in recipe.denses[:-1])  # fmt: skip
-    cure = recipe.change(start=None).map(
+                for one in recipe.denses[:-1] if not recipe.is_frozen(one))  # fmt: skip
+    cure = recipe.change(start=recipe.start.from_seed()).map(
         lambda layer, last: replace(layer, kernel_initializer=None, bias_initializer="zeros")
     )
     return Deviation(
@@ -130,7 +134,7 @@ def initial_size(initializer: Any) -> float:
 
 def width(recipe: Recipe, facts: Facts) -> Deviation | None:
     """Find hidden layers too narrow for anything to pass."""
-    narrow = min((layer.units for layer in recipe.denses[:-1]), default=NARROW)
+    narrow = min((one.units for one in recipe.denses[:-1] if not recipe.is_frozen(one)), default=NARROW)
     if narrow >= NARROW:
         return None
     cure = recipe.map(lambda layer, last: layer if last or layer.units >= NARROW else replace(layer, units=WIDE))
