@@ -245,27 +245,32 @@ def _located(error: Any, row: int, column: int, value: Any) -> Any:
     return error
 
 
-def as_weights(weights: Any, rows: int, numbers: Any = None) -> np.ndarray | None:
-    """Sample weights as a (rows, 1) array of finite numbers >= 0; None stays None. `numbers` as in `as_targets`."""
+def as_weights(weights: Any, rows: int, numbers: Any = None, outputs: int | None = 1) -> np.ndarray | None:
+    """Sample weights as a (rows, 1) array of finite numbers >= 0, or (rows, outputs) with a weight for each output;
+    None stays None. `numbers` as in `as_targets`; `outputs` None: any number of them."""
     if weights is None:
         return None
     rows_of = getattr(weights, "rows", None) if numbers is None else numbers
     weights = as_matrix(weights, "sample_weight")
-    if weights.shape != (rows, 1):
-        raise ShapeError(f"expected sample_weight of shape ({rows},); received shape {np.shape(weights)}")
+    if len(weights) != rows or not (weights.shape[1] == 1 or outputs is None or weights.shape[1] == outputs):
+        each = f" or ({rows}, {outputs})" if outputs is not None and outputs > 1 else ""
+        raise ShapeError(f"expected sample_weight of shape ({rows},){each}; received shape {np.shape(weights)}")
     require_finite(weights, "sample_weight", rows_of)
     if weights.min() < 0:
-        at = int(np.argmin(weights))
+        at, column = divmod(int(np.argmin(weights)), weights.shape[1])
         row = at if rows_of is None else int(rows_of[at])
-        message = f"expected sample_weight >= 0; received sample_weight[{row}]={weights[at, 0]}"
-        raise _located(ArgumentValueError(message), row, 0, weights[at, 0])
+        where = f"[{row}]" if weights.shape[1] == 1 else f"[{row}, {column}]"
+        message = f"expected sample_weight >= 0; received sample_weight{where}={weights[at, column]}"
+        raise _located(ArgumentValueError(message), row, column, weights[at, column])
     return weights
 
 
 def there(y: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Targets without those that are not finite in rows of weight 0."""
+    """Targets without those that are not finite and have weight 0: rows left out, or cells that are NaN."""
     if weights is None or np.isfinite(y).all():
         return y
+    if weights.shape[1] > 1:
+        return np.where(weights > 0, y, np.nan)
     return y[np.isfinite(y).all(axis=1) | (weights[:, 0] > 0)]
 
 

@@ -214,10 +214,11 @@ class Sequential(Exports, Interchange, Building):
             Rows in a step; the last of an epoch may have fewer. Loaders and batches bring their own.
         shuffle : bool, default True
             A new order in each epoch, by the model's seed. Loaders and batches bring their own.
-        sample_weight : array-like of shape (rows,), or the name of a table's column, optional
-            What each row's loss is multiplied by, >= 0. The target of a row of weight 0 may be NaN; its X goes
-            through the layers, and counts for those that normalize by batches.
-        class_weight : dict of weights by class, or "balanced", optional
+        sample_weight : array-like of shape (rows,) or (rows, outputs), or the name of a table's column, optional
+            What each row's loss is multiplied by, >= 0; or that of each output, where the loss is a mean over outputs.
+            A target of weight 0 may be NaN: ``sample_weight=np.isfinite(y)`` trains on what is known of y. X of a row
+            of weight 0 goes through the layers, and counts for those that normalize by batches.
+        class_weight : dict of weights by class, list of them by output, or "balanced", optional
             What it is multiplied by besides, in training and validation, loss and metrics; see `DataLoader`. A loader
             for validation that has weights by class keeps its own.
         on_bad_rows : "error", "skip", "impute" or "median", optional

@@ -42,6 +42,29 @@ def with_column(column, at=2, x=X):
     return x
 
 
+# ---- digits that were lost before
+
+
+@pytest.mark.parametrize(("centre", "size"), [(1.7e9, 30), (5.4e6, 0.3), (2024.5, 1e-4)])
+def test_numbers_too_close_for_their_dtype_are_named(centre, size):
+    y = centre + size * X.sum(axis=1)
+    regression = {"layers": [pynn.Normalization(), pynn.Dense(8, activation="relu"), pynn.Dense(1)], "loss": "mse"}
+    finding = found("precision_loss", y=y.astype(np.float32), **regression)
+    assert (finding.columns, finding.evidence["array"], finding.evidence["dtype"]) == ([0], "y", "float32")
+    assert finding.evidence["step"] == np.spacing(np.float32(y.max()))
+    finding = found("precision_loss", x=with_column(y).astype(np.float32), y=X.sum(axis=1), **regression)
+    assert (finding.columns, finding.evidence["array"]) == ([2], "X")
+    assert "precision_loss" not in codes(x=with_column(y), y=X.sum(axis=1), **regression)
+
+
+def test_counts_and_ordinary_float32_and_float16_are_fine_enough():
+    regression = {"layers": [pynn.Dense(1)], "loss": "mse"}
+    counts = (1e7 + np.arange(600) % 10).astype(np.float32)
+    single, half = X.astype(np.float32), X.astype(np.float16)
+    for x, y in ((single, single.sum(axis=1)), (half, half[:, 0]), (with_column(counts, x=single), single[:, 0])):
+        assert "precision_loss" not in codes(x=x, y=y, **regression)
+
+
 # ---- the everyday habit is right
 
 

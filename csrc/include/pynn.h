@@ -588,9 +588,10 @@ PYNN_API pynn_status pynn_summary_column(const pynn_summary *summary, int64_t co
 PYNN_API pynn_status pynn_normalization_adapt(pynn_model *model, int32_t layer, const pynn_summary *summary,
                                               int64_t first, pynn_error *error);
 /* Shift and spread of the targets of a model made with target_scaling: mean and standard deviation, or minimum and
- * range. Predictions are in the targets' own units; losses are of scaled targets. INVALID_ARGUMENT for a model made
- * without target_scaling and for a summary of other columns or of no row; NUMERIC, with row and column, for targets
- * that are not finite. Not while anything computes with the model. */
+ * range, of those that are known: a target that is NaN needs weight 0 in training. Predictions are in the targets' own
+ * units; losses are of scaled targets. INVALID_ARGUMENT for a model made without target_scaling and for a summary of
+ * other columns or of no row; NUMERIC, with row and column, for targets that are infinite, or of a column all unknown.
+ * Not while anything computes with the model. */
 PYNN_API pynn_status pynn_target_adapt(pynn_model *model, const pynn_summary *summary, int minmax, pynn_error *error);
 
 /* ---------------------------------------------------------------- prediction */
@@ -617,8 +618,8 @@ PYNN_API void pynn_workspace_free(pynn_workspace *workspace);
 PYNN_API pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw,
                                   pynn_dtype dtype, void *out, pynn_error *error);
 
-/* Mean loss over the rows of x and their targets (see pynn_step), weighted by `weights` (rows x 1, NULL: all 1), as a
- * trainer without dropout would see it: sum of weight x loss / rows. `out` (rows x outputs of `dtype`, may be NULL)
+/* Mean loss over the rows of x and their targets (see pynn_step), weighted by `weights` (of pynn_data; NULL: all 1), as
+ * a trainer without dropout would see it: sum of weight x loss / rows. `out` (rows x outputs of `dtype`, may be NULL)
  * receives the predictions, as in pynn_predict. INVALID_ARGUMENT when the model has no loss; LABEL; NUMERIC as in
  * pynn_predict, or when x, targets, weights or the loss have a number that is not finite: `out` and `loss` are set even
  * then; else as pynn_predict, also UNSUPPORTED for sparse targets or weights. After LABEL too `out` may hold rows
@@ -702,7 +703,9 @@ PYNN_API pynn_status pynn_measure(pynn_sizes *out, const pynn_context_options *c
                                   const pynn_trainer_options *trainer, pynn_error *error);
 
 /* Data in memory. targets: rows x outputs numbers, or rows x 1 integer labels where the loss takes labels.
- * weights: rows x 1, or data == NULL for none. Caller owns; must stay as it is during calls. */
+ * weights: rows x 1, or data == NULL for none; or rows x outputs, a weight for each output, where the loss is a mean
+ * over outputs (memory for them is taken at the first batch that has them): a target of weight 0 counts for nothing,
+ * whatever it holds. Not with mixup: UNSUPPORTED. Caller owns; must stay as it is during calls. */
 typedef struct pynn_data {
   pynn_array x;
   pynn_array targets;

@@ -42,11 +42,12 @@ class DataLoader(Reader):
         tuples ``(x, y)`` or ``(x, y, weight)``. For CSV and Parquet see `from_table`.
     y : the same, optional
         Targets or integer labels.
-    sample_weight : array of shape (rows,) or (rows, 1), optional
-        What each row's loss is multiplied by: finite, >= 0.
-    class_weight : dict of weights by class, or "balanced", optional
-        What each row's loss is multiplied by besides, by its class: ``rows / (classes * rows of the class)`` when
-        balanced. The classes of a table go by what its target column holds. Metrics are weighted by it too.
+    sample_weight : array of shape (rows,), (rows, 1) or (rows, outputs), optional
+        What the loss of each row, or of each output, is multiplied by: finite, >= 0.
+    class_weight : dict of weights by class, list of them by output, or "balanced", optional
+        What each row's loss, and its part in metrics, is multiplied by besides, by its class: when balanced, by
+        ``rows / (classes * rows of the class)``. Where several columns of y are a yes or no each, by the answer in each
+        column. The classes of a table go by what its target column holds.
     sampling : "oversample", "undersample" or weights of shape (rows,), optional
         Instead of each row once: every class as often as the most frequent, or the rarest, one; or as many rows as
         there are, drawn with replacement and probability proportional to their weights. Shuffled in any case.
@@ -268,7 +269,7 @@ class DataLoader(Reader):
             labels = labels[self._kept]
         elif self.on_bad_rows == "skip" and labels.ndim == 1:  # of a stream: those that are known
             labels = labels[labels == labels]
-        return sampling_.as_labels(labels, "sampling" if isinstance(sampling, str) else "class_weight")
+        return sampling_.as_labels(labels, "sampling") if isinstance(sampling, str) else sampling_.classes_of(labels)
 
     def _sampler(self, sampling: Any, labels: np.ndarray | None) -> sampling_.Sampler | None:
         if not self.by_number:

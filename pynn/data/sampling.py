@@ -22,6 +22,7 @@ __all__ = [
     "Shuffle",
     "Undersample",
     "Weighted",
+    "as_given",
     "class_weights",
     "sampler",
     "train_test_split",
@@ -31,14 +32,9 @@ __all__ = [
 _BITS = 2**64 - 1
 SLACK = 1e-3  # of the sum of a row's probabilities
 SEVERAL = {  # what to do where several labels of a row can be right
-    "class_weight": (
-        "Weigh whole rows with sample_weight, or the two answers of every output with pynn.losses.Focal(alpha=...)"
-    ),
+    "class_weight": "Give a list with a dict for each output, or sample_weight of shape (rows, outputs)",
+    "stratify=True": "Stratify by classes of your own as the last part",
     "sampling": "Draw rows by weights of your own: sampling=weights, one for each row",
-    "stratify=True": (
-        "Stratify by what each row has in common with others: "
-        "np.unique(y, axis=0, return_inverse=True)[1] as the last part"
-    ),
 }
 
 
@@ -178,7 +174,7 @@ def _one_class(y: np.ndarray, purpose: str) -> np.ndarray:
     sums = y.sum(axis=1, dtype=np.float64)
     odd = np.flatnonzero(np.abs(sums - 1) > SLACK)  # a row with NaN has no sum, and no say
     if len(odd):
-        advice = SEVERAL.get(purpose, SEVERAL["class_weight"])
+        advice = SEVERAL[purpose]
         error = LabelError(
             f"expected y with one class in each row for {purpose}; received {y.shape[1]} outputs that are right "
             f"independently: y[{odd[0]}] sums to {sums[odd[0]]:g}. {advice}"
@@ -188,11 +184,31 @@ def _one_class(y: np.ndarray, purpose: str) -> np.ndarray:
     return y.argmax(1)
 
 
+def answers(y: Any) -> np.ndarray | None:
+    """Return y where each of its columns is a yes or no of its own: 0 and 1, or -1 and 1, or NaN where unknown, and not
+    one 1 in each row; else None."""
+    y = np.asarray(y)
+    if y.ndim != 2 or y.shape[1] == 1 or y.dtype.kind not in "fiub":
+        return None
+    y = y.astype(np.int8) if y.dtype.kind == "b" else y
+    known = y[y == y]
+    if not (((known == 0) | (known == 1)).all() or (np.abs(known) == 1).all()):
+        return None
+    return y if (np.abs(np.nansum(y, axis=1, dtype=np.float64) - 1) > SLACK).any() else None
+
+
+def classes_of(y: Any, purpose: str = "class_weight") -> np.ndarray:
+    """Return the classes of rows, (rows,), or the answers of several columns, (rows, outputs)."""
+    several = answers(y)
+    return as_labels(y, purpose) if several is None else several
+
+
 def class_weights(
     class_weight: Any, labels: np.ndarray | None, names: Any = None
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """(classes, weights) for ``class_weight``: a mapping, or "balanced": rows / (classes * rows of the class).
-    `names` are those of the classes 0, 1, ..., where the mapping goes by them.
+    `names` are those of the classes 0, 1, ..., where the mapping goes by them. With labels (rows, outputs), or a list
+    of mappings, the weights are (classes, outputs).
 
     Raises
     ------
@@ -210,12 +226,31 @@ def class_weights(
             raise ArgumentValueError(
                 "expected class_weight as a dict where the labels are not known beforehand; received 'balanced'"
             )
-        classes, counts = np.unique(labels, return_counts=True)
-        return classes, len(labels) / (len(classes) * counts)
+        return _balanced(labels)
+    if (
+        isinstance(class_weight, list)
+        and len(class_weight) > 1
+        and all(isinstance(one, Mapping) for one in class_weight)
+    ):
+        return _by_output(class_weight, labels)
     if not isinstance(class_weight, Mapping) or not class_weight:
         raise ArgumentTypeError(
             f"expected class_weight as a dict by class, or 'balanced'; received class_weight={class_weight!r}"
         )
+    class_weight = _by_number(class_weight, names)
+    if not any(class_weight.values()):
+        raise ArgumentValueError("expected class_weight with a weight > 0; received weights that are all 0")
+    classes = np.array(sorted(class_weight))
+    if labels is not None and not np.isin(labels, classes).any():
+        raise ArgumentValueError(
+            f"expected class_weight of classes in y, {np.unique(labels)[:10].tolist()}; received {class_weight!r}"
+        )
+    weights = np.array([class_weight[c] for c in classes.tolist()], np.float64)
+    return classes, weights if labels is None or labels.ndim == 1 else np.tile(weights[:, None], labels.shape[1])
+
+
+def _by_number(class_weight: Mapping[Any, Any], names: Any) -> dict[Any, Any]:
+    """Return checked weights by the number of a class."""
     if names is not None:
         unknown = [label for label in class_weight if label not in names]
         if unknown:
@@ -230,31 +265,71 @@ def class_weights(
             raise ArgumentValueError(
                 f"expected class_weight of finite weights >= 0; received class_weight[{label}]={weight}"
             )
-    if not any(class_weight.values()):
-        raise ArgumentValueError("expected class_weight with a weight > 0; received weights that are all 0")
-    classes = np.array(sorted(class_weight))
-    if labels is not None and not np.isin(labels, classes).any():
+    return dict(class_weight)
+
+
+def _balanced(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights by which every class weighs the same, in each output for itself."""
+    if labels.ndim == 1:
+        classes, counts = np.unique(labels, return_counts=True)
+        return classes, len(labels) / (len(classes) * counts)
+    known = labels == labels
+    classes = np.unique(labels[known])
+    counts = np.stack([(labels == c).sum(axis=0) for c in classes])
+    there = np.maximum((counts > 0).sum(axis=0), 1)
+    return classes, np.where(counts > 0, known.sum(axis=0) / (there * np.maximum(counts, 1)), 1.0)
+
+
+def _by_output(class_weight: Any, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return (classes, weights by output) of a list of mappings; a class that a mapping does not name weighs 1."""
+    if labels is not None and (labels.ndim == 1 or labels.shape[1] != len(class_weight)):
+        outputs = 1 if labels.ndim == 1 else labels.shape[1]
         raise ArgumentValueError(
-            f"expected class_weight of classes in y, {np.unique(labels)[:10].tolist()}; received {class_weight!r}"
+            f"expected class_weight as a list with a dict for each of several yes/no outputs; received a list of "
+            f"{len(class_weight)} for y with {outputs} of them"
         )
-    return classes, np.array([class_weight[c] for c in classes.tolist()], np.float64)
+    columns = [None] * len(class_weight) if labels is None else labels.T
+    tables = [class_weights(one, column) for one, column in zip(class_weight, columns, strict=True)]
+    found = [table for table in tables if table is not None]
+    classes = np.unique(np.concatenate([table[0] for table in found]))
+    return classes, np.stack([row_weights(table, classes) for table in found], axis=1)
+
+
+def as_given(table: tuple[np.ndarray, np.ndarray]) -> Any:
+    """Return (classes, weights) as the argument ``class_weight`` that makes them."""
+    classes, weights = table
+    named = [dict(zip(classes.tolist(), column.tolist(), strict=True)) for column in np.atleast_2d(weights.T)]
+    return named if weights.ndim == 2 else named[0]
 
 
 def row_weights(table: tuple[np.ndarray, np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """The class weight of each row; 1 for a class that the table does not name."""
+    """The class weight of each label, 1 for a class that the table does not name; of labels (rows, outputs) each."""
     classes, weights = table
     at = np.clip(np.searchsorted(classes, labels), 0, len(classes) - 1)
-    return np.where(classes[at] == labels, weights[at], 1.0)
+    found = weights[at] if weights.ndim == 1 else weights[at, np.arange(weights.shape[1])]
+    return np.where(classes[at] == labels, found, 1.0)
+
+
+def weights_of(table: tuple[np.ndarray, np.ndarray], targets: np.ndarray) -> np.ndarray:
+    """The class weights of rows, (rows, 1), or of their outputs, (rows, outputs)."""
+    targets = np.asarray(targets)
+    if table[1].ndim == 1:
+        return row_weights(table, as_labels(targets, "class_weight"))[:, None]
+    if targets.ndim != 2 or targets.shape[1] != table[1].shape[1]:
+        raise ShapeError(
+            f"expected y with {table[1].shape[1]} columns, as class_weight has outputs; received shape {targets.shape}"
+        )
+    return row_weights(table, targets)
 
 
 def weigh(rows: Rows, table: tuple[np.ndarray, np.ndarray]) -> Rows:
     """Return the rows with their weights multiplied by those of their classes."""
     if rows.targets is None:
         raise ArgumentValueError("expected y, class labels, for class_weight; received y=None")
-    weights = row_weights(table, as_labels(rows.targets, "class_weight"))
+    weights = weights_of(table, rows.targets)
     if rows.weights is not None:
-        weights = weights * np.asarray(rows.weights, np.float64).reshape(-1)
-    return Rows(rows.numbers, rows.x, rows.targets, weights)
+        weights = weights * np.asarray(rows.weights, np.float64).reshape(len(weights), -1)
+    return Rows(rows.numbers, rows.x, rows.targets, weights[:, 0] if weights.shape[1] == 1 else weights)
 
 
 @lists_arguments
@@ -269,7 +344,8 @@ def train_test_split(*parts: Any, test_size: float = 0.25, stratify: bool = Fals
         Share of the rows that go into the test part.
     stratify : bool
         Each class is split by this share, up to one row (largest remainders; at least one row of a class that has
-        two or more goes to either side).
+        two or more goes to either side). Where several columns are a yes or no each, rows with the same answers are a
+        class, as in scikit-learn.
     seed : int
 
     Returns
@@ -304,7 +380,8 @@ def train_test_split(*parts: Any, test_size: float = 0.25, stratify: bool = Fals
 
 def _stratified(labels: np.ndarray, share: float) -> np.ndarray:
     """Which rows, taken in their order, are the first `share` of their class."""
-    _, codes, counts = np.unique(as_labels(labels, "stratify=True"), return_inverse=True, return_counts=True)
+    classes = classes_of(labels, "stratify=True")
+    _, codes, counts = np.unique(classes, axis=0, return_inverse=True, return_counts=True)
     exact = counts * share
     takes = np.clip(np.floor(exact), np.minimum(counts // 2, 1), counts - (counts > 1)).astype(np.int64)
     left = round(len(labels) * share) - int(takes.sum())

@@ -340,7 +340,7 @@ class Indexed(Source):
                 f"expected y with {self.rows} rows, one for each row of X; received y with {len(self.y)} rows"
             )
         self.schema = schema_of_frame(x)
-        arrays.as_weights(weights, self.rows)  # refuses values that cannot be weights
+        arrays.as_weights(weights, self.rows, outputs=None)  # refuses values that cannot be weights
         self._w = None if weights is None else ArrayPart(np.asarray(weights))
         self.row_bytes = getattr(self.x, "row_bytes", 0)
 

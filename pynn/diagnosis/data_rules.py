@@ -20,6 +20,7 @@ FEWER = 250  # rows that quantiles are taken of
 MOST = 0.6  # share of rows with one number, from which quantiles jump
 UNITS = 20.0  # times the spread: other units
 MANY_CODES = 10  # categories from which their numbers say nothing to a Dense layer
+COARSE = 1 / 16  # steps of a dtype against the spread of a column, beyond which its digits are gone
 LIGHT, HEAVY = 0.05, 20.0  # mean sample weights that change what a learning rate means
 
 
@@ -251,6 +252,28 @@ def _spreads(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return marks[1], np.where(usual > MOST, 0, marks[2] - marks[0])
 
 
+# ---- digits that were lost on the way
+
+
+def _precision_loss(learner: Learner, seen: Seen) -> Finding | None:
+    """Numbers whose dtype is coarse against their spread: what told them apart was rounded off before."""
+    for array, data in (("y", seen.sample.y), ("X", seen.sample.x)):
+        if data.dtype.kind != "f" or data.dtype.itemsize > 4 or len(data) < FEW:
+            continue
+        x = data.reshape(len(data), -1)
+        step = np.spacing(np.abs(x).max(axis=0)).astype(np.float64)
+        spread = x.astype(np.float64).std(axis=0)
+        whole = (np.floor(x) == x).all(axis=0) & (step <= 1)  # counts, which the dtype holds exactly
+        lost = np.flatnonzero((step > COARSE * spread) & (spread > 0) & ~whole)
+        if len(lost):
+            at = lost[np.argmax(step[lost] / spread[lost])]
+            evidence = {"array": array, "dtype": data.dtype.name, "step": float(step[at]), "spread": float(spread[at]),
+                        "largest": float(np.abs(x[:, at]).max()), "n_columns": len(lost)}  # fmt: skip
+            return Finding("precision_loss", "warning", columns=lost[:20].tolist(), evidence=evidence,
+                           advice=(Advice.KEEP_FLOAT64,))  # fmt: skip
+    return None
+
+
 # ---- sample weights
 
 
@@ -276,6 +299,7 @@ RULES: tuple[tuple[Callable[[Any, Seen], Finding | None], str | None], ...] = ( 
     (_validation_mismatch, "validation"),
     (_unordered_rows, "targets"),
     (_loss_scale, None),
+    (_precision_loss, None),
     (_category_as_number, "categories"),
     (_class_imbalance, None),
 )

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import checks
 from ..errors import ShapeError
-from .base import MAXIMIZE, Deciding, Rows, as_numbers, is_yes
+from .base import MAXIMIZE, Deciding, Rows, Weighed, apart, as_numbers, is_yes
 
 
 class Accuracy(Deciding):
@@ -39,6 +39,12 @@ class Accuracy(Deciding):
         self.threshold = None if threshold is None else checks.number("threshold", threshold)
         super().__init__(name)
 
+    def by_output(self, targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Weighed:
+        """Return each output as a row where outputs are a yes or no each; see `Metric.by_output`."""
+        if self.decides(predictions.shape[1]):
+            return apart(targets, predictions, weights)
+        return super().by_output(targets, predictions, weights)
+
     def values(self, targets: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         """Return the share of right predictions in each row."""
         if self.decides(predictions.shape[1]):
@@ -60,6 +66,10 @@ class BinaryAccuracy(Accuracy):
     """
 
     name = "binary_accuracy"
+
+    def decides(self, outputs: int) -> bool:
+        """Return True: each output is a yes or no of its own."""
+        return True
 
     def values(self, targets: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         """Return the share of right outputs in each row."""

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import ArgumentTypeError, ArgumentValueError, DtypeError, LabelError, ShapeError
 
 State = dict[str, Any]
+Weighed = tuple[np.ndarray, np.ndarray, np.ndarray]  # targets, predictions, weights
 Rows = tuple[tuple[str, type, dict[str, Any], tuple[str, ...]], ...]  # name, class, arguments, aliases
 
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
@@ -90,6 +91,20 @@ class Metric:
         w = row_weights(weights, len(values))
         self._sum += float(np.sum(w * np.where(w > 0, values, 0)))
         self._weight += float(w.sum())
+
+    def by_output(self, targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Weighed:
+        """Return targets, predictions and weights for `update`, of data whose outputs have weights of their own.
+
+        A row weighs the mean of its outputs' weights; rows with a target that is unknown are left out. A metric that is
+        a mean over outputs overrides it, and takes each output for a row.
+
+        Parameters
+        ----------
+        targets, predictions, weights : ndarray of shape (rows, outputs)
+            A target of weight 0 may be NaN.
+        """
+        known = np.isfinite(targets).all(axis=1)
+        return targets[known], predictions[known], weights[known].mean(axis=1)
 
     def values(self, targets: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         """Return one number for each row.
@@ -259,6 +274,18 @@ def ratio(numerator: Any, denominator: Any, undefined: float = 0.0) -> np.ndarra
     """Return a quotient, with `undefined` where the denominator is 0."""
     numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
     return np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1), undefined)
+
+
+def apart(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Weighed:
+    """Return outputs as rows of one output each."""
+    return targets.reshape(-1, 1), predictions.reshape(-1, 1), weights.reshape(-1)
+
+
+def update(metric: Metric, targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> None:
+    """Add some rows to a metric; `weights` may be those of outputs."""
+    if weights is not None and weights.ndim == 2 and weights.shape[1] > 1:
+        targets, predictions, weights = metric.by_output(targets, predictions, weights)
+    metric.update(targets, predictions, weights)
 
 
 def value_of(metric: Metric) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from .base import MAXIMIZE, MINIMIZE, Metric, Rows, Summed, as_numbers, require_columns
+from .base import MAXIMIZE, MINIMIZE, Metric, Rows, Weighed, Summed, apart, as_numbers, ratio, require_columns
 
 _OF_OUTPUT = """
 
@@ -41,6 +41,13 @@ class OfOutput(Metric):
             return y, p
         column = checks.integer("output", self.output, 0, outputs - 1)
         return y[:, column : column + 1], p[:, column : column + 1]
+
+    def by_output(self, targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Weighed:
+        """Return each output as a row, or the rows of the one that is judged; see `Metric.by_output`."""
+        if self.output is None:
+            return apart(targets, predictions, weights)
+        column = checks.integer("output", self.output, 0, weights.shape[1] - 1)
+        return targets, predictions, weights[:, column]
 
 
 class MeanSquaredError(OfOutput):
@@ -103,24 +110,39 @@ class R2(Summed, OfOutput):
         self._about: Any = 0.0
         self._error: Any = 0.0
 
+    def by_output(self, targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Weighed:
+        """Return rows with a weight for each output; see `Metric.by_output`."""
+        if self.output is None:
+            return np.where(weights > 0, targets, 0), predictions, weights
+        return super().by_output(targets, predictions, weights)
+
+    def update(self, targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Add some rows; `weights` may also be those of outputs. See `Metric.update`."""
+        if weights is None or np.ndim(weights) == 1 or np.shape(weights)[1] == 1:
+            super().update(targets, predictions, weights)
+        elif len(targets):
+            self._add(*self.pair(targets, predictions), weights, weights.sum(axis=0, dtype=np.float64))
+
     def add(self, targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> None:
         """Add rows that count."""
-        y, p = self.pair(targets, predictions)
-        w, total = weights[:, None], float(weights.sum())
-        mean = (w * y).sum(axis=0) / total
-        apart, both = mean - self._mean, self._weight + total
-        self._about = self._about + (w * (y - mean) ** 2).sum(axis=0) + apart**2 * (self._weight * total / both)
-        self._mean = self._mean + apart * (total / both)
+        self._add(*self.pair(targets, predictions), weights[:, None], float(weights.sum()))
+
+    def _add(self, y: np.ndarray, p: np.ndarray, w: np.ndarray, total: Any) -> None:
+        mean = ratio((w * y).sum(axis=0), total)
+        away, both = mean - self._mean, self._weight + total
+        self._about = self._about + (w * (y - mean) ** 2).sum(axis=0) + away**2 * ratio(self._weight * total, both)
+        self._mean = self._mean + away * ratio(total, both)
         self._weight = both
         self._error = self._error + (w * (y - p) ** 2).sum(axis=0)
 
     def result(self) -> float:
         """Return the mean over outputs; NaN where no row counted."""
-        if not self._weight:
+        counts = np.broadcast_to(np.asarray(self._weight) > 0, np.shape(self._error))
+        if not counts.any():
             return float("nan")
         exact = np.where(self._error == 0, 1.0, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.mean(np.where(self._about > 0, 1 - self._error / self._about, exact)))
+            return float(np.mean(np.where(self._about > 0, 1 - self._error / self._about, exact)[counts]))
 
 
 for _metric in (MeanSquaredError, RootMeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError, R2):

@@ -49,6 +49,7 @@ class Advice(StrEnum):
     SIGMOID_LOSS_OR_DIVIDE = "sigmoid_loss_or_divide"
     TWO_SIGNS_OR_NUMBERS = "two_signs_or_numbers"
     MARK_MISSING = "mark_missing"
+    KEEP_FLOAT64 = "keep_float64"
     DROP_COLUMNS = "drop_columns"
     CATEGORICAL_LAYER = "categorical_layer"
     CHECK_TARGET = "check_target"
@@ -136,6 +137,9 @@ ADVICE = {
 }
 
 ADVICE |= {
+    Advice.KEEP_FLOAT64: (
+        "Keep {array} in float64 from where it is made, or subtract a constant there; pynn scales it from then on."
+    ),
     Advice.MARK_MISSING: (
         "Replace the mark by NaN, and make pynn.Normalization(missing='mean') the first layer or fit with "
         "on_bad_rows='impute'."

@@ -250,6 +250,17 @@ def _missing_marker(finding: Facts) -> str:
     )
 
 
+def _precision_loss(finding: Facts) -> str:
+    evidence = finding.evidence
+    others = evidence["n_columns"] - 1
+    more = f", and {counted(others, 'more column')} alike" if others else ""
+    return (
+        f"{_column(finding)} of {evidence['array']} varies by {evidence['spread']:.3g} around "
+        f"{evidence['largest']:.6g}, where numbers of its dtype {evidence['dtype']} are {evidence['step']:.3g} apart: "
+        f"what told its rows from each other was rounded off before pynn saw it{more}"
+    )
+
+
 def _missing_date(finding: Facts) -> str:
     return (
         f"{_column(finding)} of X contains {finding.evidence['value']:.4g} in {listed('row', finding.rows)}: a missing "
@@ -381,6 +392,7 @@ TEXTS: dict[str, str | Callable[[Facts], str]] = {
     ),
     "misleading_metric": "the metric {metric!r} expects 0 or 1 in y, or rows of them; row {row} has {value:.6g}",
     "missing_marker": _missing_marker,
+    "precision_loss": _precision_loss,
     "missing_date": _missing_date,
     "column_is_target": _column_is_target,
     "column_counts_rows": _column_counts_rows,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data import known, sampling
 from ..errors import ArgumentValueError, NumericalError, ShapeError
-from ..metrics.base import value_of
+from ..metrics.base import update, value_of
 from ..network import precision
 from ..network.passes import Part, Passes
 from ..report import data_faults
@@ -31,8 +31,7 @@ class Checked:
             x = known.filled(part.x, self.learner.network.schema)
             checked = self.learner.check_batch(x, *part[1:])
             if self.class_weight is not None:
-                labels = sampling.as_labels(checked.y, "class_weight")
-                by_class = sampling.row_weights(self.class_weight, labels)[:, None]
+                by_class = sampling.weights_of(self.class_weight, checked.y)
                 weights = by_class if checked.weights is None else checked.weights * by_class
                 checked = checked._replace(weights=weights)
             yield checked
@@ -61,7 +60,7 @@ def evaluate(learner: Learner, passes: Passes, *, guarded: bool = True) -> dict[
             except NumericalError as error:
                 raise data_faults.bad_prediction(error, first if rows is not None else before + first, rows) from None
             for metric in metrics:
-                metric.update(y[part], out[: part.stop - first], w)
+                update(metric, y[part], out[: part.stop - first], w)
         before += n
         weighted = weighted or weights is None or bool(weights.any())
     if not before:
@@ -89,6 +88,6 @@ def require_finite(learner: Learner, part: Part) -> None:
             continue
         cells = learner.network.bad_cells(name, x)
         if name == "y" and part.weights is not None:
-            cells = cells[part.weights[cells[:, 0], 0] != 0]
+            cells = cells[part.weights[cells[:, 0], cells[:, 1] % part.weights.shape[1]] != 0]
         if len(cells):
             raise data_faults.bad_cells(name, x, cells, part.rows)

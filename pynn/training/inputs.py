@@ -44,7 +44,7 @@ def open_arrays(x: Any, y: Any, weights: Any) -> Source:
     if x.shape[0] != len(y):
         raise ShapeError(f"expected y with {x.shape[0]} rows, one for each row of X; received y with {len(y)} rows")
     if weights is not None:
-        weights = arrays.as_weights(weights, x.shape[0])
+        weights = arrays.as_weights(weights, x.shape[0], outputs=y.shape[1])
         require_weight(bool(weights.any()))
     return open_source(x, y, weights)
 

@@ -263,7 +263,7 @@ class Learner:
         if y is None:
             raise ArgumentTypeError("expected y, the targets; received y=None")
         y = arrays.as_targets(y, x.shape[0], network.outputs, network.loss, rows)
-        return Part(x, y, None if weights is None else arrays.as_weights(weights, x.shape[0], rows), rows)
+        return Part(x, y, None if weights is None else arrays.as_weights(weights, x.shape[0], rows, y.shape[1]), rows)
 
     def check_batch(self, x: Any, y: Any = None, weights: Any = None, rows: Any = None) -> Part:
         """The same for a batch; the first one decides the number of inputs."""

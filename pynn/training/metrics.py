@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics.base import value_of
+from ..metrics.base import update, value_of
 from ..network import precision
 from . import checkpoint
 from .learner import Learner
@@ -70,7 +70,7 @@ class EpochMetrics:
         self.weighted = self.weighted or weights is None or bool(weights.any())
         if not self.metrics or not len(y):
             return
-        weights = None if weights is None else weights.reshape(-1, 1)
+        weights = None if weights is None else weights.reshape(len(weights), -1)
         if self.n and not (alike(self.y, y) and alike(self.weights, weights)):
             predictions = self.out[self.n : self.n + len(y)]
             self.flush()
@@ -101,7 +101,7 @@ class EpochMetrics:
             if len(y) and precision.scales_in_double(self.learner.network.core):  # the trainer wrote logits
                 out = precision.unscaled(self.learner.network.core, out)
             for metric in self.metrics if len(y) else ():
-                metric.update(y, out, weights)
+                update(metric, y, out, weights)
         self.n, self.refused, self.y, self.weights = 0, 0, None, None
 
     def results(self) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import checks
 from ..callbacks.base import Callback
-from ..data import DataLoader, known
+from ..data import DataLoader, known, sampling
 from ..errors import ArgumentTypeError, ArgumentValueError
 from ..network.passes import ROWS, ArrayPasses, LoaderPasses, Passes
 from ..network.predict import table_loader
@@ -159,7 +159,8 @@ def _batches(learner: Learner, loader: Any, guard: Guard) -> Batches:
 def _check_class_weight(learner: Learner, table: Any) -> None:
     """Require weights of classes that the last layer tells apart."""
     units = learner.network.outputs
-    classes = {"softmax": units, "sigmoid": 2 if units == 1 else 0}.get(learner.loss.row["link"], 0)
+    yes_or_no = 2 if units == 1 or table[1].ndim == 2 else 0
+    classes = {"softmax": units, "sigmoid": yes_or_no}.get(learner.loss.row["link"], 0)
     unknown = [label for label in table[0].tolist() if label not in range(classes)] if classes else []
     if unknown:
         raise ArgumentValueError(
@@ -180,7 +181,7 @@ def _validation(
     elif inputs.brings_its_own(data, None):
         found = inputs.batches_to_evaluate(learner, data, class_weight)
     else:
-        weights = None if class_weight is None else dict(zip(*(part.tolist() for part in class_weight), strict=True))
+        weights = None if class_weight is None else sampling.as_given(class_weight)
         arrays = inputs.recognised(schema, *inputs.triple(data))
         found = inputs.rows_to_evaluate(learner, *arrays, weights, columns)
     if not isinstance(found, ArrayPasses):

@@ -173,7 +173,8 @@ def materialized(
     X, y = arrays.as_inputs(x), np.asarray(y)
     if len(y) != X.shape[0]:
         raise ShapeError(f"expected y with {X.shape[0]} rows, one for each row of X; received y with {len(y)} rows")
-    weights = None if weights is None else np.asarray(weights, np.float64).reshape(-1)
+    if weights is not None:
+        weights = np.asarray(arrays.as_weights(np.asarray(weights, np.float64), len(y)))[:, 0]
     most = max(1, SAMPLE // max(X.shape[1], 1))
     if X.shape[0] > most:
         rows = np.linspace(0, X.shape[0] - 1, most).astype(np.int64)

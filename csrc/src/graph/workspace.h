@@ -32,6 +32,7 @@ struct pynn_workspace {
   void *targets;                /* capacity x outputs */
   int64_t *labels;              /* capacity */
   double *weights;              /* capacity */
+  double *cells;                /* capacity x targets: weights of outputs; NULL until a batch has them */
   double *losses;               /* capacity: of rows, from a custom loss */
   int failed;                   /* a custom function failed in this pass: see pass_failed */
   pynn_loss_function looked_at; /* the custom loss whose gradient was compared with differences */

@@ -23,6 +23,7 @@ struct loss {
   pynn_row row;
   double (*row_loss)(size_t n, const void *logits, const void *target, int64_t label, double scale, void *delta,
                      const double *p);
+  int by_output; /* the loss is the mean over outputs of what row_loss says of each alone */
 };
 
 /* What an update leaves: largest magnitude of the new parameters and of each new state vector (NaN-proof: a NaN or

@@ -1,9 +1,9 @@
 /* Losses of one row of n logits z, and delta = scale * d loss / d z.
  *
- * To add one that is a mean over outputs: write name_term, say POINTWISE, add a row to the table. Rules: finite logits
- * give a finite loss as far as its true value is in range, and never NaN; nothing is clamped; terms are summed in
- * double, and are of one sign where the loss is. A gradient that is a difference of probabilities is formed in double
- * or from the smaller of the two. */
+ * To add one that is a mean over outputs: write name_term, say POINTWISE, add a row to the table, with `by_output`.
+ * Rules: finite logits give a finite loss as far as its true value is in range, and never NaN; nothing is clamped;
+ * terms are summed in double, and are of one sign where the loss is. A gradient that is a difference of probabilities
+ * is formed in double or from the smaller of the two. */
 
 /* scale * gradient; 0 when the row does not count, whatever overflowed. */
 static inline real weighted(double scale, double gradient) { return scale == 0 ? 0 : (real)(scale * gradient); }
@@ -185,43 +185,48 @@ static double kl_divergence(size_t n, const void *z, const void *target, int64_t
 #define LABEL_SMOOTHING .n_fields = 1, .fields = {{"label_smoothing", 0, 0, 1, PYNN_FIELD_OPEN_MAXIMUM}}
 
 static const struct loss losses[] = {
-    {{.name = "mean_squared_error", .aliases = "mse", .link = "linear"}, mean_squared_error},
-    {{.name = "mean_absolute_error", .aliases = "mae", .link = "linear"}, mean_absolute_error},
+    {{.name = "mean_squared_error", .aliases = "mse", .link = "linear"}, mean_squared_error, 1},
+    {{.name = "mean_absolute_error", .aliases = "mae", .link = "linear"}, mean_absolute_error, 1},
     {{.name = "huber",
       .aliases = "",
       .link = "linear",
       .n_fields = 1,
       .fields = {{"delta", 1, 0, (double)FLT_MAX, PYNN_FIELD_OPEN_MINIMUM}}},
-     huber},
-    {{.name = "log_cosh", .aliases = "logcosh", .link = "linear"}, log_cosh},
+     huber,
+     1},
+    {{.name = "log_cosh", .aliases = "logcosh", .link = "linear"}, log_cosh, 1},
     {{.name = "quantile",
       .aliases = "pinball",
       .link = "linear",
       .n_fields = 1,
       .fields = {{"quantile", 0.5, 0, 1, PYNN_FIELD_OPEN_MINIMUM | PYNN_FIELD_OPEN_MAXIMUM}}},
-     quantile},
-    {{.name = "poisson", .aliases = "", .link = "exponential", .flags = PYNN_ROW_NONNEGATIVE}, poisson},
-    {{.name = "gaussian_nll", .aliases = "", .link = "linear", .flags = PYNN_ROW_PAIRS}, gaussian_nll},
-    {{.name = "hinge", .aliases = "", .link = "linear", .flags = PYNN_ROW_SIGNS}, hinge},
-    {{.name = "squared_hinge", .aliases = "", .link = "linear", .flags = PYNN_ROW_SIGNS}, squared_hinge},
+     quantile,
+     1},
+    {{.name = "poisson", .aliases = "", .link = "exponential", .flags = PYNN_ROW_NONNEGATIVE}, poisson, 1},
+    {{.name = "gaussian_nll", .aliases = "", .link = "linear", .flags = PYNN_ROW_PAIRS}, gaussian_nll, 0},
+    {{.name = "hinge", .aliases = "", .link = "linear", .flags = PYNN_ROW_SIGNS}, hinge, 1},
+    {{.name = "squared_hinge", .aliases = "", .link = "linear", .flags = PYNN_ROW_SIGNS}, squared_hinge, 1},
     {{.name = "softmax_cross_entropy",
       .aliases = "cross_entropy categorical_crossentropy sparse_categorical_crossentropy",
       .link = "softmax",
       LABEL_SMOOTHING,
       .flags = PYNN_ROW_LABELS | PYNN_ROW_PROBABILITIES},
-     softmax_cross_entropy},
+     softmax_cross_entropy,
+     0},
     {{.name = "sigmoid_cross_entropy",
       .aliases = "binary_crossentropy",
       .link = "sigmoid",
       LABEL_SMOOTHING,
       .flags = PYNN_ROW_PROBABILITIES},
-     sigmoid_cross_entropy},
+     sigmoid_cross_entropy,
+     1},
     {{.name = "focal",
       .aliases = "",
       .link = "sigmoid",
       .n_fields = 2,
       .fields = {{"gamma", 2, 0, 100, 0}, {"alpha", 0.25, 0, 1, 0}},
       .flags = PYNN_ROW_PROBABILITIES},
-     focal},
-    {{.name = "kl_divergence", .aliases = "kld", .link = "softmax", .flags = PYNN_ROW_PROBABILITIES}, kl_divergence},
+     focal,
+     1},
+    {{.name = "kl_divergence", .aliases = "kld", .link = "softmax", .flags = PYNN_ROW_PROBABILITIES}, kl_divergence, 0},
 };

@@ -37,8 +37,8 @@ pynn_status pynn_target_adapt(pynn_model *model, const pynn_summary *summary, in
   pynn_column c = {0};
   for (int64_t j = 0; j < model->outputs; j++) {
     pynn_summary_column(summary, j, &c);
-    if (c.count && c.count == c.rows) continue;
-    const int64_t row = c.missing ? c.first_missing : c.first_infinite;
+    if (c.count && !c.infinite) continue;
+    const int64_t row = c.infinite ? c.first_infinite : c.first_missing;
     fail(error, PYNN_ERROR_NUMERIC, "expected finite targets; received NaN or infinity in row %lld, column %lld",
          (long long)row, (long long)j);
     if (error) error->row = row, error->column = j, error->operation = PYNN_OPERATION_TARGET;

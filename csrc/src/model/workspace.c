@@ -179,6 +179,7 @@ void pynn_workspace_free(pynn_workspace *w) {
   context_release(context, w->input, w->values, w->model->kernels->size);
   context_release(context, w->labels, rows, sizeof *w->labels);
   context_release(context, w->weights, rows, sizeof *w->weights);
+  context_release(context, w->cells, rows * (size_t)w->model->targets, sizeof *w->cells);
   context_release(context, w->losses, rows, sizeof *w->losses);
   context_release(context, w->z, n_layers, sizeof *w->z);
   context_release(context, w->y, n_layers, sizeof *w->y);

@@ -165,9 +165,7 @@ static pynn_status search_row_losses(const struct search *s, const void *logits)
   for (int64_t i = 0; i < s->batch->rows; i++) {
     const double weight = s->batch->has_weights ? w->weights[i] : 1;
     if (weight == 0) continue;
-    const void *target = s->batch->has_labels ? NULL : at(s->w->model->kernels, w->targets, i * model->targets);
-    *s->fault =
-        no_cell(weight * pass_row_loss(w, at(s->w->model->kernels, logits, i * n), target, w->labels[i], 0, NULL));
+    *s->fault = no_cell(weight * pass_row_loss(w, s->batch, i, at(model->kernels, logits, i * n), 0, NULL));
     if (isfinite(s->fault->value)) continue;
     s->fault->row = s->order ? s->order[s->first + i] : s->first + i;
     return found(PYNN_OPERATION_LOSS, "the loss", -1, s->fault, s->error);

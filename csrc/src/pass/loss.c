@@ -7,6 +7,32 @@
 #include <math.h>
 #include <string.h>
 
+/* The mean over outputs of weight x loss. An output of weight 0 is not there. */
+static double weighted_outputs(const pynn_model *model, const double *cells, const void *logits, const void *target,
+                               double scale, void *gradient) {
+  const struct kernels *kernels = model->kernels;
+  const double share = 1 / (double)model->outputs;
+  double sum = 0;
+  for (int64_t j = 0; j < model->outputs; j++) {
+    const double weight = share * cells[j];
+    const double loss = model->loss->row_loss(1, at(kernels, logits, j), at(kernels, target, j), 0, scale * weight,
+                                              gradient ? at(kernels, gradient, j) : NULL, model->loss_spec.values);
+    if (weight != 0) sum += weight * loss;
+  }
+  return sum;
+}
+
+double pass_row_loss(const pynn_workspace *w, const struct batch *batch, int64_t row, const void *logits, double scale,
+                     void *gradient) {
+  const pynn_model *model = w->model;
+  const void *target = batch->has_labels ? NULL : at(model->kernels, w->targets, row * model->targets);
+  if (model->custom.function) return custom_row_loss(w, logits, target, w->labels[row], scale, gradient);
+  if (batch->has_cells)
+    return weighted_outputs(model, w->cells + row * model->targets, logits, target, scale, gradient);
+  return model->loss->row_loss((size_t)model->outputs, logits, target, w->labels[row], scale, gradient,
+                               model->loss_spec.values);
+}
+
 struct loss_job {
   pynn_workspace *w;
   const struct batch *batch;
@@ -24,20 +50,11 @@ static void loss_tile(void *argument, int64_t index) {
   for (int64_t i = index * LOSS_ROWS; i < least(rows, (index + 1) * LOSS_ROWS); i++) {
     const double weight = job->batch->has_weights ? w->weights[i] : 1;
     const double loss =
-        model->loss->row_loss((size_t)n, at(kernels, job->logits, i * n),
-                              job->batch->has_labels ? NULL : at(kernels, w->targets, i * model->targets), w->labels[i],
-                              weight / (double)batch_whole(job->batch),
-                              job->backward ? at(kernels, w->dY[0], i * n) : NULL, model->loss_spec.values);
+        pass_row_loss(w, job->batch, i, at(kernels, job->logits, i * n), weight / (double)batch_whole(job->batch),
+                      job->backward ? at(kernels, w->dY[0], i * n) : NULL);
     if (weight != 0) sum += weight * loss; /* a row of weight 0 is not there, whatever it holds */
   }
   w->tile_sum[index] = sum;
-}
-
-double pass_row_loss(const pynn_workspace *w, const void *logits, const void *target, int64_t label, double scale,
-                     void *gradient) {
-  const pynn_model *model = w->model;
-  if (model->custom.function) return custom_row_loss(w, logits, target, label, scale, gradient);
-  return model->loss->row_loss((size_t)model->outputs, logits, target, label, scale, gradient, model->loss_spec.values);
 }
 
 double pass_loss(pynn_workspace *w, const struct batch *batch, const void *logits, int backward) {
@@ -78,8 +95,7 @@ double pass_rows_loss(const pynn_workspace *w, const struct batch *batch, int64_
   for (int64_t i = 0; i < rows; i++) {
     const double weight = batch->has_weights ? w->weights[i] : 1;
     if (weight == 0) continue;
-    const void *target = batch->has_labels ? NULL : at(kernels, w->targets, i * model->targets);
-    sum += weight * pass_row_loss(w, at(kernels, logits, i * ld), target, w->labels[i], 0, NULL);
+    sum += weight * pass_row_loss(w, batch, i, at(kernels, logits, i * ld), 0, NULL);
   }
   return sum;
 }

@@ -7,9 +7,9 @@
 /* Returns the sum over rows of weight x loss; with `backward`, dY[0] <- d(sum / rows) / d logits. */
 double pass_loss(pynn_workspace *workspace, const struct batch *batch, const void *logits, int backward);
 
-/* Returns the loss of one row of logits; gradient (may be NULL) <- scale * its gradient. NaN where a custom loss fails
- * or its gradient is not finite. Calls a custom loss for this row alone: only for rows at fault. */
-double pass_row_loss(const pynn_workspace *workspace, const void *logits, const void *target, int64_t label,
+/* Returns the loss of a row of the batch at its `logits`; gradient (may be NULL) <- scale * its gradient. NaN where a
+ * custom loss fails or its gradient is not finite. Calls a custom loss for this row alone: only for rows at fault. */
+double pass_row_loss(const pynn_workspace *workspace, const struct batch *batch, int64_t row, const void *logits,
                      double scale, void *gradient);
 
 /* The penalties of the layers' regularizers, which are added to the mean loss: from the parameters, and as the last

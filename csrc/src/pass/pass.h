@@ -12,6 +12,7 @@ struct batch {
   struct sparse sparse;
   int has_labels;
   int has_weights;
+  int has_cells; /* weights of outputs; the weight of a row is then 1, or 0 where all of its outputs' are */
   const pynn_array *given, *given_targets; /* the caller's whole data, for messages; NULL: unknown */
   int64_t place, whole; /* of a part of a batch: its first row's place in it, and the rows of all parts; 0: all of it */
 };

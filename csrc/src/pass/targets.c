@@ -2,6 +2,7 @@
 #include "pass/targets.h"
 
 #include "compute/array.h"
+#include "compute/context.h"
 #include "graph/layer.h"
 
 #include <math.h>
@@ -120,6 +121,16 @@ pynn_status pass_check_inputs(const pynn_model *model, const pynn_array *x, pynn
   return status;
 }
 
+static pynn_status check_weights(const pynn_model *model, const pynn_array *weights, int64_t rows, pynn_error *error) {
+  if (weights->columns == 1) return array_check(weights, "weights", rows, 1, error);
+  if (model->custom.function || !model->loss->by_output)
+    return fail(error, PYNN_ERROR_UNSUPPORTED,
+                "expected a weight for each row with the loss '%s', which is no mean over outputs; received weights of "
+                "%lld columns",
+                model->loss->row.name, (long long)weights->columns);
+  return array_check(weights, "weights", rows, model->targets, error);
+}
+
 pynn_status pass_check_targets(const pynn_model *model, const pynn_array *x, const pynn_array *targets,
                                const pynn_array *weights, pynn_error *error) {
   if (!model->has_loss)
@@ -129,8 +140,31 @@ pynn_status pass_check_targets(const pynn_model *model, const pynn_array *x, con
   if (!status && weights && weights->data) status = array_check_dense(weights, "weights", error);
   if (!status)
     status = array_check(targets, "targets", x->rows, takes_labels(model, targets) ? 1 : model->targets, error);
-  if (!status && weights && weights->data) status = array_check(weights, "weights", x->rows, 1, error);
+  if (!status && weights && weights->data) status = check_weights(model, weights, x->rows, error);
   return status;
+}
+
+/* Takes the weights of outputs. A row counts where any of its outputs does; a weight that is not finite becomes
+ * the row's, for the guard. Targets of weight 0 may hold anything, and become 0. */
+static pynn_status take_cells(pynn_workspace *w, const pynn_array *weights, const int64_t *order, int64_t first,
+                              int64_t rows, pynn_error *error) {
+  const pynn_model *model = w->model;
+  const size_t n = (size_t)model->targets, size = model->kernels->size;
+  if (!w->cells) w->cells = context_allocate(model->context, (size_t)w->capacity * n, sizeof *w->cells);
+  if (!w->cells)
+    return fail(error, PYNN_ERROR_OUT_OF_MEMORY, "expected memory for weights of %lld outputs; received none",
+                (long long)model->targets);
+  array_gather(model->context->kernels[PYNN_FLOAT64], weights, order, first, rows, w->cells);
+  for (int64_t i = 0; i < rows; i++) {
+    w->weights[i] = 0;
+    for (size_t j = 0; j < n; j++) {
+      const double weight = w->cells[(size_t)i * n + j];
+      if (weight == 0) memset((char *)w->targets + ((size_t)i * n + j) * size, 0, size);
+      else if (!(weight <= model->kernels->maximum)) w->weights[i] = weight;
+      else if (w->weights[i] == 0) w->weights[i] = 1;
+    }
+  }
+  return PYNN_OK;
 }
 
 pynn_status pass_targets(pynn_workspace *w, const pynn_array *targets, const pynn_array *weights, const int64_t *order,
@@ -150,6 +184,8 @@ pynn_status pass_targets(pynn_workspace *w, const pynn_array *targets, const pyn
     if (error) error->row = row, error->column = 0, error->value = (double)w->labels[i];
     return PYNN_ERROR_LABEL;
   }
+  batch->has_cells = batch->has_weights && weights->columns > 1;
+  if (batch->has_cells) return take_cells(w, weights, order, first, batch->rows, error);
   if (batch->has_weights) array_gather(doubles, weights, order, first, batch->rows, w->weights);
   return PYNN_OK;
 }

@@ -142,8 +142,7 @@ static int loss(struct blame *b, const struct batch *batch) {
   int bad = 0;
   for (int64_t i = 0; i < r->rows; i++) {
     const double weight = batch->has_weights ? r->w->weights[i] : 1;
-    const void *target = batch->has_labels ? NULL : at(r->kernels, r->w->targets, i * model->targets);
-    const double value = pass_row_loss(r->w, logits + (size_t)(i * n) * r->kernels->size, target, r->w->labels[i],
+    const double value = pass_row_loss(r->w, batch, i, logits + (size_t)(i * n) * r->kernels->size,
                                        weight / (double)b->part->whole, at(r->kernels, r->w->dY[0], i * n));
     if (weight == 0) continue;
     sum += weight * value;

@@ -54,6 +54,8 @@ pynn_status part_prepare(pynn_trainer *t, struct step *s, int begins, pynn_error
   if (status) return status;
   if (t->mixup > 0 && !s->batch.x)
     return fail(error, PYNN_ERROR_UNSUPPORTED, "expected dense rows to mix; received sparse ones");
+  if (t->mixup > 0 && s->batch.has_cells)
+    return fail(error, PYNN_ERROR_UNSUPPORTED, "expected weights of rows to mix; received weights of outputs");
   if (begins) part_begin(t);
   if (t->mixup > 0) mixup_batch(t->w, &s->batch, t->mixup, t->mixup_key, (uint64_t)t->steps);
   return PYNN_OK;
