@@ -281,13 +281,6 @@ def apart(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> 
     return targets.reshape(-1, 1), predictions.reshape(-1, 1), weights.reshape(-1)
 
 
-def update(metric: Metric, targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> None:
-    """Add some rows to a metric; `weights` may be those of outputs."""
-    if weights is not None and weights.ndim == 2 and weights.shape[1] > 1:
-        targets, predictions, weights = metric.by_output(targets, predictions, weights)
-    metric.update(targets, predictions, weights)
-
-
 def value_of(metric: Metric) -> float:
     """Return a metric's result as a float, or refuse anything but a number."""
     found: Any = metric.result()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from .base import MAXIMIZE, MINIMIZE, Metric, Rows, Weighed, Summed, apart, as_numbers, ratio, require_columns
+from .base import MAXIMIZE, MINIMIZE, Metric, Rows, Summed, Weighed, apart, as_numbers, ratio, require_columns
 
 _OF_OUTPUT = """
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data import known, sampling
 from ..errors import ArgumentValueError, NumericalError, ShapeError
-from ..metrics.base import update, value_of
+from ..metrics.base import value_of
 from ..network import precision
 from ..network.passes import Part, Passes
 from ..report import data_faults
@@ -60,7 +60,8 @@ def evaluate(learner: Learner, passes: Passes, *, guarded: bool = True) -> dict[
             except NumericalError as error:
                 raise data_faults.bad_prediction(error, first if rows is not None else before + first, rows) from None
             for metric in metrics:
-                update(metric, y[part], out[: part.stop - first], w)
+                some = y[part], out[: part.stop - first], w
+                metric.update(*(metric.by_output(*some) if w is not None and w.shape[1] > 1 else some))
         before += n
         weighted = weighted or weights is None or bool(weights.any())
     if not before:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics.base import update, value_of
+from ..metrics.base import value_of
 from ..network import precision
 from . import checkpoint
 from .learner import Learner
@@ -100,8 +100,9 @@ class EpochMetrics:
                 y, out, weights = y[kept], out[kept], None if weights is None else weights[kept]
             if len(y) and precision.scales_in_double(self.learner.network.core):  # the trainer wrote logits
                 out = precision.unscaled(self.learner.network.core, out)
+            by_output = weights is not None and weights.shape[1] > 1
             for metric in self.metrics if len(y) else ():
-                update(metric, y, out, weights)
+                metric.update(*(metric.by_output(y, out, weights) if by_output else (y, out, weights)))
         self.n, self.refused, self.y, self.weights = 0, 0, None, None
 
     def results(self) -> dict[str, float]:
