@@ -243,24 +243,30 @@ static void test_adaptation_refused(const pynn_context *context) {
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_normalization_adapt(model, 0, empty, 0, &error));
   CHECK(strstr(error.message, "at least one row"));
 
-  /* targets: of another number of columns, none, not finite */
+  /* targets: of another number of columns, none, beyond, unknown */
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_target_adapt(model, no_quartiles, 0, &error));
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_target_adapt(NULL, no_quartiles, 0, &error));
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_target_adapt(model, NULL, 0, &error));
   CHECK_STATUS(PYNN_OK, pynn_summary_new(&two, context, OUTPUTS, 0, NULL));
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_target_adapt(model, two, 0, &error));
   CHECK(strstr(error.message, "at least one row"));
-  const double wrong[] = {(double)NAN, (double)INFINITY};
-  for (int i = 0; i < 2; i++) {
-    const double kept = y[OUTPUTS * 5 + 1];
-    y[OUTPUTS * 5 + 1] = wrong[i];
-    pynn_summary *targets = summary_of(context, y, ROWS, OUTPUTS, 0);
-    CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_target_adapt(model, targets, 0, &error));
-    CHECK(error.row == 5 && error.column == 1 && error.operation == PYNN_OPERATION_TARGET);
-    CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_target_adapt(model, targets, 0, NULL));
-    y[OUTPUTS * 5 + 1] = kept;
-    pynn_summary_free(targets);
-  }
+  const double kept = y[OUTPUTS * 5 + 1];
+  y[OUTPUTS * 5 + 1] = (double)INFINITY;
+  pynn_summary *beyond = summary_of(context, y, ROWS, OUTPUTS, 0);
+  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_target_adapt(model, beyond, 0, &error));
+  CHECK(error.row == 5 && error.column == 1 && error.operation == PYNN_OPERATION_TARGET);
+  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_target_adapt(model, beyond, 0, NULL));
+  pynn_summary_free(beyond);
+  y[OUTPUTS * 5 + 1] = (double)NAN; /* unknown: the others are enough */
+  pynn_summary *unknown = summary_of(context, y, ROWS, OUTPUTS, 0);
+  CHECK_STATUS(PYNN_OK, pynn_target_adapt(model, unknown, 0, &error));
+  pynn_summary_free(unknown);
+  y[OUTPUTS * 5 + 1] = kept;
+  const double none[2 * OUTPUTS] = {1, (double)NAN, 2, (double)NAN};
+  pynn_summary *nothing = summary_of(context, none, 2, OUTPUTS, 0);
+  CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_target_adapt(model, nothing, 0, &error));
+  CHECK(error.row == 0 && error.column == 1);
+  pynn_summary_free(nothing);
   pynn_model_free(model);
 
   /* infinities: only where they are clipped */

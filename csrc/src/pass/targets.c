@@ -122,13 +122,13 @@ pynn_status pass_check_inputs(const pynn_model *model, const pynn_array *x, pynn
 }
 
 static pynn_status check_weights(const pynn_model *model, const pynn_array *weights, int64_t rows, pynn_error *error) {
-  if (weights->columns == 1) return array_check(weights, "weights", rows, 1, error);
-  if (model->custom.function || !model->loss->by_output)
-    return fail(error, PYNN_ERROR_UNSUPPORTED,
-                "expected a weight for each row with the loss '%s', which is no mean over outputs; received weights of "
-                "%lld columns",
-                model->loss->row.name, (long long)weights->columns);
-  return array_check(weights, "weights", rows, model->targets, error);
+  const int64_t columns = weights->columns == model->targets ? model->targets : 1;
+  pynn_status status = array_check(weights, "weights", rows, columns, error);
+  if (status || columns == 1 || (!model->custom.function && model->loss->by_output)) return status;
+  return fail(error, PYNN_ERROR_UNSUPPORTED,
+              "expected a weight for each row with the loss '%s', which is no mean over outputs; received weights of "
+              "%lld columns",
+              model->loss->row.name, (long long)columns);
 }
 
 pynn_status pass_check_targets(const pynn_model *model, const pynn_array *x, const pynn_array *targets,
