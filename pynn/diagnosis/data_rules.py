@@ -62,7 +62,8 @@ def _far(mark: float, rest: np.ndarray) -> bool:
 
 
 def _missing_marker(learner: Learner, seen: Seen) -> Finding | None:
-    return missing_marker(find_marks(seen.sample.x), seen.sample.rows)
+    marks = find_marks(seen.sample.x)
+    return missing_marker(marks, seen.sample.rows) if marks else None
 
 
 def missing_marker(marks: dict[int, tuple[float, np.ndarray]], numbers: np.ndarray) -> Finding | None:
