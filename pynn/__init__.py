@@ -30,6 +30,7 @@ _HOME = {
     "lbfgs": ["LBFGS"],
     "files.foreign": ["from_torch"],
     "files.load": ["load"],
+    "files.from_onnx": ["from_onnx"],
     "model": ["Sequential"],
     "tools.diagnose": ["diagnose"],
     "diagnosis.label_errors": ["Suspicion"],

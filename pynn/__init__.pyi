@@ -33,6 +33,7 @@ from .errors import (
     UnknownNameError as UnknownNameError, UnsupportedError as UnsupportedError,
 )
 from .files.foreign import from_torch as from_torch
+from .files.from_onnx import from_onnx as from_onnx
 from .files.load import load as load
 from .layers import (
     Activation as Activation, Add as Add, BatchNormalization as BatchNormalization, Categorical as Categorical,

@@ -29,7 +29,7 @@ FLOORS = [
     {"diagnosis.*"},
     {"training.*", "files.*"},
     {"model"},
-    {"files.load", "files.foreign", "tools.*", "sklearn.*"},
+    {"files.load", "files.foreign", "files.from_onnx", "tools.*", "sklearn.*"},
     {"cli.*"},
     {"__main__", "__init__"},
 ]

@@ -108,6 +108,9 @@ FORMATS = (
         "safetensors", weighs=True, instead=_WEIGHTS,
     ),
     Format(
+        "an ONNX model", (".onnx",), lambda look: look.name.endswith(".onnx"), "onnx.read", reads=True, writes=True,
+    ),
+    Format(
         "a TorchScript file of PyTorch", (), lambda look: _has(look, "constants.pkl"),
         instead="torch.save(torch.jit.load({path!r}).state_dict(), 'weights.pt') makes a file for model.load_weights",
     ),
