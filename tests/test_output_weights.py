@@ -33,6 +33,8 @@ def cross_entropy(p, y):
 @pytest.mark.parametrize("given", [{0: 1, 1: 10}, {1: 10}, [{1: 10}] * 3])
 def test_a_weight_by_class_weighs_each_answer(given):
     by_class, history = fitted(class_weight=given, validation_data=(X, YES))
+    (told,) = history.report.findings
+    assert (told.code, told.severity, told.evidence["n_outputs"]) == ("class_imbalance", "info", 3)
     by_cell, other = fitted(sample_weight=TENFOLD)
     assert np.array_equal(by_class.predict(X), by_cell.predict(X))
     assert history["loss"] == other["loss"]

@@ -33,7 +33,10 @@ _BITS = 2**64 - 1
 SLACK = 1e-3  # of the sum of a row's probabilities
 SEVERAL = {  # what to do where several labels of a row can be right
     "class_weight": "Give a list with a dict for each output, or sample_weight of shape (rows, outputs)",
-    "stratify=True": "Stratify by classes of your own as the last part",
+    "stratify=True": (
+        "Stratify by what each row has in common with others: "
+        "np.unique(y, axis=0, return_inverse=True)[1] as the last part"
+    ),
     "sampling": "Draw rows by weights of your own: sampling=weights, one for each row",
 }
 
@@ -197,10 +200,10 @@ def answers(y: Any) -> np.ndarray | None:
     return y if (np.abs(np.nansum(y, axis=1, dtype=np.float64) - 1) > SLACK).any() else None
 
 
-def classes_of(y: Any, purpose: str = "class_weight") -> np.ndarray:
+def classes_of(y: Any) -> np.ndarray:
     """Return the classes of rows, (rows,), or the answers of several columns, (rows, outputs)."""
     several = answers(y)
-    return as_labels(y, purpose) if several is None else several
+    return as_labels(y, "class_weight") if several is None else several
 
 
 def class_weights(
@@ -344,8 +347,7 @@ def train_test_split(*parts: Any, test_size: float = 0.25, stratify: bool = Fals
         Share of the rows that go into the test part.
     stratify : bool
         Each class is split by this share, up to one row (largest remainders; at least one row of a class that has
-        two or more goes to either side). Where several columns are a yes or no each, rows with the same answers are a
-        class, as in scikit-learn.
+        two or more goes to either side).
     seed : int
 
     Returns
@@ -380,8 +382,8 @@ def train_test_split(*parts: Any, test_size: float = 0.25, stratify: bool = Fals
 
 def _stratified(labels: np.ndarray, share: float) -> np.ndarray:
     """Which rows, taken in their order, are the first `share` of their class."""
-    classes = classes_of(labels, "stratify=True")
-    _, codes, counts = np.unique(classes, axis=0, return_inverse=True, return_counts=True)
+    classes = as_labels(labels, "stratify=True")
+    _, codes, counts = np.unique(classes, return_inverse=True, return_counts=True)
     exact = counts * share
     takes = np.clip(np.floor(exact), np.minimum(counts // 2, 1), counts - (counts > 1)).astype(np.int64)
     left = round(len(labels) * share) - int(takes.sum())

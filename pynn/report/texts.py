@@ -393,6 +393,10 @@ TEXTS: dict[str, str | Callable[[Facts], str]] = {
     "misleading_metric": "the metric {metric!r} expects 0 or 1 in y, or rows of them; row {row} has {value:.6g}",
     "missing_marker": _missing_marker,
     "precision_loss": _precision_loss,
+    "weighed_by_output": (
+        "class_weight weighs the answers of each of the {n_outputs} outputs by themselves: the answer {label:g} counts "
+        "{largest:.4g} times or less"
+    ),
     "missing_date": _missing_date,
     "column_is_target": _column_is_target,
     "column_counts_rows": _column_counts_rows,

@@ -93,13 +93,9 @@ class Loaded(Batches):
         self.loader.load_state_dict(state)
 
     def findings(self) -> list[Finding]:
-        bad = self.loader.bad_rows
-        if not bad.get("rows"):
-            return []
-        columns = sorted(bad["columns"], key=lambda column: -bad["columns"][column])[:20]
-        evidence = {"n_rows": bad["rows"], "n_cells": bad["cells"], "n_columns": len(bad["columns"]), "array": "X",
-                    "action": bad["action"]}  # fmt: skip
-        return [Finding("nonfinite_input", "info", columns=columns, evidence=evidence, text="passed_over")]
+        bad, weights = self.loader.bad_rows, self.loader.class_weight
+        found = [_passed_over(bad)] if bad.get("rows") else []
+        return found if weights is None or weights[1].ndim == 1 else [*found, _weighed(*weights)]
 
     def run(self, learner: Learner, metrics: EpochMetrics, begin: Begin, steps: Steps) -> Iterator[Progressed]:
         loader = self.loader
@@ -244,6 +240,20 @@ class Limited(Batches):
             self.calls = None
             if fresh:
                 raise ArgumentValueError("expected batches for steps_per_epoch; received an iterable that has run out")
+
+
+def _passed_over(bad: dict[str, Any]) -> Finding:
+    """Say which cells were filled, or their rows left out."""
+    columns = sorted(bad["columns"], key=lambda column: -bad["columns"][column])[:20]
+    evidence = {"n_rows": bad["rows"], "n_cells": bad["cells"], "n_columns": len(bad["columns"]), "array": "X",
+                "action": bad["action"]}  # fmt: skip
+    return Finding("nonfinite_input", "info", columns=columns, evidence=evidence, text="passed_over")
+
+
+def _weighed(classes: np.ndarray, weights: np.ndarray) -> Finding:
+    """Say that class weights go by the answers of each output: weights by output could have been meant."""
+    evidence = {"n_outputs": weights.shape[1], "label": float(classes[-1]), "largest": float(weights[-1].max())}
+    return Finding("class_imbalance", "info", evidence=evidence, text="weighed_by_output")
 
 
 def one_step(learner: Learner, part: Part, out: Any = None) -> Progressed:
