@@ -44,7 +44,8 @@ from .lbfgs import LBFGS as LBFGS
 from .metrics import Metric as Metric
 from .model import Sequential as Sequential
 from .optimizers import (
-    Adagrad as Adagrad, Adam as Adam, AdamW as AdamW, RMSprop as RMSprop, SGD as SGD,
+    Adagrad as Adagrad, Adam as Adam, AdamW as AdamW, AMSGrad as AMSGrad, Lion as Lion, Nadam as Nadam,
+    RMSprop as RMSprop, SGD as SGD,
 )
 from .report import (
     Finding as Finding, Guard as Guard, History as History, Report as Report, StepResult as StepResult,

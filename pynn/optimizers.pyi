@@ -62,6 +62,30 @@ class AdamW(Optimizer):
     epsilon: float = 1e-07
     weight_decay: float = 0.004
 
+@dataclass(frozen=True)
+class AMSGrad(Optimizer):
+    learning_rate: float | schedules.Schedule = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-07
+    weight_decay: float = 0.0
+
+@dataclass(frozen=True)
+class Nadam(Optimizer):
+    learning_rate: float | schedules.Schedule = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-07
+    momentum_decay: float = 0.004
+    weight_decay: float = 0.0
+
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    learning_rate: float | schedules.Schedule = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    weight_decay: float = 0.0
+
 table: Table
 
 def __getattr__(name: str) -> Any: ...

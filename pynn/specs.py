@@ -22,6 +22,7 @@ T = TypeVar("T")
 _SPELLINGS = {
     "sgd": "SGD", "rmsprop": "RMSprop", "adamw": "AdamW", "relu": "ReLU", "elu": "ELU", "selu": "SELU", "celu": "CELU",
     "gelu": "GELU", "silu": "SiLU", "relu6": "ReLU6", "glu": "GLU", "nll": "NLL", "kl": "KL",
+    "amsgrad": "AMSGrad",
 }  # fmt: skip
 
 _HABITS = {  # what other libraries call an argument, or say in another place

@@ -56,6 +56,34 @@ def sigmoid_focal(z, t, gamma=2.0, alpha=0.25):
     return weight * wrong**gamma * F.binary_cross_entropy_with_logits(z, t, reduction="none")
 
 
+class Lion(torch.optim.Optimizer):
+    """Algorithm 2 of Chen et al., NeurIPS 2023."""
+
+    def __init__(self, parameters, lr, betas=(0.9, 0.99), weight_decay=0.0):
+        super().__init__(parameters, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            first, second = group["betas"]
+            for p in group["params"]:
+                m = self.state[p].setdefault("m", torch.zeros_like(p))
+                update = (first * m + (1 - first) * p.grad).sign() + group["weight_decay"] * p
+                p -= group["lr"] * update
+                m.mul_(second).add_((1 - second) * p.grad)
+
+
+class NAdam(torch.optim.NAdam):
+    """PyTorch's, whose running product of momenta is of the default dtype: float32 unless that is set."""
+
+    def step(self):
+        torch.set_default_dtype(torch.float64)
+        try:
+            super().step()
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
 OPTIMIZERS = {
     "sgd": [
         (pynn.SGD(0.05), lambda p: torch.optim.SGD(p, 0.05)),
@@ -78,6 +106,24 @@ OPTIMIZERS = {
             pynn.Adagrad(0.05, initial_accumulator_value=0.1, epsilon=1e-10),
             lambda p: torch.optim.Adagrad(p, 0.05, initial_accumulator_value=0.1, eps=1e-10),
         )
+    ],
+    "amsgrad": [
+        (pynn.AMSGrad(0.01, epsilon=1e-8), lambda p: torch.optim.Adam(p, 0.01, amsgrad=True)),
+        (
+            pynn.AMSGrad(0.05, beta_2=0.5, epsilon=1e-8, weight_decay=0.1),
+            lambda p: torch.optim.AdamW(p, 0.05, (0.9, 0.5), amsgrad=True, weight_decay=0.1),
+        ),
+    ],
+    "nadam": [
+        (pynn.Nadam(0.01, epsilon=1e-8), lambda p: NAdam(p, 0.01)),
+        (
+            pynn.Nadam(0.01, 0.8, 0.95, 1e-8, 1.0, 0.1),
+            lambda p: NAdam(p, 0.01, (0.8, 0.95), 1e-8, 0.1, 1.0, decoupled_weight_decay=True),
+        ),
+    ],
+    "lion": [
+        (pynn.Lion(0.003), lambda p: Lion(p, 0.003)),
+        (pynn.Lion(0.003, 0.8, 0.95, 0.1), lambda p: Lion(p, 0.003, (0.8, 0.95), 0.1)),
     ],
 }
 

@@ -82,7 +82,7 @@ def test_logits_beyond_the_range_of_exp_do_no_harm():
     assert np.isfinite(model.parameters).all()
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "adagrad"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "amsgrad", "nadam", "rmsprop", "adagrad"])
 def test_zero_gradients_over_a_small_epsilon_are_no_zero_over_zero(optimizer):
     """Units that never fire have gradient 0 and state 0; the smallest epsilon that float32 holds is still no NaN."""
     X, y = np.zeros((32, 4)), np.ones(32)
@@ -92,7 +92,7 @@ def test_zero_gradients_over_a_small_epsilon_are_no_zero_over_zero(optimizer):
     assert np.isfinite(model.parameters).all()
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "adagrad"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "amsgrad", "nadam", "rmsprop", "adagrad"])
 def test_an_epsilon_of_zero_is_refused_or_harmless(optimizer):
     X, y = np.zeros((32, 4)), np.ones(32)
     options = {"initial_accumulator_value": 0.0} if optimizer == "adagrad" else {}

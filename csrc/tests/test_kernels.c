@@ -248,7 +248,7 @@ static void check_loss(const struct loss *l) {
 
 /* One step in long double, as PyTorch defines it, but for weight decay, which is the trainer's; p as in the table's
  * rows. */
-static void expected(const char *name, const double *p, int64_t step, wide *w, wide g, wide *a, wide *b) {
+static void expected(const char *name, const double *p, int64_t step, wide *w, wide g, wide *a, wide *b, wide *u) {
   if (!strcmp(name, "sgd")) {
     *a = p[1] * *a + g;
     *w -= p[0] * (p[2] != 0 ? g + p[1] * *a : *a);
@@ -259,19 +259,38 @@ static void expected(const char *name, const double *p, int64_t step, wide *w, w
   } else if (!strcmp(name, "adagrad")) {
     *a += g * g;
     *w -= p[0] * g / (sqrtl(*a) + p[2]);
-  } else if (CHECK(!strcmp(name, "adam") || !strcmp(name, "adamw"))) {
+  } else if (!strcmp(name, "lion")) {
+    wide direction = p[1] * *a + (1 - (wide)p[1]) * g;
+    *w -= p[0] * (direction > 0 ? 1 : direction < 0 ? -1 : 0);
+    *a = p[2] * *a + (1 - (wide)p[2]) * g;
+  } else if (!strcmp(name, "nadam")) {
+    wide product = 1, mu = 0;
+    for (int64_t i = 1; i <= step; i++) product *= mu = p[1] * (1 - powl(0.96L, (wide)p[4] * i) / 2);
+    wide next = p[1] * (1 - powl(0.96L, (wide)p[4] * (step + 1)) / 2);
     *a = p[1] * *a + (1 - (wide)p[1]) * g;
     *b = p[2] * *b + (1 - (wide)p[2]) * g * g;
-    *w -= p[0] / (1 - powl(p[1], step)) * *a / (sqrtl(*b / (1 - powl(p[2], step))) + p[3]);
+    *w -= p[0] * ((1 - mu) / (1 - product) * g + next / (1 - product * next) * *a) /
+          (sqrtl(*b / (1 - powl(p[2], step))) + p[3]);
+  } else if (CHECK(!strcmp(name, "adam") || !strcmp(name, "adamw") || !strcmp(name, "amsgrad"))) {
+    *a = p[1] * *a + (1 - (wide)p[1]) * g;
+    *b = p[2] * *b + (1 - (wide)p[2]) * g * g;
+    *u = strcmp(name, "amsgrad") || *b > *u ? *b : *u;
+    *w -= p[0] / (1 - powl(p[1], step)) * *a / (sqrtl(*u / (1 - powl(p[2], step))) + p[3]);
   }
+}
+
+/* Whether a state vector holds squares, which are never negative. */
+static int holds_squares(const char *name, int slot) {
+  if (!strcmp(name, "rmsprop") || !strcmp(name, "adagrad")) return slot == 0;
+  return slot > 0 && strcmp(name, "sgd") && strcmp(name, "lion");
 }
 
 static void steps(const struct optimizer *o, const double *p) {
   static vector w, g, slot[PYNN_MAX_SLOTS];
   void *slots[] = {slot[0], slot[1], slot[2]};
-  wide exact[37], a[37], b[37];
+  wide exact[37], a[37], b[37], u[37];
   double values[37], c[8], start = o->slot_start < 0 ? 0 : p[o->slot_start];
-  for (int i = 0; i < 37; i++) values[i] = uniform(-1, 1), a[i] = b[i] = start;
+  for (int i = 0; i < 37; i++) values[i] = uniform(-1, 1), a[i] = b[i] = u[i] = start;
   put(w, 37, values);
   for (int i = 0; i < 37; i++) exact[i] = get(w, (size_t)i), values[i] = start;
   for (int s = 0; s < PYNN_MAX_SLOTS; s++) put(slot[s], 37, values);
@@ -283,7 +302,7 @@ static void steps(const struct optimizer *o, const double *p) {
     o->coefficients(p, p[0], step, c);
     o->update(37, w, g, 0.5, slots, c, &health);
     for (size_t i = 0; i < 37; i++) {
-      expected(o->row.name, p, step, &exact[i], 0.5L * get(g, i), &a[i], &b[i]);
+      expected(o->row.name, p, step, &exact[i], 0.5L * get(g, i), &a[i], &b[i], &u[i]);
       if (!CHECK(fabsl(get(w, i) - exact[i]) <= (k->size == 4 ? 1e-5L : 1e-13L)))
         fprintf(stderr, "  %s %s step %d: %g for %Lg\n", k->target, o->row.name, (int)step, get(w, i), exact[i]);
       most = fmax(most, fabs(get(w, i)));
@@ -304,13 +323,9 @@ static void bounds(const struct optimizer *o, const double *p) {
     for (int s = -2; s < PYNN_MAX_SLOTS; s++) {
       for (int i = 0; i < 16; i++) {
         values[i] = copysign(pow(fabs(extreme()), reach), uniform(-1, 1));
-        if (s >= 0 && strcmp(o->row.name, "sgd") && (s == 1) == (o->row.name[1] == 'd')) values[i] = fabs(values[i]);
-        if (s == 0 && o->row.name[1] == 'm') values[i] = fabs(values[i]); /* rmsprop: squares come first */
+        if (s >= 0 && holds_squares(o->row.name, s)) values[i] = fabs(values[i]);
       }
       put(s == -2 ? w : s == -1 ? g : slot[s], 16, values);
-      if (s >= 0 && !strcmp(o->row.name, "adagrad"))
-        for (int i = 0; i < 16; i++)
-          values[i] = fabs(values[i]), put((char *)slot[s] + i * (int)k->size, 1, &values[i]);
       if (s >= 0) slot_max[s] = k->largest(16, slot[s]);
     }
     o->coefficients(p, p[0], 1 + repeat, c);

@@ -291,7 +291,16 @@ def _loss_scale(learner: Learner, seen: Seen) -> Finding | None:
                    advice=(Advice.DIVIDE_WEIGHTS,), text="mean_weight")  # fmt: skip
 
 
-SCALE_FREE = ("adam", "adamw", "rmsprop", "adagrad", "lbfgs")  # whose steps do not depend on the size of the loss
+SCALE_FREE = (
+    "adam",
+    "adamw",
+    "amsgrad",
+    "nadam",
+    "lion",
+    "rmsprop",
+    "adagrad",
+    "lbfgs",
+)  # whose steps do not depend on the size of the loss
 RULES: tuple[tuple[Callable[[Any, Seen], Finding | None], str | None], ...] = (  # a rule, and what it cannot do without
     (_one_class, None),
     (_missing_marker, None),

@@ -148,6 +148,104 @@ static double adam_bound(const double *c, double w, double g, const double *slot
   return ROUNDING * (m + (v + 1) * c[ADAM_ROOT_SCALE] + direction + w + c[ADAM_RATE] * (1 + direction));
 }
 
+/* ---- amsgrad:  as adam, with u <- max(u, v) in the place of v in the root */
+static void amsgrad_update(size_t n, void *w_, const void *g_, double scale, void *const *slots, const double *c,
+                           struct update_health *health) {
+  real *restrict w = w_, *restrict m = slots[0], *restrict v = slots[1], *restrict u = slots[2];
+  const real *restrict g = g_, s = (real)scale, rate = (real)c[ADAM_RATE], epsilon = (real)c[ADAM_EPSILON];
+  const real new_1 = (real)c[ADAM_NEW_1], beta_2 = (real)c[ADAM_BETA_2], new_2 = (real)c[ADAM_NEW_2];
+  const real root_scale = (real)c[ADAM_ROOT_SCALE];
+  real_int w_most = 0, m_most = 0, v_most = 0, u_most = 0;
+  for (size_t i = 0; i < n; i++) {
+    real gradient = g[i] * s;
+    m[i] = fma_(new_1, gradient - m[i], m[i]);
+    v[i] = fma_(beta_2, v[i], new_2 * gradient * gradient);
+    u[i] = v[i] > u[i] ? v[i] : u[i];
+    w[i] = fma_(-rate, m[i] / fma_(sqrt_(u[i]), root_scale, epsilon), w[i]);
+    w_most = greater(w_most, w[i]);
+    m_most = greater(m_most, m[i]);
+    v_most = greater(v_most, v[i]);
+    u_most = greater(u_most, u[i]);
+  }
+  *health = (struct update_health){(double)real_of(w_most),
+                                   {(double)real_of(m_most), (double)real_of(v_most), (double)real_of(u_most)}};
+}
+static double amsgrad_bound(const double *c, double w, double g, const double *slots) {
+  return adam_bound(c, w, g, slots) + ROUNDING * (slots[2] + 1) * (1 + c[ADAM_ROOT_SCALE]);
+}
+
+/* ---- nadam:  m and v as adam, mu_t = beta_1 (1 - 0.96^(t momentum_decay) / 2), P_t = mu_1 ... mu_t,
+ *      w <- w - learning_rate ((1 - mu_t)/(1 - P_t) g + mu_(t+1)/(1 - P_(t+1)) m) / (sqrt(v/(1 - beta_2^t)) + epsilon)
+ */
+enum { NADAM_OF_M = 6 }; /* ADAM_RATE is that of g */
+
+static double nadam_mu(double beta_1, double decay, int64_t t) { return beta_1 * (1 - 0.5 * exp(-decay * (double)t)); }
+/* mu_1 ... mu_t: the factors differ from beta_1 at the start only, or the product has vanished by then. */
+static double nadam_product(double beta_1, double decay, int64_t t) {
+  double product = 1;
+  int64_t i = 1;
+  for (; i <= t && product > 0x1p-60 && decay * (double)i < 40; i++) product *= nadam_mu(beta_1, decay, i);
+  return product > 0x1p-60 ? product * pow(beta_1, (double)(t - i + 1)) : 0;
+}
+static void nadam_coefficients(const double *p, double learning_rate, int64_t step, double *c) {
+  const double decay = -log(0.96) * p[4], product = nadam_product(p[1], decay, step);
+  const double next = nadam_mu(p[1], decay, step + 1);
+  adam_coefficients(p, learning_rate, step, c);
+  c[ADAM_RATE] = learning_rate * (1 - nadam_mu(p[1], decay, step)) / (1 - product);
+  c[NADAM_OF_M] = learning_rate * next / (1 - product * next);
+}
+static void nadam_update(size_t n, void *w_, const void *g_, double scale, void *const *slots, const double *c,
+                         struct update_health *health) {
+  real *restrict w = w_, *restrict m = slots[0], *restrict v = slots[1];
+  const real *restrict g = g_, s = (real)scale, of_g = (real)c[ADAM_RATE], of_m = (real)c[NADAM_OF_M];
+  const real new_1 = (real)c[ADAM_NEW_1], beta_2 = (real)c[ADAM_BETA_2], new_2 = (real)c[ADAM_NEW_2];
+  const real root_scale = (real)c[ADAM_ROOT_SCALE], epsilon = (real)c[ADAM_EPSILON];
+  real_int w_most = 0, m_most = 0, v_most = 0;
+  for (size_t i = 0; i < n; i++) {
+    real gradient = g[i] * s;
+    m[i] = fma_(new_1, gradient - m[i], m[i]);
+    v[i] = fma_(beta_2, v[i], new_2 * gradient * gradient);
+    w[i] = w[i] - fma_(of_g, gradient, of_m * m[i]) / fma_(sqrt_(v[i]), root_scale, epsilon);
+    w_most = greater(w_most, w[i]);
+    m_most = greater(m_most, m[i]);
+    v_most = greater(v_most, v[i]);
+  }
+  *health = (struct update_health){(double)real_of(w_most), {(double)real_of(m_most), (double)real_of(v_most)}};
+}
+static double nadam_bound(const double *c, double w, double g, const double *slots) {
+  double m = g + slots[0], v = c[ADAM_BETA_2] * slots[1] + c[ADAM_NEW_2] * g * g;
+  double direction = c[ADAM_RATE] * g + c[NADAM_OF_M] * m;
+  return ROUNDING * (m + (v + 1) * c[ADAM_ROOT_SCALE] + direction + w + (1 + direction) / c[ADAM_EPSILON]);
+}
+
+/* ---- lion:  w <- w - learning_rate sign(m + (1 - beta_1) (g - m)),  m <- m + (1 - beta_2) (g - m) */
+enum { LION_RATE, LION_NEW_1, LION_NEW_2 };
+
+static void lion_coefficients(const double *p, double learning_rate, int64_t step, double *c) {
+  (void)step;
+  c[LION_RATE] = learning_rate;
+  c[LION_NEW_1] = 1 - p[1];
+  c[LION_NEW_2] = 1 - p[2];
+}
+static void lion_update(size_t n, void *w_, const void *g_, double scale, void *const *slots, const double *c,
+                        struct update_health *health) {
+  real *restrict w = w_, *restrict m = slots[0];
+  const real *restrict g = g_, s = (real)scale, rate = (real)c[LION_RATE];
+  const real new_1 = (real)c[LION_NEW_1], new_2 = (real)c[LION_NEW_2];
+  real_int w_most = 0, m_most = 0;
+  for (size_t i = 0; i < n; i++) {
+    real change = g[i] * s - m[i], direction = fma_(new_1, change, m[i]);
+    w[i] -= (direction > 0 ? rate : 0) - (direction < 0 ? rate : 0);
+    m[i] = fma_(new_2, change, m[i]);
+    w_most = greater(w_most, w[i]);
+    m_most = greater(m_most, m[i]);
+  }
+  *health = (struct update_health){(double)real_of(w_most), {(double)real_of(m_most)}};
+}
+static double lion_bound(const double *c, double w, double g, const double *slots) {
+  return ROUNDING * (w + c[LION_RATE] + 2 * (g + slots[0]));
+}
+
 #define NUMBER(name, value, maximum) {name, value, 0, maximum, 0}
 #define POSITIVE(name, value) {name, value, 0, DBL_MAX, PYNN_FIELD_OPEN_MINIMUM}
 #define DECAY(name, value) {name, value, 0, 1, PYNN_FIELD_OPEN_MAXIMUM} /* in [0, 1) */
@@ -198,4 +296,28 @@ static const struct optimizer optimizers[] = {
      adam_coefficients,
      adam_update,
      adam_bound},
+    {{.name = "amsgrad", .aliases = "", .n_fields = 5, .fields = {ADAM_FIELDS, WEIGHT_DECAY}},
+     3,
+     -1,
+     adam_coefficients,
+     amsgrad_update,
+     amsgrad_bound},
+    {{.name = "nadam",
+      .aliases = "",
+      .n_fields = 6,
+      .fields = {ADAM_FIELDS, NUMBER("momentum_decay", 0.004, 1e6), WEIGHT_DECAY}},
+     2,
+     -1,
+     nadam_coefficients,
+     nadam_update,
+     nadam_bound},
+    {{.name = "lion",
+      .aliases = "",
+      .n_fields = 4,
+      .fields = {POSITIVE("learning_rate", 0.001), DECAY("beta_1", 0.9), DECAY("beta_2", 0.99), WEIGHT_DECAY}},
+     1,
+     -1,
+     lion_coefficients,
+     lion_update,
+     lion_bound},
 };

@@ -14,7 +14,8 @@ from .base import TRAINING, Change, Deviation, Facts, decades
 
 STEPS = 300  # updates below which a small network has hardly begun
 BATCH, SMALLEST = 32, 8
-RATES = {"sgd": 0.05, "rmsprop": 1e-3, "adam": 2e-3, "adamw": 2e-3, "adagrad": 0.03}
+RATES = {"sgd": 0.05, "rmsprop": 1e-3, "adam": 2e-3, "adamw": 2e-3, "adagrad": 0.03, "amsgrad": 2e-3, "nadam": 2e-3,
+         "lion": 3e-4}  # fmt: skip
 FACTORS = (0.1, 10.0, 0.01, 100.0)
 
 
