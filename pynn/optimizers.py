@@ -84,8 +84,8 @@ table = Table(
         "Hutter, ICLR 2019.",
         "amsgrad": "Adam, with the largest v so far in the place of v, so that steps never grow again; Keras's and "
         "PyTorch's `amsgrad=True`. Reddi, Kale and Kumar, ICLR 2018.",
-        "nadam": "Adam with Nesterov's momentum, which grows with the steps: beta_1 (1 - 0.96^(t momentum_decay) / 2). As "
-        "in PyTorch; Keras's is momentum_decay=1. Dozat, ICLR 2016 workshop.",
+        "nadam": "Adam with Nesterov's momentum, which grows with the steps: beta_1 (1 - 0.96^(t momentum_decay) / 2). "
+        "As in PyTorch; Keras's is momentum_decay=1. Dozat, ICLR 2016 workshop.",
         "lion": "The sign of a mean of m and g (`beta_1`), times the rate; m follows g by `beta_2`. Rates are three to "
         "ten times smaller than Adam's. Chen et al., NeurIPS 2023.",
     },

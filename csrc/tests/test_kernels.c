@@ -1,5 +1,6 @@
 /* Every row of every kernel table, in both dtypes, on every target of this processor: values, derivatives, extremes.
  * (exhaustive.c measures the float32 activations to the last bit; here the float64 ones are measured.) */
+#include "base/rng.h"
 #include "check.h"
 #include "compute/context.h"
 
@@ -388,6 +389,28 @@ static void check_names(void) {
     }
 }
 
+/* ---------------------------------------------------------------- dropout */
+
+/* Each number is decided by its own word of philox, wherever a run of numbers begins and ends. */
+static void check_dropout(void) {
+  static double x[1200];
+  static char in[1200 * 8], out[1200 * 8];
+  const uint64_t key = 0x123456789abcdef0, step = 0x1fffffffe, far = 0x3fffffff0; /* a carry beyond 32 bits */
+  for (int i = 0; i < 1200; i++) x[i] = uniform(1, 2);
+  put(in, 1200, x);
+  for (uint64_t first = far; first < far + 9; first++)
+    for (size_t n = 1; n < 1200; n = n < 20 ? n + 1 : n * 2 + 3) {
+      int right = 1;
+      k->dropout(n, in, out, 0.3, key, step, first);
+      for (size_t i = 0; i < n; i++) {
+        const uint64_t index = first + i;
+        const int drops = philox(key, step, index / 4).word[index % 4] < (uint32_t)(0.3 * 0x1p32);
+        right &= drops ? get(out, i) == 0 : fabs(get(out, i) - get(in, i) / 0.7) <= 4 * tiny * get(out, i);
+      }
+      CHECK(right);
+    }
+}
+
 int main(void) {
   static const char *const cpus[] = {"baseline", "avx2", "avx512", "neon"};
   check_names();
@@ -405,6 +428,7 @@ int main(void) {
         (k->activations[i].row.flags & PYNN_ROW_ROWWISE ? rowwise : elementwise)(&k->activations[i]);
       for (int32_t i = 0; i < k->n_losses; i++) check_loss(&k->losses[i]);
       for (int32_t i = 0; i < k->n_optimizers; i++) check_optimizer(&k->optimizers[i]);
+      check_dropout();
     }
     pynn_context_free(context);
   }

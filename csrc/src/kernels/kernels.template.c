@@ -7,6 +7,8 @@
 #  include <arm_neon.h>
 #elif VECTOR_BYTES > 16
 #  include <immintrin.h>
+#elif defined(__SSE2__)
+#  include <emmintrin.h>
 #endif
 
 #include "base/numerics.h"
@@ -17,6 +19,7 @@
 #include "kernels/layers.template.c"
 #include "kernels/losses.template.c"
 #include "kernels/optimizers.template.c"
+#include "kernels/random.template.c"
 #include "kernels/sparse.template.c"
 #include "kernels/vectors.template.c"
 

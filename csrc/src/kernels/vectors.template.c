@@ -1,4 +1,4 @@
-/* What is done to whole vectors and tiles: bias, largest magnitudes, sums, dropout, conversion.
+/* What is done to whole vectors and tiles: bias, largest magnitudes, sums, conversion.
  *
  * Largest magnitudes are taken over bit patterns, where infinity lies above all numbers and NaN above infinity: a
  * single bad value cannot hide. Sums are kept in double, in LANES8 fixed lanes, so that they vectorise and their
@@ -154,19 +154,6 @@ static void column_sums(size_t rows, size_t columns, const void *x_, size_t ldx,
       for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < width; j++) sum[j] += (double)x[i * ldx + j];
     for (size_t j = 0; j < width; j++) sums[from + j] = (real)sum[j];
-  }
-}
-
-static void dropout(size_t n, const void *x_, void *y_, double rate, uint64_t key, uint64_t step, uint64_t first) {
-  const real *x = x_;
-  real *y = y_;
-  uint32_t threshold = (uint32_t)(rate * 0x1p32);
-  real scale = (real)(1 / (1 - rate));
-  struct philox draw = {{0}};
-  for (size_t i = 0; i < n; i++) { /* one draw of 4 x 32 bits serves 4 neighbours */
-    uint64_t index = first + i;
-    if (i == 0 || index % 4 == 0) draw = philox(key, step, index / 4);
-    y[i] = draw.word[index % 4] < threshold ? 0 : x[i] * scale;
   }
 }
 
