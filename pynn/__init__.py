@@ -21,7 +21,7 @@ _HOME = {
         "OutOfMemoryError", "PynnError", "ShapeError", "ThreadError", "TooLargeError", "TrainingWarning",
         "UnknownNameError", "UnsupportedError",
     ],
-    "report": ["Finding", "Guard", "History", "Report", "StepResult"],
+    "report": ["Finding", "Guard", "History", "LayerHealth", "Report", "StepResult"],
     "layers": [
         "Activation", "Add", "BatchNormalization", "Categorical", "Dense", "Dropout", "GaussianNoise",
         "Input", "LayerNormalization", "Normalization", "Residual",

@@ -48,7 +48,8 @@ from .optimizers import (
     RMSprop as RMSprop, SGD as SGD,
 )
 from .report import (
-    Finding as Finding, Guard as Guard, History as History, Report as Report, StepResult as StepResult,
+    Finding as Finding, Guard as Guard, History as History, LayerHealth as LayerHealth, Report as Report,
+    StepResult as StepResult,
 )
 from .runtime import (
     get_num_threads as get_num_threads, set_num_threads as set_num_threads,

@@ -39,6 +39,7 @@ cdef class Trainer:
     cdef readonly Model model
     cdef object together
     cdef int raise_from_exchange(self) except -1
+    cdef object series
     cdef double number(self, double (*get)(const pynn_trainer *) noexcept nogil) except? -1
     cdef int64_t count(self, int64_t (*get)(const pynn_trainer *) noexcept nogil) except? -1
 

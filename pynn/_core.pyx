@@ -996,6 +996,23 @@ cdef class Trainer:
         check(status)
         return h.activation_max, h.delta_max, h.gradient_max, h.gradient_norm
 
+    def set_series(self, values, about, counters):
+        """Write what steps see in the layers into arrays from now on, see pynn_series; None: no longer."""
+        cdef pynn_series series
+        cdef View v, a, c
+        if values is None:
+            with self.model.exclusive:
+                check(pynn_trainer_set_series(self.c, NULL))
+            self.series = None
+            return
+        v = output(values, "values", PYNN_FLOAT64, len(about) * pynn_model_n_layers(self.model.c) * PYNN_SERIES_FIELDS)
+        a, c = output(about, "about", PYNN_FLOAT64, 3 * len(about)), output(counters, "counters", PYNN_INT64, 3)
+        series.values, series.about = <double *>v.buffer.buf, <double *>a.buffer.buf
+        series.counters, series.capacity = <int64_t *>c.buffer.buf, len(about)
+        with self.model.exclusive:
+            check(pynn_trainer_set_series(self.c, &series))
+        self.series = v, a, c  # they hold the memory
+
 
 # ---------------------------------------------------------------- checkpoints
 

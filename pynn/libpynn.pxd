@@ -446,6 +446,13 @@ cdef extern from "pynn.h" nogil:
         double update_ratio
         double updates_lost
 
+    ctypedef struct pynn_series:
+        double *values
+        double *about
+        int64_t *counters
+        int64_t capacity
+    enum: PYNN_SERIES_FIELDS
+    pynn_status pynn_trainer_set_series(pynn_trainer *trainer, const pynn_series *series)
     pynn_status pynn_trainer_statistics(const pynn_trainer *trainer, int32_t layer, pynn_statistics *out)
     ctypedef struct pynn_losses:
         double first

@@ -867,6 +867,20 @@ typedef struct pynn_statistics {
 } pynn_statistics;
 /* INVALID_ARGUMENT when there is no such layer. */
 PYNN_API pynn_status pynn_trainer_statistics(const pynn_trainer *trainer, int32_t layer, pynn_statistics *out);
+
+/* A series of what applied steps saw in all layers, in the caller's memory and of bounded size: when it is full, every
+ * second point is dropped and the spacing doubles. Which steps have a point depends on their numbers alone. */
+typedef struct pynn_series {
+  double *values;    /* capacity x layers x PYNN_SERIES_FIELDS: the fields of pynn_layer_health, then those of
+                      * pynn_statistics without the step; NaN where the step took no statistics */
+  double *about;     /* capacity x 3: step, mean loss of the batch, learning rate */
+  int64_t *counters; /* 3: points there are, steps from one to the next, step that is due; 0, 1, 1 begin a series */
+  int64_t capacity;  /* >= 2 */
+} pynn_series;
+#define PYNN_SERIES_FIELDS 17
+/* Writes a series from now on; the memory must outlive it. NULL: no longer. INVALID_ARGUMENT for pointers that are
+ * missing or counters out of range. */
+PYNN_API pynn_status pynn_trainer_set_series(pynn_trainer *trainer, const pynn_series *series);
 /* What the guard has seen of the losses since it was set: means over the rows of batches, before each update. NaN where
  * nothing was seen yet, or where the guard is OFF or watches nothing. */
 typedef struct pynn_losses {

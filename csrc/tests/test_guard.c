@@ -431,6 +431,49 @@ static double root_mean_square(const double *numbers, int64_t n, double unit) {
 }
 
 /* Numbers whose squares leave the range of doubles have norms all the same, and equal ones a spread of 0. */
+/* A series has every step until it is full, then every second, fourth, ...; statistics survive the thinning. */
+static void test_series(const pynn_context *context) {
+  enum { CAPACITY = 8, LAYERS = 2, STEPS = 37 };
+  pynn_guard guard = guard_of(PYNN_POLICY_RAISE);
+  guard.check_every = 10;
+  struct run run = start(context, (struct choice){PYNN_FLOAT32, "tanh", "mse", "sgd", 0.1}, &guard);
+  double values[CAPACITY * LAYERS * PYNN_SERIES_FIELDS], about[CAPACITY * 3];
+  int64_t counters[3] = {0, 1, 1};
+  const pynn_series series = {values, about, counters, CAPACITY};
+  pynn_series bad = series;
+  bad.capacity = 1;
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_trainer_set_series(run.trainer, &bad));
+  bad = (pynn_series){NULL, about, counters, CAPACITY};
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_trainer_set_series(run.trainer, &bad));
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_trainer_set_series(NULL, &series));
+  CHECK_STATUS(PYNN_OK, pynn_trainer_set_series(run.trainer, &series));
+  pynn_layer_health h;
+  pynn_step step;
+  for (int i = 1; i <= STEPS; i++) {
+    CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &run.data, &step, NULL));
+    if (i > CAPACITY) continue;
+    CHECK_STATUS(PYNN_OK, pynn_trainer_health(run.trainer, 1, &h));
+    const double *last = values + ((counters[0] - 1) * LAYERS + 1) * PYNN_SERIES_FIELDS;
+    CHECK_EQUAL(counters[0], i);
+    CHECK(last[0] == h.activation_max && last[2] == h.gradient_max && last[3] == h.gradient_norm);
+    CHECK(about[3 * (i - 1)] == i && about[3 * (i - 1) + 1] == step.loss && about[3 * (i - 1) + 2] == 0.1);
+    CHECK(isnan(last[4]) == (i != 1)); /* the largest value, by statistics */
+  }
+  CHECK(counters[0] > CAPACITY / 2 && counters[0] <= CAPACITY);
+  CHECK_EQUAL(counters[1], 8);
+  int taken = 0;
+  for (int64_t i = 0; i < counters[0]; i++) {
+    CHECK(i == 0 || about[3 * i] > about[3 * (i - 1)]);
+    taken += !isnan(values[i * LAYERS * PYNN_SERIES_FIELDS + 4]);
+  }
+  CHECK(taken >= 3); /* of steps 1, 11, 21, 31 */
+  CHECK_STATUS(PYNN_OK, pynn_trainer_set_series(run.trainer, NULL));
+  const int64_t before = counters[0];
+  for (int i = 0; i < 20; i++) CHECK_STATUS(PYNN_OK, pynn_train_step(run.trainer, &run.data, &step, NULL));
+  CHECK_EQUAL(counters[0], before);
+  finish(&run);
+}
+
 static void test_statistics_at_the_edges(const pynn_context *context) {
   static const double units[] = {1e-200, 1e200};
   pynn_guard guard = guard_of(PYNN_POLICY_RAISE);
@@ -606,6 +649,7 @@ int main(void) {
   test_written(context);
   test_statistics(context);
   test_statistics_at_the_edges(context);
+  test_series(context);
   test_threads();
   test_memory();
   pynn_context_free(context);

@@ -136,6 +136,7 @@ class Report:
     looked: bool = True
     incomplete: str = ""
     suspect_labels: Callable[[], list[Any]] | None = field(default=None, repr=False, compare=False)
+    record: Any = field(default=None, repr=False, compare=False)  # a `Record` of the run, for the page
 
     def label_errors(self) -> list[Any]:
         """Return all rows whose labels the other rows contradict, the surest first.
@@ -164,6 +165,40 @@ class Report:
         """Return plain values for JSON."""
         return {"findings": [finding.to_dict() for finding in self.findings], "looked": self.looked,
                 "incomplete": self.incomplete}  # fmt: skip
+
+    def save(
+        self, path: Any, *, title: str | None = None, X: Any = None, y: Any = None, suspicions: Any = (),
+        trace: Any = None,
+    ) -> None:  # fmt: skip
+        """Write the report as one HTML page, which needs no network and nothing beside it.
+
+        Verdict, findings with evidence, cure and code, learning curves with what the guard did, a health map of the
+        layers, distributions, the data as the network saw them, and how it was computed.
+
+        Parameters
+        ----------
+        path : str or path
+        title : str, optional
+            Heading of the page.
+        X, y : array-like, optional
+            The data, to show ranges and pictures of all rows; else of those that the run kept, a part.
+        suspicions : sequence of Suspicion
+            What `pynn.find_label_errors` found; with X, rows that are images are shown as pictures.
+        trace : Trace, optional
+            What ``model.trace(x)`` returned.
+
+        Raises
+        ------
+        FileError
+            A folder that is missing or read-only, a full disk: what the system says.
+
+        Examples
+        --------
+        >>> history.report.save("report.html")  # doctest: +SKIP
+        """
+        from .page import save
+
+        save(self, path, title=title, X=X, y=y, suspicions=suspicions, trace=trace)
 
     def __str__(self) -> str:
         nothing = "nothing found" if self.looked else "the guard was off: nothing was checked"

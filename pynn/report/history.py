@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 from .. import checks
 from .finding import Finding, Report
+from .health import LayerHealth
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,6 +62,9 @@ class History:
         What ``guard="repair"`` changed.
     provenance : dict
         How it was computed: version of pynn, processor target (``kernels``), BLAS, threads.
+    health : LayerHealth or None
+        Series of what steps saw in each layer: sizes of activations and gradients, shares of saturated values and dead
+        units, size of updates.
     """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
@@ -70,6 +75,7 @@ class History:
     converged: bool | None = None
     changes: list[str] = field(default_factory=list)
     provenance: dict[str, str | int] = field(default_factory=dict)
+    health: LayerHealth | None = None
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -97,7 +103,8 @@ class History:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self) | {"report": self.report.to_dict()}
+        found = {name: copy.deepcopy(value) for name, value in vars(self).items() if name not in ("report", "health")}
+        return found | {"report": self.report.to_dict(), "health": self.health and self.health.to_dict()}
 
     def plot(self, metric: str = "loss", ax: Axes | None = None) -> Axes:
         """Draw a metric over the epochs; needs the extra ``plot``. See `pynn.plots.learning_curve`."""

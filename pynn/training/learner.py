@@ -26,6 +26,7 @@ from ..network import adapt, precision
 from ..network.network import Network, Place
 from ..network.passes import ArrayPasses, Part, Passes, passes
 from ..report.guard import Guard
+from ..report.health import LayerHealth
 from ..report.history import History
 
 __all__ = ["Learner"]
@@ -68,6 +69,7 @@ class Learner:
         self._average: tuple[float, int, int] | None = None
         self._mixup = 0.0
         self._shards: tuple[int, Any] = (0, None)
+        self._series: LayerHealth | None = None
         self._running: dict[int, list[int]] = {}  # the thread in `fit`, by process: a child of fork has none
         self._forget()
 
@@ -177,6 +179,8 @@ class Learner:
                 new.set_mixup(self._mixup)
             if self._shards[0]:
                 new.set_shards(*self._shards)
+            if self._series is not None:
+                self._series.attach(new)
             if precision.scales_in_double(core):
                 new.set_raw_predictions(True)
             if self._trainer is not None:
@@ -242,6 +246,12 @@ class Learner:
         if self._trainer is not None and (shards, together) != self._shards:
             self._trainer.set_shards(shards, together)
         self._shards = shards, together
+
+    def use_series(self, health: LayerHealth | None) -> None:
+        """Write what steps see in the layers from now on; None: no longer."""
+        self._series = health
+        if self._trainer is not None:
+            self._trainer.set_series(None, None, None) if health is None else health.attach(self._trainer)
 
     def use_guard(self, guard: Guard) -> None:
         """Guard steps like this from now on, by a guard that has seen nothing yet."""

@@ -20,6 +20,7 @@ from ..report import events as events_
 from ..report import texts, wording
 from ..report.context import Context
 from ..report.finding import Finding, Report
+from ..report.health import LayerHealth
 from ..report.history import History
 from ..report.warn import warn
 from . import checkpoint
@@ -29,6 +30,7 @@ from .interrupts import Interrupts
 from .learner import Learner
 from .metrics import EpochMetrics
 from .plan import Plan
+from .recorded import recorded
 from .seen import named_columns, seen_by
 
 
@@ -47,7 +49,8 @@ class Run:
         self.metrics = EpochMetrics(learner)
         self.interrupts = Interrupts(plan.batches.waits)
         self.per_batch = any(callback.uses_batches for callback in plan.callbacks)
-        self.history = learner.history = History(provenance=runtime.provenance())
+        self.health = LayerHealth(learner.network.specs)
+        self.history = learner.history = History(provenance=runtime.provenance(), health=self.health)
         self.causes: list[Finding] = []  # of the first step that was refused, when the run went on
         learner.stop_training = False
 
@@ -68,6 +71,7 @@ class Run:
             learner.use_mixup(0.0)
             if plan.shards:
                 learner.use_shards(0)
+            learner.use_series(None)
             if plan.counts:
                 learner.epoch = self.base + len(self.history)
 
@@ -81,6 +85,7 @@ class Run:
         try:
             self.call("on_train_begin", logs)
             self.learner.use_guard(self.plan.guard)
+            self.learner.use_series(self.health)
             if self.kept is not None:
                 logs = self.resume(*self.kept)
             with self.interrupts if self.saver else nullcontext():
@@ -93,6 +98,8 @@ class Run:
             if self.saver and self.interrupts.safe and self.learner.network.built and self.is_resumable:
                 self.keep()
         except NumericalError as error:
+            if error.progress is not None and self.learner.has_trainer:  # a step was refused
+                self.health.end(self.learner.trainer)
             self.keep_ledger(self.plan.epochs.start + len(self.history))
             self.keep_report(error)
             raise
@@ -117,11 +124,13 @@ class Run:
         looked = self.plan.guard.policy != "off"
         size = batches.batch_size if isinstance(batches, Loaded) else None
         found = events_.findings(history.ledger) + self.causes
-        found += review(learner, seen_by(batches, self.plan.validation), size, looked)
+        seen = seen_by(batches, self.plan.validation)
+        found += review(learner, seen, size, looked)
         if found:
             names = named_columns(batches)
             found = [names.completed(finding) for finding in found]
         history.report = Report(found + batches.findings() + self.findings(), looked)
+        history.report.record = recorded(learner, self.plan, history, seen)
         faults = [finding for finding in history.report.findings if finding.severity != "info"]
         if faults:
             more = f" history.ledger has all {len(history.ledger)} entries." if len(history.ledger) > 1 else ""
@@ -130,6 +139,8 @@ class Run:
     def keep_report(self, error: NumericalError) -> None:
         """Keep the report of a fault, with the number of rollbacks that could not prevent it."""
         report = self.history.report = error.report or Report()
+        seen = seen_by(self.batches, self.plan.validation)
+        report.record = recorded(self.learner, self.plan, self.history, seen)
         if self.plan.guard.policy == "rollback" and error.progress is not None and report.findings:
             tried = sum(entry["kind"] == "rolled_back" for entry in self.history.ledger)
             report.findings[0] = report.findings[0].with_evidence(rollbacks=tried)
@@ -168,7 +179,8 @@ class Run:
             "base": self.base, "epoch": self.epoch, "batch": self.batch, "within": self.in_epoch,
             "begun": self.started,
             "stopped": self.learner.stop_training, "frozen": sorted(self.learner.network.frozen),
-            "history": {"epochs": history.epochs, "ledger": history.ledger, "lost": history.ledger_lost},
+            "history": {"epochs": history.epochs, "ledger": history.ledger, "lost": history.ledger_lost,
+                        "health": self.health.state()},
             "data": self.batches.state(not (self.in_epoch and self.started)),
             "measure": self.metrics.state() if self.in_epoch else None,
             "causes": [finding.to_dict() for finding in self.causes],
@@ -188,6 +200,9 @@ class Run:
         history = self.history
         history.epochs, history.ledger = state["history"]["epochs"], state["history"]["ledger"]
         history.ledger_lost = state["history"]["lost"]
+        if "health" in state["history"]:
+            self.health = history.health = LayerHealth.restored(state["history"]["health"])
+            self.learner.use_series(self.health)
         self.causes = [Finding.from_dict(finding) for finding in state["causes"]]
         self.batches.restore(state["data"])
         if self.in_epoch:
@@ -277,6 +292,7 @@ class Run:
         learner = self.learner
         begin = (lambda: self.call("on_train_batch_begin", self.batch, {})) if self.per_batch else None
         calls = self.batches.run(learner, self.metrics, begin, self.before_steps)
+        trainer: Any = None
         while not learner.stop_training:
             try:
                 steps, count, mean, norm, refused, _ = next(calls)
@@ -284,15 +300,16 @@ class Run:
                 if not self.started:
                     raise ShapeError("expected batches to train on; received an iterable that ended at once") from None
                 break
-            self.started = True
+            self.started, trainer = True, learner.trainer
             self.keep_ledger(epoch)
             self.batch += steps + refused
-            self.progress.advance(count, {"loss": learner.trainer.epoch_loss})
+            self.progress.advance(count, {"loss": trainer.epoch_loss})
             if self.per_batch:
                 self.call("on_train_batch_end", self.batch - 1, {"loss": mean, "grad_norm": norm})
             if not learner.stop_training:
                 self.pause()
-        return {"loss": learner.trainer.epoch_loss if self.metrics.weighted else math.nan} | self.metrics.results()
+        trainer = trainer or learner.trainer
+        return {"loss": trainer.epoch_loss if self.metrics.weighted else math.nan} | self.metrics.results()
 
     def call(self, name: str, *arguments: Any) -> None:
         for callback in self.callbacks:

@@ -56,6 +56,7 @@ struct pynn_trainer {
   void *before; /* the parameters before a step that takes statistics; NULL: none ever does */
   struct changed *chunk_changed;
   pynn_statistics *statistics; /* per layer */
+  pynn_series series;          /* in the caller's memory; capacity 0: none */
 };
 
 /* Takes the memory that a guard's policy, statistics and averages need, then releases what they do not. If memory runs

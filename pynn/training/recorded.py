@@ -1,0 +1,72 @@
+"""Keep what the report page shows of a run."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+from ..diagnosis.seen import Seen
+from ..network.network import Network
+from ..report.history import History
+from ..report.record import CELLS, DataSeen, Record
+from .learner import Learner
+from .plan import Plan
+
+WEIGHTS = 4096  # numbers kept of each tensor
+
+
+def recorded(learner: Learner, plan: Plan, history: History, seen: Seen | None) -> Record:
+    """Return the record of a run that ended."""
+    network, batches, optimizer = learner.network, plan.batches, learner.optimizer
+    core = network.core if network.built else None
+    setup = {
+        "loss": network.loss.name, "optimizer": repr(optimizer), "seed": network.seed, "dtype": network.dtype.name,
+        "target scaling": network.target_scaling, "batch size": batches.batch_size, "rows": batches.rows,
+    }  # fmt: skip
+    found = Record(
+        epochs=history.epochs, ledger=history.ledger, health=history.health, provenance=dict(history.provenance),
+        optimizer=type(optimizer).__name__, interrupted=history.interrupted,
+        data=None if seen is None else data_seen(seen, batches.rows or 0, plan.columns, network.schema),
+    )  # fmt: skip
+    if core is not None:
+        parameters = np.asarray(core.parameters)
+        setup |= {"parameters": len(parameters), "steps": learner.steps}
+        setup["bits of the parameters"] = f"{zlib.crc32(parameters.data):08x}"
+        _add_tensors(found, network, core.tensors, parameters)
+    found.setup = {name: value for name, value in setup.items() if value is not None}
+    return found
+
+
+def _add_tensors(record: Record, network: Network, tensors: Any, parameters: np.ndarray) -> None:
+    """Add numbers of parameters to the record, and some numbers of each kernel and bias, evenly spaced."""
+    counts = [0] * len(network.specs)
+    for name, layer, offset, rows, columns in tensors:
+        size = rows * columns
+        if 0 <= layer < len(counts):
+            counts[layer] += size
+        record.weights.append((layer, name, parameters[offset : offset + size : -(-size // WEIGHTS)].copy()))
+    for i, spec in enumerate(network.specs):
+        about = {"units": getattr(spec, "units", None), "parameters": counts[i], "frozen": i in network.frozen}
+        record.layers.append(about)
+
+
+def data_seen(seen: Seen, n_rows: int, names: Any, schema: Any) -> DataSeen:
+    """Return a part of the rows that a run has seen, in bounded memory."""
+    found, held = _part(seen.sample, n_rows), seen.validation
+    found.names = list(names) if names else None
+    classes = getattr(schema, "classes", None)
+    found.classes = list(classes) if classes else None
+    if held is not None:
+        found.held = _part(held, 0 if seen.validation_targets is None else len(seen.validation_targets))
+    return found
+
+
+def _part(batch: Any, n_rows: int) -> DataSeen:
+    most = max(8, CELLS // max(batch.x.shape[1], 1))
+    step = -(-len(batch.x) // most)
+    return DataSeen(
+        batch.x[::step].copy(), None if batch.y is None else batch.y[::step].copy(), batch.rows[::step].copy(), n_rows,
+        whole=step == 1 and len(batch.x) == n_rows,
+    )  # fmt: skip
