@@ -233,7 +233,7 @@ static void test_nothing_is_forgotten(void) {
       SPARED(chunks),
       SPARED(largest), /* follows from the rest */
       SPARED(slots_given),
-      SPARED(series), /* in the caller's memory */
+      SPARED(series),     /* in the caller's memory */
       SPARED(statistics), /* pointers to what has rows of its own */
       SPARED(slots),
       SPARED(watch.snapshots[0].values), /* pointers */

@@ -495,7 +495,8 @@ static const char without_memory[] =
     "pynn_trainer_gradient pynn_trainer_n_slots pynn_trainer_slot pynn_trainer_epoch_loss pynn_operation_name "
     "pynn_event_name pynn_gather pynn_shuffle pynn_schedule_named pynn_schedule_rate pynn_plateau_init "
     "pynn_model_n_state pynn_model_state pynn_model_target_scaling pynn_plateau_next pynn_csr pynn_average_init "
-    "pynn_mixup_draw pynn_measure pynn_arena_over pynn_arena_allocator pynn_trainer_set_raw_predictions pynn_trainer_set_series "
+    "pynn_mixup_draw pynn_measure pynn_arena_over pynn_arena_allocator pynn_trainer_set_raw_predictions "
+    "pynn_trainer_set_series "
     "pynn_model_set_trainable pynn_model_trainable ";
 
 static int among(const char *words, const char *name) {

@@ -6,6 +6,7 @@
 #include "pass/loss.h"
 #include "pass/targets.h"
 #include "train/guard.h"
+#include "train/series.h"
 #include "train/step.h"
 
 #include <math.h>
@@ -46,6 +47,7 @@ static void count_step(pynn_trainer *t, const struct step *taken, pynn_step *res
   result->gradient_norm = taken->norm;
   result->rows += taken->rows;
   result->steps++;
+  series_take(t, (taken->loss + taken->penalty) / (double)taken->rows);
 }
 
 pynn_status pynn_train_batches(pynn_trainer *t, const pynn_data *data, const int64_t *order, int64_t first,

@@ -1,6 +1,8 @@
 /* A series of what steps saw in the layers: a fixed number of points, however long the run. */
 #include "train/series.h"
 
+#include "train/step.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -33,9 +35,8 @@ static void thin(const pynn_trainer *t) {
 }
 
 static void write_layer(const pynn_trainer *t, int32_t layer, double *to) {
-  pynn_layer_health h;
-  (void)pynn_trainer_health(t, layer, &h);
-  const double health[HEALTH] = {h.activation_max, h.delta_max, h.gradient_max, h.gradient_norm};
+  const struct layer_sums *sums = &t->w->sums[layer];
+  const double health[HEALTH] = {sums->activation_max, sums->delta_max, sums->gradient_max, step_layer_norm(t, layer)};
   memcpy(to, health, sizeof health);
   to += HEALTH;
   if (!t->w->observes) {

@@ -114,7 +114,6 @@ static pynn_status apply(pynn_trainer *t, const struct step *s, struct fault *fa
     guard_note(t, PYNN_EVENT_CLIPPED, &(struct fault){PYNN_OPERATION_CLIP, -1, -1, -1, s->norm, 0}, s->first, s->rows);
   guard_applied(&t->watch, clipped * unusual);
   if (t->w->observes) statistics_take(t);
-  series_take(t, s->loss / (double)s->rows);
   return PYNN_OK;
 }
 

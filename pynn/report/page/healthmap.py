@@ -76,7 +76,7 @@ def cell(value: float, measure: Measure, height: int = 14, width: int = 18) -> n
 
 def own(health: LayerHealth, layers: list[dict[str, Any]], measure: Measure) -> list[int]:
     """Return the layers that have such numbers."""
-    alive = health["activation"].any(axis=0) if len(health) else np.zeros(len(health.names), bool)
+    alive: np.ndarray = (health["activation"] != 0).sum(axis=0) > 0
     found = []
     for i in range(len(health.names)):
         about = layers[i] if i < len(layers) else {"units": 1, "parameters": 1}
