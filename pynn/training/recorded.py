@@ -21,7 +21,7 @@ def recorded(learner: Learner, plan: Plan, history: History, seen: Seen | None) 
     """Return the record of a run that ended."""
     network, batches, optimizer = learner.network, plan.batches, learner.optimizer
     core = network.core if network.built else None
-    setup = {
+    setup: dict[str, Any] = {
         "loss": network.loss.name, "optimizer": repr(optimizer), "seed": network.seed, "dtype": network.dtype.name,
         "target scaling": network.target_scaling, "batch size": batches.batch_size, "rows": batches.rows,
     }  # fmt: skip
@@ -35,7 +35,7 @@ def recorded(learner: Learner, plan: Plan, history: History, seen: Seen | None) 
         setup |= {"parameters": len(parameters), "steps": learner.steps}
         setup["bits of the parameters"] = f"{zlib.crc32(parameters.data):08x}"
         _add_tensors(found, network, core.tensors, parameters)
-    found.setup = {name: value for name, value in setup.items() if value is not None}
+    found.setup = setup
     return found
 
 
