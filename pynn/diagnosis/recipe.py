@@ -17,6 +17,8 @@ from .. import layers as layers_
 from ..layers import Dense, Layer
 from .start import SEEDED, Start
 
+UPDATE = {"sgd": 40.0, "rmsprop": 70.0, "adagrad": 70.0, "adam": 100.0}  # operations that cost as much, a parameter
+
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
@@ -73,10 +75,14 @@ class Recipe:
         return self.epochs * -(-rows // min(self.batch_size, rows))
 
     def cost(self, rows: int, inputs: int) -> float:
-        """Operations of the whole run by a fixed model: three products a layer, and a constant for each step."""
+        """Operations of the whole run by a fixed model: three products a layer, an update and a constant for each step.
+
+        An update reads and writes memory, so it counts for more than its operations, by the vectors that it keeps.
+        """
         widths = [inputs, *(layer.units for layer in self.denses)]
         parameters = sum(a * b for a, b in pairwise(widths))
-        return self.epochs * rows * 6.0 * parameters + self.steps(rows) * (4e5 + 8.0 * parameters)
+        update = UPDATE.get(self.optimizer.name, UPDATE["adam"])
+        return self.epochs * rows * 6.0 * parameters + self.steps(rows) * (4e5 + update * parameters)
 
     def map(self, change: Callable[[Dense, bool], Dense]) -> Recipe:
         """`change(layer, is_last)` on every Dense that is trained, inside residual blocks too."""

@@ -67,5 +67,5 @@ def diagnose(
         "validation_data": validation_data, "target": target,
     }  # fmt: skip
     if preflight:
-        return look(model._learner, X, y, arguments)
+        return look(Sequential, model._learner, X, y, arguments)
     return examine(Sequential, model._learner, X, y, arguments, budget)[1]

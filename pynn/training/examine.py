@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from .. import checks
 from ..diagnosis.components import COMPONENTS, Facts
 from ..diagnosis.recipe import Recipe
@@ -20,6 +22,7 @@ from .trials import Kind, Trainer, build, fit, materialized, recipe_of, task_of
 NOMINAL = 2e10  # operations that stand for a second of budget
 LEAST, TIMES = 10.0, 3.0  # seconds, and times the training it is asked about
 OVERRUN = 5.0  # times the seconds of a budget, after which trials are cut off
+LOOKED_AT = 2000  # rows, without training
 TRIALS = 14  # that a budget should be enough for
 CERTAIN = 2.0  # powers of ten: a deviation that preflight warns of without a trial
 AT_ONCE = ("nonfinite_input", "nonfinite_target", "label_out_of_range")
@@ -45,6 +48,7 @@ def examine(
     seconds = max(LEAST, OVERRUN * operations / NOMINAL)
     allowed = Budget(operations, sum(len(fold.train) for fold in task.folds), X.shape[1], seconds)
     train = Trainer(kind, task)
+    allowed.left -= allowed.cost(recipe)  # the run itself
     user = train(recipe)
     search = Search(train, Facts.of(task, user.rate_left), user, allowed, Trainer(kind, task, permuted=True))
     search.run()
@@ -98,10 +102,20 @@ def _seen(search: Search) -> list[Finding]:
     return [replace(finding, severity="info") if finding.severity == "warning" else finding for finding in found]
 
 
-def look(learner: Learner, X: Any, y: Any, arguments: Mapping[str, Any]) -> Report:
+def _is_refused_perhaps(recipe: Recipe, X: np.ndarray, y: np.ndarray) -> bool:
+    """Whether cells are not finite, or labels no classes of the last layer."""
+    if not (np.isfinite(X).all() and (y.dtype.kind not in "fc" or np.isfinite(y).all())):
+        return True
+    labels = recipe.loss.row["link"] == "softmax" and y.dtype.kind in "iu" and y.size == len(y)
+    return bool(labels and (y.min() < 0 or y.max() >= recipe.output.units))
+
+
+def look(kind: Kind, learner: Learner, X: Any, y: Any, arguments: Mapping[str, Any]) -> Report:
     """Return what is not as usual, without training: a warning where it is far off."""
     recipe, X, y, weights = _given(learner, X, y, arguments)
-    task = task_of(recipe, X, y, weights, None, 4000)
+    if _is_refused_perhaps(recipe, X, y) and (refused := _refused(kind, recipe, X, y, weights)):
+        return Report(refused)
+    task = task_of(recipe, X, y, weights, None, LOOKED_AT)
     facts = Facts.of(task)
     found = [one for component in COMPONENTS if (one := component(recipe, facts)) is not None and one.strength > 0.5]
     found.sort(key=lambda one: (not one.certain, -one.strength, one.rank))

@@ -43,13 +43,17 @@ class Facts:
 
     @classmethod
     def of(cls, task: Task, rate_left: float = 1.0) -> Facts:
-        seen = task.X[task.known]
-        X = np.where(np.isfinite(seen), seen, np.nan).astype(np.float64)
+        seen = task.X[task.known].astype(np.float64)
+        missing = ~np.isfinite(seen)
+        holes = bool(missing.any())
+        X = np.where(missing, np.nan, seen) if holes else seen
+        mean, std, most = (np.nanmean, np.nanstd, np.nanmax) if holes else (np.mean, np.std, np.max)
+        quantiles = np.nanpercentile if holes else np.percentile
         with np.errstate(all="ignore"):
-            low, middle, high = np.nan_to_num(np.nanpercentile(X, (25, 50, 75), axis=0))
-            means, spreads = np.nan_to_num(np.nanmean(X, axis=0)), np.nan_to_num(np.nanstd(X, axis=0))
-            far = np.nan_to_num(np.nanmax(np.abs(X - middle), axis=0))
-            largest = np.nan_to_num(np.nanmax(np.abs(X), axis=0))
+            low, middle, high = np.nan_to_num(quantiles(np.ascontiguousarray(X.T), (25, 50, 75), axis=1))
+            means, spreads = np.nan_to_num(mean(X, axis=0)), np.nan_to_num(std(X, axis=0))
+            far = np.nan_to_num(most(np.abs(X - middle), axis=0))
+            largest = np.nan_to_num(most(np.abs(X), axis=0))
         usual = float(np.median(largest[largest > 0])) if (largest > 0).any() else 1.0
         box = np.where(high > low, high - low, np.maximum(spreads, usual))  # a column that is mostly 0 has no width
         return cls(task, len(task.folds[0].train), means, spreads, middle, far / np.maximum(box, 1e-300), rate_left)
