@@ -130,7 +130,8 @@ class _ParquetWriter:
     """Writes columns as row groups."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._writer = path, None
+        self._path = path
+        self._writer: Any = None
 
     def __call__(self, columns: dict[str, np.ndarray]) -> None:
         pa = checks.package("pyarrow", "data", "to write Parquet files")

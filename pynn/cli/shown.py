@@ -18,7 +18,7 @@ __all__ = ["Rows", "warnings_as_lines"]
 def warnings_as_lines() -> Iterator[None]:
     """Show each warning once as a line, without file and source."""
 
-    def show(message: Any, *about: Any) -> None:
+    def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
         print(f"pynn: warning: {message}", file=sys.stderr)
 
     with warnings.catch_warnings():

@@ -171,7 +171,8 @@ def _in_memory(loader: DataLoader) -> tuple[Source, int]:
 
 def _split(source: Source, seed: int) -> tuple[Source, Source]:
     """Hold out some rows at random, with the shares of the classes where there are enough of each."""
-    labels, rows = source.labels(), np.arange(int(source.rows or 0))
+    labels: Any = source.labels()
+    rows = np.arange(int(source.rows or 0))
     counts = np.unique(labels, return_counts=True)[1] if source.schema.classes else np.array([0])
     parts = train_test_split(rows, labels, test_size=HELD_OUT, seed=seed, stratify=bool(counts.min() > 1))
     return Subset(source, np.sort(parts[0])), Subset(source, np.sort(parts[1]))
