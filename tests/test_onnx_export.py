@@ -247,6 +247,16 @@ def test_vectors_in_the_file_show_what_to_expect(tmp_path):
     assert np.allclose(found, vectors["outputs"], atol=1e-6)
 
 
+@pytest.mark.parametrize("batch", [1, 3, 4, 9])
+def test_a_fixed_batch(tmp_path, batch):
+    x = data(batch)
+    model = trained([pynn.Dense(5, activation="exponential"), pynn.Dense(3)], data())
+    model.layers[0].kernel[...] = 100  # rows far from 0 overflow; the export is tried with others
+    model.export_onnx(tmp_path / "m.onnx", batch=batch)
+    assert np.isfinite(model.predict(x / 1000)).all()
+    require_same(model, tmp_path / "m.onnx", x / 1000)
+
+
 def test_an_export_that_predicts_otherwise_is_not_written(tmp_path, monkeypatch):
     from pynn.files.onnx import activations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -122,8 +123,8 @@ REFERENCES: dict[str, Callable[[Array], Array]] = {
 def identify(values: Array) -> Any:
     """Return the activation that has these values at POINTS, or None."""
     with np.errstate(all="ignore"):
-        for name, function in REFERENCES.items():
-            if _same(values, function(POINTS)):
+        for name in REFERENCES:
+            if _same(values, _reference(name)):
                 return activations.get(name)
         slope = -float(values[POINTS == -1.0][0])
         if math.isfinite(slope) and slope >= 0 and _same(values, np.where(POINTS > 0, POINTS, slope * POINTS)):
@@ -132,6 +133,11 @@ def identify(values: Array) -> Any:
         if math.isfinite(alpha) and alpha >= 0 and _same(values, _elu(POINTS, alpha)):
             return activations.get({"name": "elu", "alpha": alpha})
     return None
+
+
+@cache
+def _reference(name: str) -> Array:
+    return REFERENCES[name](POINTS)
 
 
 def _same(values: Array, reference: Array) -> bool:

@@ -17,6 +17,7 @@ from .writer import Writer, category_numbers
 __all__ = ["Vectors", "compare"]
 
 ROWS = 4
+SPREADS = (1.0, 0.1, 0.0)
 TOLERANCES = {"float32": 1e-4, "float64": 1e-9}  # of the largest prediction: rounding adds up from layer to layer
 
 
@@ -24,15 +25,18 @@ class Vectors:
     """Inputs by name, and the predictions that belong to them."""
 
     def __init__(self, writer: Writer) -> None:
-        rows = writer.graph.batch or ROWS
-        x = _rows(writer, rows).astype(writer.input_dtype)
-        self.inputs = _by_column(writer, x) if writer.by_column else {"X": x}
         core = writer.trained.core
         double = not writer.logits and precision.scales_in_double(core)
-        self.outputs = np.empty((rows, core.outputs), np.float64 if double else core.dtype)
-        precision.predict(core, x, self.outputs, writer.logits)
+        self.batch = writer.graph.batch or ROWS
+        self.outputs = np.empty((ROWS, core.outputs), np.float64 if double else core.dtype)
+        for spread in SPREADS:  # an exponential may overflow for rows unlike those trained on
+            x = _rows(writer, ROWS, spread).astype(writer.input_dtype)
+            self.inputs = _by_column(writer, x) if writer.by_column else {"X": x}
+            precision.predict(core, x, self.outputs, writer.logits, False)
+            if np.isfinite(self.outputs).all():
+                break
         self.tolerance = TOLERANCES[str(core.dtype)]
-        self.size = float(np.abs(self.outputs).max()) or 1.0
+        self.size = float(np.abs(self.outputs).max(initial=0, where=np.isfinite(self.outputs))) or 1.0
         if core.target_scaling and not writer.logits:  # targets may be far from 0, and close together
             self.size = float(writer.tensors(-1, "target_spread")[0].max()) or self.size
 
@@ -42,11 +46,11 @@ class Vectors:
         return json.dumps({"inputs": inputs, "outputs": self.outputs.tolist()})
 
 
-def _rows(writer: Writer, count: int) -> np.ndarray:
+def _rows(writer: Writer, count: int, spread: float) -> np.ndarray:
     """Return rows such as the first layers expect: near the data adapted to, codes where there are categories."""
     generator = np.random.default_rng(0)
     network = writer.trained
-    x = generator.normal(size=(count, network.inputs))
+    x = generator.normal(size=(count, network.inputs)) * spread
     changed = np.zeros(network.inputs, bool)
     for index, spec in enumerate(network.specs):
         if isinstance(spec, Normalization):
@@ -107,8 +111,10 @@ def compare(data: bytes, vectors: Vectors, opset: int) -> tuple[float, str] | No
             stacklevel=5,
         )
         return None
-    (found,) = session.run(None, vectors.inputs)
-    difference = float(np.abs(found.astype(np.float64) - vectors.outputs).max())
+    rows = np.arange(max(vectors.batch, ROWS)) % ROWS  # again and again, for a batch of more
+    (found,) = session.run(None, {name: values[rows[: vectors.batch]] for name, values in vectors.inputs.items()})
+    away = np.abs(found[:ROWS].astype(np.float64) - vectors.outputs[: len(found)])
+    difference = float(away.max(initial=0, where=np.isfinite(vectors.outputs[: len(found)])))
     if not difference <= vectors.tolerance * vectors.size:
         raise NumericalError(
             f"expected predictions of onnxruntime {onnxruntime.__version__} within {vectors.tolerance:g} of "
