@@ -19,6 +19,11 @@ class Layer:
 
     kind: ClassVar[str]
 
+    @property
+    def only_trains(self) -> bool:
+        """Whether predictions pass through unchanged."""
+        return bool(table_rows[self.kind]["only_trains"])
+
     def _check(self, name: str) -> None:
         """Replace argument `name` by its number, checked against the library's rule."""
         rule = next(rule for rule in table_rows[self.kind]["fields"] if rule["name"] == name)

@@ -10,7 +10,6 @@ from .. import activations, checks
 from ..errors import ArgumentTypeError, ArgumentValueError, UnknownNameError
 from .base import Layer
 from .categorical import Categorical
-from .noise import Dropout, GaussianNoise
 from .normalization import Normalization
 
 
@@ -112,7 +111,7 @@ def tolerates(layers: Iterable[Layer], column: int) -> tuple[bool, bool]:
                 return layer.missing != "error", layer.clip is not None or layer.missing == "nonfinite"
         elif isinstance(layer, Categorical):
             return (True, True) if column in layer.columns else (False, False)
-        elif not isinstance(layer, (Dropout, GaussianNoise)):
+        elif not layer.only_trains:
             break
     return False, False
 

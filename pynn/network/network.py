@@ -243,7 +243,7 @@ class Network:
 
     def below(self, index: int) -> _core.Model | None:
         """Return a core of the layers below one; None if they leave X as it is."""
-        unchanged = all(isinstance(spec, (layers_.Dropout, layers_.GaussianNoise)) for spec in self.specs[:index])
+        unchanged = all(spec.only_trains for spec in self.specs[:index])
         return None if unchanged else self.cut(index)
 
     def cut(self, count: int) -> _core.Model:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import NumericalError, TrainingWarning
-from ...layers import Categorical, Dropout, GaussianNoise, Normalization
+from ...layers import Categorical, Normalization
 from ...network import precision
 from .writer import Writer, category_numbers
 
@@ -64,7 +64,7 @@ def _rows(writer: Writer, count: int, spread: float) -> np.ndarray:
             for column, size in zip(spec.columns, spec.sizes or (), strict=True):
                 x[:, column] = generator.integers(0, size + 1, count)
             break
-        elif not isinstance(spec, (Dropout, GaussianNoise)):
+        elif not spec.only_trains:
             break
     return x
 
