@@ -151,6 +151,8 @@ def test_bad_tables_say_what_was_expected():
         fitted(class_weight={1: 20, 2: 3})
     with pytest.raises(pynn.UnsupportedError, match="weights of rows to mix"):
         fitted(sample_weight=TENFOLD, mixup=0.2)
+    with pytest.raises(pynn.ArgumentValueError, match="one weight for each row with guard='repair'"):
+        fitted(sample_weight=TENFOLD, guard="repair")
     with pytest.raises(pynn.ShapeError, match="sample_weight of shape"):
         pynn.diagnose(compiled(), X, YES, sample_weight=TENFOLD, epochs=1)
 

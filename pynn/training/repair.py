@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import numpy as np
+
 from ..diagnosis.components import Change, again
 from ..diagnosis.recipe import Recipe
 from ..diagnosis.search import Outcome, Search
-from ..errors import NonfiniteDataError, NumericalError
+from ..errors import ArgumentValueError, NonfiniteDataError, NumericalError
 from ..names import public
 from ..report import History, Report
 from ..report.warn import warn
@@ -174,6 +176,12 @@ def run_or_repair(kind: Kind, learner: Learner, arguments: Arguments) -> tuple[H
     given = {field.name: getattr(arguments, field.name) for field in fields(arguments)}
     recipe = recipe_of(learner, given, arguments.x)  # before the run leaves where it starts
     run = prepare(learner, arguments)
+    weights = arguments.sample_weight
+    if np.ndim(weights) == 2 and np.shape(weights)[1] > 1:
+        raise ArgumentValueError(
+            "expected sample_weight with one weight for each row with guard='repair', which trains again on parts of "
+            f"the rows; received shape {np.shape(weights)}"
+        )
     recipe = recipe.change(callbacks=tuple(copied(recipe.callbacks)))
     if arguments.checkpoint is not None:
         given["checkpoint"] = beside = _beside(arguments.checkpoint)
