@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 
+from .. import checks
 from ..data import DataLoader
 from ..files.load import load
 from ..layers import Dense, Normalization
@@ -17,8 +19,12 @@ HIDDEN = 64
 
 def run(options: argparse.Namespace) -> int:
     """Print the report; the exit status is 1 when something was found, for CI."""
+    if options.report is not None:
+        checks.folder("--report", os.fspath(options.report))
     report = examined(options)
     print(report)
+    if options.report is not None:
+        report.save(options.report, title=f"Diagnosis of {options.table}, target {options.target}")
     return int(any(finding.severity != "info" for finding in report.findings))
 
 

@@ -75,6 +75,7 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--preset", choices=["fast", "default", "best"], default="default", help="default: default")
     train.add_argument("--output", type=Path, default=Path("model.safetensors"), metavar="FILE",
                        help="default: model.safetensors")  # fmt: skip
+    train.add_argument("--report", type=Path, metavar="FILE", help="write a page about the run: report.html")
     train.add_argument("--task", choices=["classification", "regression"], help="default: by the target's values")
     train.add_argument("--exclude", action="append", default=[], metavar="COLUMN", help="leave it out; repeatable")
     train.add_argument("--categories", action="append", default=[], metavar="COLUMN",
@@ -112,6 +113,7 @@ def _add_diagnose(commands: Any) -> None:
     diagnose.add_argument("--epochs", type=_number(1, 10_000), default=20, metavar="N", help="default: 20")
     diagnose.add_argument("--batch-size", type=_number(1, 1 << 20), default=32, metavar="N", help="default: 32")
     diagnose.add_argument("--budget", type=float, metavar="SECONDS", help="default: three times the training")
+    diagnose.add_argument("--report", type=Path, metavar="FILE", help="write a page of what was found: report.html")
     diagnose.add_argument("--preflight", action="store_true", help="look only, train nothing")
     diagnose.set_defaults(run=_diagnose)
 

@@ -14,6 +14,8 @@ from .shown import warnings_as_lines
 def run(options: argparse.Namespace) -> int:
     """Train, tell how good the model is, and write it."""
     checks.folder("--output", os.fspath(options.output))
+    if options.report is not None:
+        checks.folder("--report", os.fspath(options.report))
     with warnings_as_lines():
         trained = train_table(
             options.table, options.target, validation=options.valid, preset=options.preset, task=options.task,
@@ -24,6 +26,8 @@ def run(options: argparse.Namespace) -> int:
     _tell_scores(trained)
     if any(finding.severity != "info" for finding in trained.report.findings):
         print(f"\n{trained.report}")
+    if options.report is not None:
+        trained.report.save(options.report, title=f"Training on {options.table}, target {options.target}")
     size = os.path.getsize(options.output)
     print(
         f"\nWritten: {options.output} ({size:,} bytes). It holds the columns, their codes and fills, and the classes:"

@@ -42,6 +42,7 @@ class Outcome:
     stopped: bool = False  # by an error
     rate_left: float = 1.0
     predictions: np.ndarray | None = None  # of the judging rows
+    record: Any = None  # of the run on the first fold
 
 
 class Budget:
@@ -91,6 +92,7 @@ class Search:
     best: Outcome = field(init=False)
     trials: list[Trial] = field(default_factory=list)
     together: list[Trial] = field(default_factory=list)
+    suspicions: list[Any] = field(default_factory=list)  # labels that the other rows contradict, where these were found
 
     def __post_init__(self) -> None:
         self.nothing = self.facts.task.errors(None)

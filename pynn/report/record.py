@@ -72,8 +72,10 @@ class Record:
         Lines to write instead.
     suspicions : list of (row, label, likelier label, score)
         Labels that the rest of the data contradicts.
+    examples : dict of int to array
+        Rows of X that findings name, by their index in the user's data.
     trace : Trace or None
-    interrupted, complete : bool
+    interrupted : bool
     """
 
     kind: str = "fit"
@@ -90,6 +92,7 @@ class Record:
     changes: list[str] = field(default_factory=list)
     code: str = ""
     suspicions: list[tuple[int, int, int, float]] = field(default_factory=list)
+    examples: dict[int, np.ndarray] = field(default_factory=dict)
     trace: Any = None
     interrupted: bool = False
 

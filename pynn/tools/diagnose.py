@@ -7,6 +7,7 @@ from typing import Any
 from ..model import Sequential
 from ..report import Report
 from ..training.examine import examine, look
+from ..training.repair import code_of
 
 __all__ = ["diagnose"]
 
@@ -68,4 +69,7 @@ def diagnose(
     }  # fmt: skip
     if preflight:
         return look(Sequential, model._learner, X, y, arguments)
-    return examine(Sequential, model._learner, X, y, arguments, budget)[1]
+    search, report = examine(Sequential, model._learner, X, y, arguments, budget)
+    if search is not None:
+        report.record.code = code_of(search)
+    return report

@@ -17,6 +17,7 @@ from ..errors import LabelError, NotReadyError, NumericalError
 from ..report import Finding, Report
 from .label_errors import FEWEST, LabelErrors
 from .learner import Learner
+from .recorded import of_search
 from .trials import Kind, Trainer, build, fit, materialized, recipe_of, task_of
 
 NOMINAL = 2e10  # operations that stand for a second of budget
@@ -57,6 +58,7 @@ def examine(
         report.suspect_labels = LabelErrors(kind, search.best.recipe, X, y)
         report.findings = [_with_rows(finding, report, search, len(X)) for finding in report.findings]
     report.incomplete = allowed.ended_by
+    report.record = of_search(search, report, X)
     return search, report
 
 
@@ -66,6 +68,7 @@ def _with_rows(finding: Finding, report: Report, search: Search, rows: int) -> F
     if finding.code != "label_noise" or not allowed.take(LabelErrors.cost(search.best.recipe, rows, allowed.inputs)):
         return finding
     found = report.label_errors()
+    search.suspicions = found
     named = {"n_rows": len(found)} if found else {}
     return replace(finding, rows=[one.row for one in found[:20]] or finding.rows, evidence=finding.evidence | named)
 

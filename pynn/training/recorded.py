@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..diagnosis.search import Search
 from ..diagnosis.seen import Seen
 from ..network.network import Network
+from ..report.finding import Report
 from ..report.history import History
 from ..report.record import CELLS, DataSeen, Record
 from .learner import Learner
 from .plan import Plan
 
 WEIGHTS = 4096  # numbers kept of each tensor
+EXAMPLES = 40  # rows that findings name
 
 
 def recorded(learner: Learner, plan: Plan, history: History, seen: Seen | None) -> Record:
@@ -50,6 +54,23 @@ def _add_tensors(record: Record, network: Network, tensors: Any, parameters: np.
     for i, spec in enumerate(network.specs):
         about = {"units": getattr(spec, "units", None), "parameters": counts[i], "frozen": i in network.frozen}
         record.layers.append(about)
+
+
+def of_search(search: Search, report: Report, X: np.ndarray) -> Record:
+    """Return the record of a diagnosis: the run that it is about, on the rows that it trained on, and the trials."""
+    user = search.user.record or Record()
+    tried = [(str(trial.deviation.change), trial.closed) for trial in search.trials] if search.at_fault else []
+    suspicions = [(one.row, one.given, one.likelier, one.score) for one in search.suspicions]
+    found = replace(user, kind="diagnose", trials=sorted(tried, key=lambda one: -one[1]), suspicions=suspicions)
+    if user.data is not None:
+        task = search.facts.task
+        trained = task.folds[0].train
+        rows = np.array(task.named_rows(trained[user.data.rows[user.data.rows < len(trained)]]), np.int64)
+        found.data = replace(user.data, rows=rows, n_rows=len(X), whole=False)
+    named = [row for one in report.findings if one.data == "training" for row in one.rows]
+    wanted = [row for row in dict.fromkeys([one[0] for one in suspicions[:EXAMPLES]] + named) if 0 <= row < len(X)]
+    found.examples = {row: np.array(X[row]) for row in wanted[: 2 * EXAMPLES]}
+    return found
 
 
 def data_seen(seen: Seen, n_rows: int, names: Any, schema: Any) -> DataSeen:

@@ -14,8 +14,10 @@ from ..diagnosis.components import Change, again
 from ..diagnosis.recipe import Recipe
 from ..diagnosis.search import Outcome, Search
 from ..errors import ArgumentValueError, NonfiniteDataError, NumericalError
+from ..layers.written import written
 from ..names import public
 from ..report import History, Report
+from ..report.record import Record
 from ..report.warn import warn
 from .checkpoint import Checkpoint, checkpoint
 from .examine import examine
@@ -80,19 +82,17 @@ class Repair:
         recipe = self.recipe
         scaling = f", target_scaling={recipe.target_scaling!r}" if recipe.target_scaling else ""
         weight = f", class_weight={recipe.class_weight!r}" if recipe.class_weight is not None else ""
+        layers = "".join(f"    {written(layer)},\n" for layer in recipe.layers)
+        dtype = f', dtype="{recipe.dtype}"' if recipe.dtype != "float32" else ""
         return "\n".join([
-            f"model = pynn.Sequential({_shown(recipe.layers)}, seed={recipe.seed})",
-            f"model.compile({recipe.loss.name!r}, pynn.{recipe.optimizer!r}{scaling})",
+            f"model = pynn.Sequential([\n{layers}], seed={recipe.seed}{dtype})",
+            f"model.compile({written(recipe.loss)}, {written(recipe.optimizer)}{scaling})",
             f"model.fit(X, y, epochs={recipe.epochs}, batch_size={recipe.batch_size}{weight})",
         ])  # fmt: skip
 
     def __str__(self) -> str:
         lines = [str(change) for change in self.changes] or ["nothing was changed"]
         return "\n".join(lines)
-
-
-def _shown(layers: Any) -> str:
-    return "[" + ", ".join(f"pynn.{layer!r}" for layer in layers) + "]"
 
 
 def choose(search: Search) -> tuple[Recipe, list[RepairChange]]:
@@ -148,7 +148,24 @@ def repaired(
         warnings.simplefilter("ignore")
         model = build(kind, chosen, inputs, learner.metrics)
         history = _train(model, chosen, given, X, y, arguments)
-    return Repair(model, changes, report, history, chosen)
+    made = Repair(model, changes, report, history, chosen)
+    report.record = _of_repair(made)
+    return made
+
+
+def _of_repair(made: Repair) -> Record:
+    """Return the record of a repair: what was tried and changed, and the run that was made of it."""
+    before, run = made.report.record or Record(), made.history.report.record or Record()
+    return replace(
+        run, kind="repair", trials=before.trials, suspicions=before.suspicions, examples=before.examples,
+        changes=[str(change) for change in made.changes], code=made.code(),
+    )  # fmt: skip
+
+
+def code_of(search: Search) -> str:
+    """Return the lines that a script needs to train with the changes that trials have proved; empty without any."""
+    recipe, changes = choose(search)
+    return Repair(None, changes, Report(), History(), recipe).code() if changes else ""
 
 
 def _train(model: Any, recipe: Recipe, given: Recipe, X: Any, y: Any, arguments: Mapping[str, Any]) -> History:

@@ -133,6 +133,7 @@ class Trainer:
     def __call__(self, recipe: Recipe) -> Outcome:
         task, parts = self.task, list[np.ndarray]()
         findings, left = list[Finding](), list[float]()
+        record: Any = None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for fold in task.folds:
@@ -145,14 +146,16 @@ class Trainer:
                     parts.append(np.asarray(model.predict(task.X[fold.held], guard="off"), np.float64))
                 except NumericalError as error:
                     found = [_of_the_user(one, task, fold) for one in (error.report.findings if error.report else ())]
-                    return Outcome(recipe, task.errors(None), (*findings, *found), stopped=True)
+                    record = record or (error.report and error.report.record)
+                    return Outcome(recipe, task.errors(None), (*findings, *found), stopped=True, record=record)
                 if fold is task.folds[0]:
                     findings += [_of_the_user(finding, task, fold) for finding in history.report.findings]
+                    record = history.report.record
                 rates = [epoch["learning_rate"] for epoch in history if epoch.get("learning_rate")]
                 left += [float(np.mean(rates) / max(rates))] if rates else []
         predictions = np.concatenate(parts)
         share = float(np.mean(left)) if left else 1.0
-        return Outcome(recipe, task.errors(predictions), tuple(findings), False, share, predictions)
+        return Outcome(recipe, task.errors(predictions), tuple(findings), False, share, predictions, record)
 
 
 def _of_the_user(finding: Finding, task: Task, fold: Fold) -> Finding:

@@ -17,6 +17,7 @@ from .html import Markup, join, tag
 
 __all__ = ["render", "save"]
 
+HEADINGS = {"fit": "Report of a training run", "diagnose": "Diagnosis of a network", "repair": "Repair of a network"}
 HERE = Path(__file__).parent
 SIGNS = {verdict.FAULT: "✖", verdict.WARNING: "▲", verdict.WELL: "✔", verdict.UNKNOWN: "?"}
 
@@ -27,14 +28,15 @@ def render(
     """Return the page of a report as text; see `Report.save`."""
     record = _completed(report.record or Record(), X, y, suspicions, trace)
     grave = verdict.state(report, record)
+    ran = record.epochs or record.health is not None
     parts = {
         "Findings": sections.findings(report, record),
-        "Trials": sections.trials(record),
-        "Learning": sections.learning(record),
-        "Health of the layers": healthmap.maps(record.health, record.layers),
+        "What was tried" if record.kind == "diagnose" else "What was changed": sections.trials(record),
+        "Learning": sections.learning(record) if ran else None,
+        "Health of the layers": healthmap.maps(record.health, record.layers) if ran else None,
         "One batch through the network": sections.trace(record),
-        "Distributions": sections.distributions(record),
-        "Data as the network saw them": examples.section(record, report.findings),
+        "Distributions": sections.distributions(record) if record.weights else None,
+        "Data as the network saw them": examples.section(record, report.findings) if record.data is not None else None,
         "How it was computed": [sections.provenance(record), sections.raw(report)],
     }
     shown = {name: part for name, part in parts.items() if part is not None}
@@ -42,7 +44,7 @@ def render(
     cure = verdict.cure(report, record)
     values = {
         "title": tag("title", title or "pynn report"),
-        "heading": tag("h1", title or "Report of a training run"),
+        "heading": tag("h1", title or HEADINGS[record.kind]),
         "grave": Markup(grave),
         "sign": SIGNS[grave],
         "verdict": verdict.sentence(report, record),

@@ -133,12 +133,15 @@ def _share(share: float) -> Markup:
 # ---- pictures
 
 
-def _at(seen: DataSeen, row: int) -> int | None:
-    """Return where a row of the user's data is kept."""
-    if seen.rows is None:
-        return row if 0 <= row < len(seen.X) else None
+def _row(record: Record, x: np.ndarray, row: int) -> np.ndarray | None:
+    """Return a row of the user's data, where it is kept."""
+    seen = record.data
+    if row in record.examples:
+        return numbers([record.examples[row]])[0]
+    if seen is None or seen.rows is None:
+        return x[row] if 0 <= row < len(x) else None
     at = np.flatnonzero(np.asarray(seen.rows) == row)
-    return int(at[0]) if len(at) else None
+    return x[at[0]] if len(at) else None
 
 
 def _suspicions(record: Record, x: np.ndarray) -> Markup | None:
@@ -151,9 +154,9 @@ def _suspicions(record: Record, x: np.ndarray) -> Markup | None:
     rows: list[list[Any]] = []
     for row, given, likelier, score in found:
         said = f"row {row:,}: labelled {named(given, seen)}, looks like {named(likelier, seen)}"
-        at = _at(seen, row)
-        if at is not None and side(x.shape[1]) and len(shows) < PICTURES:
-            shows.append(tag("figure", picture(x[at], low, high, said), tag("figcaption", said)))
+        pixels = _row(record, x, row)
+        if pixels is not None and side(x.shape[1]) and len(shows) < PICTURES:
+            shows.append(tag("figure", picture(pixels, low, high, said), tag("figcaption", said)))
         rows.append([row, named(given, seen), named(likelier, seen), f"e^{score:.1f}"])
     head = ["row", "label given", "likelier", "how much likelier"]
     lead = tag("p", "A network that was not trained on these rows is surer of another class. Look at each, correct "
@@ -170,15 +173,15 @@ def _pictures(record: Record, x: np.ndarray, findings: list[Any]) -> Markup | No
     low, high = _low(x), _high(x)
     named_rows = {row: f.code for f in findings if f.data == "training" for row in f.rows}
     labels = labels_of(seen.y) if seen.y is not None and len(seen.y) == len(x) else None
-    shows = []
-    for row, why in list(named_rows.items())[:20]:
-        if (at := _at(seen, row)) is not None:
-            shows.append((at, row, why))
     rows = np.arange(len(x)) if seen.rows is None else np.asarray(seen.rows)
-    shows += [(at, int(rows[at]), "") for at in np.linspace(0, len(x) - 1, min(10, len(x))).astype(int).tolist()]
+    known = {} if labels is None else dict(zip(rows.tolist(), labels.tolist(), strict=True))
+    spread = {int(rows[at]): "" for at in np.linspace(0, len(x) - 1, min(10, len(x))).astype(int)}
     drawn = []
-    for at, row, why in shows:
-        label = f", {named(int(labels[at]), seen)}" if labels is not None else ""
+    for row, why in (dict(list(named_rows.items())[:20]) | {r: "" for r in spread if r not in named_rows}).items():
+        pixels = _row(record, x, row)
+        if pixels is None:
+            continue
+        label = f", {named(known[row], seen)}" if row in known else ""
         said = f"row {row:,}{label}" + (f": {why}" if why else "")
-        drawn.append(tag("figure", picture(x[at], low, high, said), tag("figcaption", said)))
+        drawn.append(tag("figure", picture(pixels, low, high, said), tag("figcaption", said)))
     return tag("div", tag("h3", "Rows as pictures"), tag("div", drawn, class_="pictures"))

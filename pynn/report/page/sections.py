@@ -83,7 +83,11 @@ def learning(record: Record) -> Markup:
         drawn += _by_step(record.health, record.ledger, len(record.epochs) > 1)
     if not drawn:
         drawn = [tag("p", "The run ended before there was a curve to draw.", class_="faint")]
-    return tag("div", tag("div", drawn, class_="charts"), _table(record), _ledger(record.ledger))
+    lead = {
+        "diagnose": "The run as it was given, on a part of the rows; the others judged it.",
+        "repair": "The run with the changes, on all rows.",
+    }.get(record.kind)
+    return tag("div", tag("p", lead) if lead else None, tag("div", drawn, class_="charts"), _table(record), _ledger(record.ledger))
 
 
 def _by_epoch(record: Record) -> list[Markup]:
