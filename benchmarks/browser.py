@@ -3,9 +3,9 @@
     pip install playwright && apt-get install chromium
     python benchmarks/browser.py [--out DIR] [--chromium PATH]
 
-Pages of a healthy run, one that explodes, one that is frozen (and its diagnosis and repair), wrong labels and validation
-data in other units. Each must render without a console error or a request, in light and dark, at the width of a phone
-and on paper; search, filters, buttons, keys and the values of the health map must work without a mouse.
+Pages of a healthy run, one that explodes, one that is frozen (and its diagnosis and repair), wrong labels and
+validation data in other units. Each must render without a console error or a request, in light and dark, at the width
+of a phone and on paper; search, filters, buttons, keys and the health map must work without a mouse.
 """
 
 from __future__ import annotations

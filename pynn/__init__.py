@@ -36,6 +36,8 @@ _HOME = {
     "diagnosis.label_errors": ["Suspicion"],
     "tools.label_errors": ["find_label_errors"],
     "tools.repair": ["repair"],
+    "tools.gradients": ["GradientCheck", "TensorCheck", "check_gradients"],
+    "network.trace": ["Trace", "TracedLayer"],
     "training.repair": ["Repair", "RepairChange"],
     "tools.rates": ["LearningRateTest", "find_learning_rate"],
     "runtime": ["get_num_threads", "set_num_threads"],

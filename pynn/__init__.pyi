@@ -43,6 +43,9 @@ from .layers import (
 from .lbfgs import LBFGS as LBFGS
 from .metrics import Metric as Metric
 from .model import Sequential as Sequential
+from .network.trace import (
+    Trace as Trace, TracedLayer as TracedLayer,
+)
 from .optimizers import (
     Adagrad as Adagrad, Adam as Adam, AdamW as AdamW, AMSGrad as AMSGrad, Lion as Lion, Nadam as Nadam,
     RMSprop as RMSprop, SGD as SGD,
@@ -55,6 +58,9 @@ from .runtime import (
     get_num_threads as get_num_threads, set_num_threads as set_num_threads,
 )
 from .tools.diagnose import diagnose as diagnose
+from .tools.gradients import (
+    check_gradients as check_gradients, GradientCheck as GradientCheck, TensorCheck as TensorCheck,
+)
 from .tools.label_errors import find_label_errors as find_label_errors
 from .tools.rates import (
     find_learning_rate as find_learning_rate, LearningRateTest as LearningRateTest,

@@ -21,7 +21,7 @@ FLOORS = [
     {"_core"},
     {"specs", "embedding"},
     {"runtime"},
-    {"blas", "schedules", "activations", "initializers", "regularizers", "constraints", "losses", "lbfgs", "plots"},
+    {"blas", "schedules", "activations", "initializers", "regularizers", "constraints", "losses", "lbfgs", "plots.*"},
     {"optimizers", "metrics.*", "report.*"},
     {"arrays", "callbacks.*", "layers.*", "data.*", "datasets.*"},
     {"network.*"},

@@ -271,3 +271,59 @@ def test_pictures_are_png():
     size = struct.unpack(">I", raw[start - 4 : start])[0]
     rows = zlib.decompress(raw[start + 4 : start + 4 + size])
     assert rows == b"".join(b"\0" + pixels[i].tobytes() for i in range(3))
+
+
+# ---- of diagnose and repair
+
+
+@pytest.fixture(scope="module")
+def slow(digits):
+    X, y, *_ = digits
+    return classifier(16, optimizer=pynn.Adam(learning_rate=1e-7)), X, y
+
+
+def test_the_page_of_a_diagnosis_shows_what_was_tried(slow):
+    model, X, y = slow
+    report = pynn.diagnose(model, X, y, epochs=4)
+    page = Page(render(report))
+    text = "".join(page.words)
+    assert not page.open
+    assert "Something keeps this network from learning what it could" in text
+    assert "learning_rate: 1e-07 ->" in text
+    assert "pynn.Sequential([" in report.record.code
+    assert report.record.code in text
+    assert any(attributes.get("data-map") for _, attributes in page.elements)
+    kept = report.record.data
+    assert np.array_equal(X[kept.rows], kept.X)  # rows are those of the user
+
+
+def test_the_page_of_a_repair_shows_what_was_changed(slow):
+    model, X, y = slow
+    result = pynn.repair(model, X, y, epochs=4)
+    text = "".join(Page(render(result.report)).words)
+    assert result.code() in text
+    assert all(str(change) in text for change in result.changes)
+    assert f"{result.history[-1]['loss']:.3g}" in text
+
+
+def test_a_preflight_has_a_page(slow):
+    model, X, y = slow
+    text = render(pynn.diagnose(model, X, y, preflight=True))
+    assert "learning_rate" in text
+    assert "Health of the layers" not in text
+
+
+def test_the_command_line_writes_pages(tmp_path, monkeypatch, capsys):
+    from pynn import cli
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(300, 2))
+    rows = "\n".join(f"{p:.4f},{q:.4f},{'yes' if p > q else 'no'}" for p, q in a)
+    (tmp_path / "t.csv").write_text(f"first,second,y\n{rows}\n")
+    cli.main(["diagnose", "t.csv", "--target", "y", "--epochs", "3", "--budget", "1", "--report", "d.html"])
+    assert "Diagnosis of t.csv, target y" in (tmp_path / "d.html").read_text()
+    assert cli.main(["train", "t.csv", "--target", "y", "--preset", "fast", "--epochs", "3", "--report", "t.html"]) == 0
+    assert "Training on t.csv, target y" in (tmp_path / "t.html").read_text()
+    assert cli.main(["diagnose", "t.csv", "--target", "y", "--report", "none/d.html"]) == 1
+    assert "expected --report in a folder that exists" in capsys.readouterr().err

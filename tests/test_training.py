@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -577,6 +578,22 @@ def test_a_bar(points, capsys):
     err = capsys.readouterr().err
     assert "epoch 2/2: 100%" in err
     assert "accuracy" in err
+
+
+def test_progress_tells_what_the_guard_did_and_is_calm_in_logs(points, capsys):
+    x, y = points
+    x = x.copy()
+    x[:: len(x) // 40, 0] = np.nan  # a bad row in most batches
+    guard = pynn.Guard(policy="skip", streak=1000)
+    make().fit(x, y, epochs=1, batch_size=8, verbose=2, guard=guard)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 6  # five of many, and the epoch
+    assert re.search(r"guard: \d\d+ skipped$", lines[-1])
+    pytest.importorskip("tqdm")
+    make().fit(x, y, epochs=1, batch_size=8, verbose=1, guard=guard)
+    err = capsys.readouterr().err
+    assert err.count("a cell of X is nan") == 1
+    assert re.search(r"guard: \d\d+ skipped", err)
 
 
 # ---- what changes between batches, and what is not there

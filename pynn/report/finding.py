@@ -200,6 +200,19 @@ class Report:
 
         save(self, path, title=title, X=X, y=y, suspicions=suspicions, trace=trace)
 
+    def plot(self) -> Any:
+        """Draw the run in three panels: loss with what the guard did, activations, gradients. Needs the extra ``plot``.
+
+        Returns
+        -------
+        ndarray of matplotlib Axes
+        """
+        from ..plots import overview
+
+        if self.record is None:
+            raise NotReadyError("expected a report of a run, as history.report is; received one without a record")
+        return overview(self.record)
+
     def __str__(self) -> str:
         nothing = "nothing found" if self.looked else "the guard was off: nothing was checked"
         faults = [str(finding) for finding in self.findings if finding.severity == "fault"]

@@ -50,23 +50,9 @@ class LearningRateTest:
 
         Needs matplotlib: ``pip install 'pynn-dense[plot]'``.
         """
-        from ..plots import require_matplotlib
+        from ..plots import learning_rate_test
 
-        require_matplotlib()
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-        ax.plot(self.learning_rates, self.losses, color="#9fb3c8", linewidth=1, label="loss")
-        ax.plot(self.learning_rates, self.smoothed, color="#22313f", linewidth=2, label="smoothed")
-        falling = self.smoothed[: int(np.argmin(self.smoothed)) + 1]
-        low, high = falling.min(), falling.max()
-        margin = 0.25 * (high - low) or 0.05 * abs(high) or 1.0
-        ax.set_ylim(low - margin, high + margin)  # where the loss falls; what explodes leaves the picture
-        ax.axvline(self.suggestion, color="#d9480f", label=f"suggestion {self.suggestion:.2g}")
-        ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
-        ax.legend(frameon=False)
-        return ax
+        return learning_rate_test(self, ax)
 
 
 def find_learning_rate(

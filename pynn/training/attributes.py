@@ -9,7 +9,10 @@ import numpy as np
 
 from .. import checks
 from ..data import Schema
+from ..errors import NotReadyError
 from ..network.network import Network
+from ..network.trace import Trace, trace
+from ..plots import health
 from ..report.history import History
 from .learner import Learner
 
@@ -110,6 +113,51 @@ class Attributes:
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         self._learner.learning_rate = value
+
+    def trace(self, x: Any) -> Trace:
+        """Take one batch through every layer, as in prediction: shapes, ranges, what is not finite, time.
+
+        Parameters
+        ----------
+        x : array-like of shape (rows, inputs), or a table with the columns trained on
+
+        Returns
+        -------
+        Trace
+            Prints as a table; ``report.save("report.html", trace=model.trace(x))`` shows it on the page.
+
+        Raises
+        ------
+        NotReadyError
+            The model was not built.
+        ShapeError, DtypeError
+            Not the columns that the model was built for, or not numbers.
+
+        Examples
+        --------
+        >>> import pynn
+        >>> model = pynn.Sequential([pynn.Dense(3, activation="relu"), pynn.Dense(1)], seed=0).build(2)
+        >>> [layer.shape for layer in model.trace([[1.0, 2.0]])]
+        [(1, 2), (1, 3), (1, 1)]
+        """
+        return trace(self._network, x)
+
+    def plot_health(self, field: str = "gradient", ax: Any = None) -> Any:
+        """Draw the health map of the last `fit`, layers x steps; needs the extra ``plot``. See `pynn.plots.health`.
+
+        Parameters
+        ----------
+        field : str
+            ``"gradient"``, ``"activation"``, ``"update_ratio"``, ``"saturated"``, ``"dead"``, ...
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        if self.history is None or self.history.health is None:
+            raise NotReadyError("expected a model that was trained by fit; received one without a history")
+        return health(self.history, ax, field=field)
 
     def statistics(self, layer: int) -> dict[str, float]:
         """What the last step that took statistics saw in a layer (see ``Guard.check_every``); empty when none did yet.

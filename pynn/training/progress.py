@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections import Counter
 from typing import Any
 
 from .. import checks
@@ -12,6 +13,7 @@ from ..errors import UnknownNameError
 __all__ = ["Progress", "progress"]
 
 Logs = dict[str, float]
+NOTES = 5  # that an epoch prints, where lines are read later
 
 
 class Progress:
@@ -23,8 +25,8 @@ class Progress:
     def advance(self, rows: int, logs: Logs) -> None:
         """`rows` more rows are done."""
 
-    def note(self, text: str) -> None:
-        """Something was done about a fault."""
+    def note(self, text: str, kind: str = "") -> None:
+        """The guard did something; `kind` is what: "skipped", "rolled_back", "clipped", ..."""
 
     def end(self, logs: Logs) -> None:
         """The epoch is done."""
@@ -39,17 +41,27 @@ def say(logs: Logs) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in logs.items() if name not in hidden)
 
 
+def tally(did: Counter[str]) -> str:
+    """Return ``, guard: 2 skipped, 1 rolled back``; nothing where it did nothing."""
+    parts = [f"{count} {kind.replace('_', ' ')}" for kind, count in did.items() if kind]
+    return f", guard: {', '.join(parts)}" if parts else ""
+
+
 class Lines(Progress):
     """One line for each epoch, on stderr."""
 
     def begin(self, epoch: int, epochs: int, rows: int | None) -> None:
-        self._head = f"epoch {epoch + 1}/{epochs}"
+        self._head, self._did = f"epoch {epoch + 1}/{epochs}", Counter[str]()
 
-    def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+    def note(self, text: str, kind: str = "") -> None:
+        """Print the first few of an epoch; the line of the epoch has their number."""
+        self._did[kind] += 1
+        if self._did.total() <= NOTES:
+            print(text, file=sys.stderr, flush=True)
 
     def end(self, logs: Logs) -> None:
-        print(f"{self._head}: {say(logs)}, {logs.get('seconds', 0):.1f} s", file=sys.stderr, flush=True)
+        text = f"{self._head}: {say(logs)}, {logs.get('seconds', 0):.1f} s{tally(self._did)}"
+        print(text, file=sys.stderr, flush=True)
 
 
 class Bar(Progress):
@@ -58,19 +70,27 @@ class Bar(Progress):
     def __init__(self, tqdm: Any) -> None:
         self._tqdm = tqdm
         self._bar: Any = None
+        self._did = Counter[str]()
+        self._rate: float | None = None  # of the epoch before
 
     def begin(self, epoch: int, epochs: int, rows: int | None) -> None:
         self._bar = self._tqdm(total=rows, desc=f"epoch {epoch + 1}/{epochs}", unit="row", unit_scale=True)
 
     def advance(self, rows: int, logs: Logs) -> None:
-        self._bar.set_postfix_str(say(logs), refresh=False)
+        self._bar.set_postfix_str(f"{say(logs)}{tally(self._did)}", refresh=False)
         self._bar.update(rows)
 
-    def note(self, text: str) -> None:
-        self._tqdm.write(text, file=sys.stderr)
+    def note(self, text: str, kind: str = "") -> None:
+        """Write the first of each kind above the bar; the bar has their number."""
+        self._did[kind] += 1
+        if self._did[kind] == 1:
+            self._tqdm.write(text, file=sys.stderr)
 
     def end(self, logs: Logs) -> None:
-        self._bar.set_postfix_str(say(logs), refresh=True)
+        rate = logs.get("learning_rate")
+        shown = f", learning rate {rate:.3g}" if rate is not None and self._rate not in (None, rate) else ""
+        self._rate = rate
+        self._bar.set_postfix_str(f"{say(logs)}{shown}{tally(self._did)}", refresh=True)
         self.close()
 
     def close(self) -> None:

@@ -65,7 +65,8 @@ def of_search(search: Search, report: Report, X: np.ndarray) -> Record:
     if user.data is not None:
         task = search.facts.task
         trained = task.folds[0].train
-        rows = np.array(task.named_rows(trained[user.data.rows[user.data.rows < len(trained)]]), np.int64)
+        kept = np.zeros(0, np.int64) if user.data.rows is None else user.data.rows
+        rows = np.array(task.named_rows(trained[kept[kept < len(trained)]]), np.int64)
         found.data = replace(user.data, rows=rows, n_rows=len(X), whole=False)
     named = [row for one in report.findings if one.data == "training" for row in one.rows]
     wanted = [row for row in dict.fromkeys([one[0] for one in suspicions[:EXAMPLES]] + named) if 0 <= row < len(X)]

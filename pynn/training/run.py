@@ -246,7 +246,7 @@ class Run:
                 event["row"] = int(rows[event["row"]])
             del event["first"], event["rows"]
             self.history.ledger.append({"epoch": epoch} | event)
-            self.progress.note(texts.event(event))
+            self.progress.note(texts.event(event), event["kind"])
         if lost:
             self.progress.note(f"and {lost} more before these")
             self.history.ledger_lost += lost

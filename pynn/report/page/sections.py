@@ -87,7 +87,8 @@ def learning(record: Record) -> Markup:
         "diagnose": "The run as it was given, on a part of the rows; the others judged it.",
         "repair": "The run with the changes, on all rows.",
     }.get(record.kind)
-    return tag("div", tag("p", lead) if lead else None, tag("div", drawn, class_="charts"), _table(record), _ledger(record.ledger))
+    charts = tag("div", drawn, class_="charts")
+    return tag("div", tag("p", lead) if lead else None, charts, _table(record), _ledger(record.ledger))
 
 
 def _by_epoch(record: Record) -> list[Markup]:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import checks
-from .errors import ArgumentValueError, MissingDependencyError
+from .. import checks
+from ..errors import ArgumentValueError, MissingDependencyError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
