@@ -74,8 +74,9 @@ def test_functions_of_ones_own_as_the_guide_says(tmp_path, monkeypatch):
         assert np.mean((names[name].predict(X) - y) ** 2) < 0.01 * y.var()
 
 
-def test_every_remedy_of_the_guide_works():
+def test_every_remedy_of_the_guide_works(tmp_path, monkeypatch):
     """Each block under "When training goes wrong" that says `after` is better than it was `before`, by far."""
+    monkeypatch.chdir(tmp_path)
     text = GUIDE.read_text(encoding="utf-8")
     part = text[text.index("## When training goes wrong") :]
     names, shown = {}, 0
@@ -86,6 +87,7 @@ def test_every_remedy_of_the_guide_works():
             assert names["after"] > 0.6
             shown += 1
     assert shown >= 8
+    assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):

@@ -41,14 +41,14 @@ def render(
     }
     shown = {name: part for name, part in parts.items() if part is not None}
     ids = {name: f"s{i}" for i, name in enumerate(shown)}
-    cure = verdict.cure(report, record)
+    below = [("What to do: ", verdict.cure(report, record)), ("In the layers: ", verdict.seen(report, record))]
     values = {
         "title": tag("title", title or "pynn report"),
         "heading": tag("h1", title or HEADINGS[record.kind]),
         "grave": Markup(grave),
         "sign": SIGNS[grave],
         "verdict": verdict.sentence(report, record),
-        "cure": tag("p", tag("b", "What to do: "), cure, class_="cure") if cure else "",
+        "cure": [tag("p", tag("b", name), text, class_="cure") for name, text in below if text],
         "nav": join([tag("li", tag("a", name, href=f"#{ids[name]}")) for name in shown]),
         "sections": join([
             tag("section", tag("h2", name), part, id=ids[name], aria_label=name) for name, part in shown.items()

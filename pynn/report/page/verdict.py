@@ -6,6 +6,7 @@ from typing import Any
 
 from ..record import Record
 from ..texts import counted
+from .healthmap import reading
 from .html import shown
 
 FAULT, WARNING, WELL, UNKNOWN = "fault", "warning", "well", "unknown"
@@ -68,6 +69,11 @@ def cure(report: Any, record: Record) -> str:
     proven = next((f for f in graves if f.evidence.get("tried") or f.evidence.get("proof")), graves[0])
     because = f"Cause: {proven.message}. " if proven is not graves[0] else ""
     return f"{because}{proven.remedy}"
+
+
+def seen(report: Any, record: Record) -> str:
+    """Return what the layers show, where something is wrong."""
+    return reading(record.health, record.layers) if state(report, record) in (FAULT, WARNING) else ""
 
 
 def _learned(record: Record) -> str:
