@@ -23,7 +23,7 @@ def numbers(x: Any) -> np.ndarray:
 
 
 def side(columns: int) -> int:
-    """Return the side of square pictures of so many pixels; 0: rows are no pictures."""
+    """Return the side of a square picture with this number of pixels; 0: rows are no pictures."""
     found = math.isqrt(columns)
     return found if found * found == columns and found >= 8 else 0
 
