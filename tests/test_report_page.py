@@ -166,6 +166,21 @@ def test_a_page_is_one_file_that_loads_nothing(healthy, tmp_path):
     assert "http" not in re.sub(r'http-equiv="', "", text)
 
 
+@pytest.mark.filterwarnings("ignore::pynn.TrainingWarning")
+def test_a_page_stays_small_whatever_the_run():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3000))
+    model = pynn.Sequential([*(pynn.Dense(4, activation="tanh") for _ in range(150)), pynn.Dense(1)], seed=0)
+    model.compile("mse")
+    report = model.fit(X, X[:, 0], epochs=50, batch_size=40).report
+    report.record.epochs *= 100
+    report.record.ledger = [
+        {"epoch": i, "step": i, "kind": "skipped", "operation": "loss", "layer": None, "row": 1, "column": None,
+         "value": np.inf, "restored": None, "new_learning_rate": 0.1, "learning_rate": 0.1} for i in range(3000)
+    ]  # fmt: skip
+    assert len(render(report).encode()) < 1 << 20
+
+
 def test_the_verdict_comes_first_and_is_one_sentence(healthy, exploded):
     for report, said in ((healthy.report, "Training went well: 4 epochs"), (exploded, "Training stopped at step")):
         text = render(report)

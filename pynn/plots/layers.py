@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["health"]
 
+SEEN = ("activation", "delta", "gradient", "gradient_norm")  # by every step
 USUAL = {"activation": 0.0, "delta": -2.0, "gradient": -2.0, "gradient_norm": -1.0, "update_ratio": -3.0}  # as 10**x
 SHARES = ("saturated", "dead", "zeros", "tiny", "updates_lost", "gradient_zeros", "gradient_tiny")
 TITLES = {
@@ -50,7 +51,7 @@ def health(history: Any, ax: Axes | None = None, *, field: str = "gradient") -> 
     series = getattr(history, "health", history)
     if series is None or not len(series):
         raise ArgumentValueError(f"expected a history with steps that were watched; received history={history!r}")
-    values = _filled(series[field])
+    values = series[field].T if field in SEEN else _filled(series[field])
     ax = axes(ax, 7, 1.2 + 0.3 * len(series.names))
     share = field in SHARES
     usual = USUAL.get(field, 0.0)
@@ -84,16 +85,15 @@ def _degree(powers: Any) -> Any:
 
 
 def _degrees(values: np.ndarray, usual: float) -> np.ndarray:
-    """Return -1 ... 1; below that for 0, above for what is infinite, NaN for NaN."""
+    """Return -1 ... 1; below that for 0, above for what is not finite."""
     with np.errstate(divide="ignore"):
         found = np.clip(_degree(np.log10(np.abs(values)) - usual), -1, 1)
     found[values == 0] = -2
-    found[np.isinf(values)] = 2
+    found[~np.isfinite(values)] = 2
     return found
 
 
 def _colors(share: bool) -> Any:
     from matplotlib import colormaps
 
-    return colormaps["Oranges"] if share else colormaps["RdBu_r"].with_extremes(under="black", over="magenta",
-                                                                                bad="#dddddd")  # fmt: skip
+    return colormaps["Oranges"] if share else colormaps["RdBu_r"].with_extremes(under="black", over="magenta")

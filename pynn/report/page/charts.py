@@ -11,6 +11,7 @@ import numpy as np
 from .html import Markup, join, shown, tag
 
 WIDTH, HEIGHT = 460, 230
+MOST = 400  # points of a curve
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 14, 34
 
 Line = tuple[str, str, Sequence[float], Sequence[float]]  # name, class, x, y
@@ -91,11 +92,22 @@ def _marks(marks: Sequence[tuple[float, str]], x: Scale) -> Markup:
     return join(parts)
 
 
+def _thinned(curve: Line) -> Line:
+    """Return a curve of at most MOST points; its last one stays."""
+    name, style, x, y = curve
+    step = -(-len(y) // MOST)
+    if step == 1:
+        return curve
+    at = sorted({*range(0, len(y), step), len(y) - 1})
+    return name, style, [x[i] for i in at], [y[i] for i in at]
+
+
 def lines(
     title: str, curves: Sequence[Line], label: str, *, marks: Sequence[tuple[float, str]] = (), percent: bool = False,
     log: bool = False,
 ) -> Markup:  # fmt: skip
     """Return curves over epochs or steps as a figure."""
+    curves = [_thinned(curve) for curve in curves]
     finite = [v for _, _, _, ys in curves for v in ys if math.isfinite(v) and (v > 0 or not log)]
     if not finite:
         return tag("figure", tag("figcaption", tag("b", title), ": no finite number"), class_="chart")

@@ -64,7 +64,7 @@ def _columns(seen: DataSeen, x: np.ndarray, held: np.ndarray | None, findings: l
     rows = []
     for c in kept:
         known = finite[:, c][~np.isnan(finite[:, c])]
-        name = str(seen.names[c]) if seen.names else f"{c}"
+        name = str(seen.names[c])[:100] if seen.names else f"{c}"
         notes = [tag("code", named[c])] if c in named else []
         notes += [tag("em", "constant")] if not spread[c] and len(known) else []
         row = [tag("span", name, " ", notes), *_range(known), percent(missing[c] / len(x)) if missing[c] else "0",
@@ -107,7 +107,7 @@ def labels_of(y: Any) -> np.ndarray | None:
 
 def named(label: int, seen: DataSeen) -> str:
     """Return a class as the user calls it."""
-    return str(seen.classes[label]) if seen.classes and 0 <= label < len(seen.classes) else str(label)
+    return str(seen.classes[label])[:100] if seen.classes and 0 <= label < len(seen.classes) else str(label)
 
 
 def _classes(seen: DataSeen) -> Markup | None:

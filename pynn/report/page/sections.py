@@ -18,6 +18,7 @@ from .snippets import code
 
 SIGNS = {"fault": "✖", "warning": "▲", "info": "●"}
 WORDS = {"fault": "fault", "warning": "warning", "info": "note"}
+TENSORS, MARKS = 60, 40  # shown
 HIDDEN = ("seconds", "learning_rate")
 
 
@@ -102,14 +103,14 @@ def _by_epoch(record: Record) -> list[Markup]:
                 curves.append((said, style, range(1, len(ys) + 1), ys))
         marks = [(float(entry["epoch"]) + 1, event(entry)) for entry in record.ledger]
         # what the guard did in the same epoch is one flag
-        marks = list({at: (at, text) for at, text in marks}.values())
+        marks = list({at: (at, text) for at, text in marks}.values())[:MARKS]
         found.append(lines(name, curves, "epoch", marks=marks, percent=name.endswith("accuracy"), log="loss" in name))
     return found
 
 
 def _by_step(health: LayerHealth, ledger: list[dict[str, Any]], has_epochs: bool) -> list[Markup]:
     steps, found = health.steps.tolist(), []
-    marks = list({int(entry["step"]): (float(entry["step"]), event(entry)) for entry in ledger}.values())[:40]
+    marks = list({int(entry["step"]): (float(entry["step"]), event(entry)) for entry in ledger}.values())[:MARKS]
     loss, rate = health.loss, health.learning_rate
     if not has_epochs and np.isfinite(loss).sum() > 1:
         found.append(lines("loss of a batch", [("training", "training", steps, loss.tolist())], "step",
@@ -147,7 +148,10 @@ def distributions(record: Record) -> Markup:
     """Return the distribution of the weights of each layer, and of the values that it computes."""
     health, rows = record.health, []
     last = _last(health)
-    for layer, name, values in record.weights:
+    kept = record.weights
+    if len(kept) > TENSORS:
+        kept = kept[: TENSORS // 2] + kept[-TENSORS // 2 :]
+    for layer, name, values in kept:
         rms = float(np.sqrt(np.mean(np.square(values.astype(np.float64))))) if len(values) else math.nan
         of = last.get(layer) if name == "kernel" else None
         rows.append([record.name(layer), name, histogram(values, f"{name} of layer {layer}"), rms,
@@ -157,7 +161,7 @@ def distributions(record: Record) -> Markup:
     lead = (
         "Weights and biases at the end of the run, and the values that each layer computed in the last step that was "
         "measured."
-    )
+    ) + (f" The first and last of {len(record.weights)} tensors." if len(record.weights) > TENSORS else "")
     head = ["layer", "tensor", "distribution", "root mean square", "its values: mean", "standard deviation",
             "share of 0"]  # fmt: skip
     return tag("div", tag("p", lead), table(head, rows, "Weights and values"))
