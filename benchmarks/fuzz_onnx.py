@@ -4,19 +4,24 @@
 
 Half of the mutants are made of bytes (flips, cuts, insertions, pieces of another model), half of the message (another
 operator, input, attribute, size, length, order, type). Each must end in a model or in an error of pynn. A share of the
-accepted ones, `--against`, is run in onnxruntime too: where that takes the graph, predictions have to agree. The
-address space is limited, and the peak of the resident memory is in the last line, which is JSON. Exit status 1 if
-anything failed.
+accepted ones, `--against`, is run in onnxruntime too, in another process: where that takes the graph, predictions have
+to agree. The address space is limited, and the peak of the resident memory is in the last line, which is JSON. Exit
+status 1 if anything failed.
 """
 
 import argparse
 import collections
+import contextlib
+import io
 import json
+import multiprocessing
 import pathlib
 import resource
 import sys
 import time
 import warnings
+from concurrent import futures
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import onnx
@@ -151,31 +156,52 @@ def of_message(generator, model):
 # ---- checks
 
 
-def compared(data, model):
-    """Whether onnxruntime agrees; None where it does not take the graph."""
+def in_onnxruntime(data, rows, columns):
+    """What onnxruntime predicts; None where it does not take the graph. Runs in a process of its own."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, 1
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        with contextlib.redirect_stdout(io.StringIO()):
+            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         given = session.get_inputs()
         if len(given) != 1 or len(given[0].shape) != 2 or len(session.get_outputs()) != 1:
             return None
         kind = np.float64 if "double" in given[0].type else np.float32
-        x = np.random.default_rng(1).normal(size=(7, model.inputs)).astype(kind)
-        expected = session.run(None, {given[0].name: x})[0]
+        x = np.random.default_rng(1).normal(size=(rows, columns)).astype(kind)
+        return x, session.run(None, {given[0].name: x})[0]
     except Exception:  # its own refusals
         return None
-    with np.errstate(all="ignore"):
+
+
+class Other:
+    """onnxruntime in another process, which mutants may end."""
+
+    def __init__(self):
+        self.pool = None
+
+    def compare(self, data, model):
+        """Say whether predictions agree, in one word."""
+        if self.pool is None:
+            self.pool = futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         try:
-            found = model.predict(x, guard="off")
-        except pynn.PynnError:
-            return None
-        if not np.isfinite(expected).all() or not np.isfinite(found).all():
-            return None
-        if expected.size != found.size:
-            return False
-        difference = np.abs(found - expected.reshape(found.shape)).max()
-    return bool(difference <= TOLERANCE * max(1, np.abs(expected).max()))
+            result = self.pool.submit(in_onnxruntime, data, 7, model.inputs).result(timeout=60)
+        except (BrokenProcessPool, TimeoutError):
+            self.pool = None
+            return "ended onnxruntime"
+        if result is None:
+            return "not run by onnxruntime"
+        x, expected = result
+        with np.errstate(all="ignore"):
+            try:
+                found = model.predict(x, guard="off")
+            except pynn.PynnError:
+                return "not finite"
+            if not np.isfinite(expected).all() or not np.isfinite(found).all():
+                return "not finite"
+            if expected.size != found.size:
+                return "DISAGREE"
+            difference = np.abs(found - expected.reshape(found.shape)).max()
+        return "agree" if difference <= TOLERANCE * max(1, np.abs(expected).max()) else "DISAGREE"
 
 
 def main():
@@ -188,8 +214,9 @@ def main():
     generator = np.random.default_rng(options.seed)
     messages = models(generator)
     seeds = [message.SerializeToString() for message in messages]
+    other = Other()
     for data in seeds[:3]:
-        compared(data, pynn.from_onnx(data))
+        other.compare(data, pynn.from_onnx(data))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     size = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))
@@ -221,10 +248,10 @@ def main():
             continue
         counts["accepted"] += 1
         if generator.random() < options.against:
-            agrees = compared(data, model)
-            counts["not run by onnxruntime" if agrees is None else "agree" if agrees else "DISAGREE"] += 1
-            if agrees is False:
-                kept.append(("disagrees", data.hex()))
+            word = other.compare(data, model)
+            counts[word] += 1
+            if word == "DISAGREE":
+                kept.append((word, data.hex()))
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     for what, data in kept[:20]:
         print(what, data if len(data) < 6000 else f"{len(data) // 2} bytes", file=sys.stderr)

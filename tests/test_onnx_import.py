@@ -294,6 +294,14 @@ def test_inputs_by_column():
     assert np.allclose(model.predict(x), x @ W[:2], atol=1e-6)
 
 
+def test_several_inputs_that_are_no_columns_are_refused():
+    proto = graph([("Sub", ["X", "mean"], ["a"]), ("MatMul", ["a", "W"], ["y"])], {"W": W})
+    proto.graph.input.append(helper.make_tensor_value_info("mean", onnx.TensorProto.FLOAT, [1, 4]))
+    proto.graph.node[0].input[1] = "mean"
+    with pytest.raises(pynn.UnsupportedError, match="'Sub_0'.*several inputs"):
+        pynn.from_onnx(proto.SerializeToString())
+
+
 def test_one_of_several_outputs():
     nodes = [("MatMul", ["X", "W"], ["a"]), ("Relu", ["a"], ["b"]), ("MatMul", ["b", "V"], ["y"])]
     proto = graph(nodes, {"W": W, "V": V}, outputs=("y", "b"))

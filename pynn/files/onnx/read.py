@@ -93,10 +93,8 @@ def _own(data: bytes, source: Source, custom: Mapping[str, Any] | None) -> Conte
     network.build(values["inputs"])
     for index in values.get("frozen") or ():
         network.set_trainable(index, False)
-    for (index, name), view in network.tensors.items():
-        tensor = source.tensors.get(f"layers.{index}.{name}")
-        if tensor is not None:
-            view[...] = tensor.array()
+    for (index, name), view in network.parts(network.parameters).items():
+        view[...] = source.tensors[f"layers.{index}.{name}"].array()
     network.state[...] = np.frombuffer(base64.b64decode(source.metadata["pynn.state"]), "<f8")
     network.schema = Schema.from_dict(values["schema"]) if values.get("schema") else None
     loss = values["loss"]

@@ -157,6 +157,8 @@ class Reader:
             return value
         if isinstance(value, Pair):
             return self._paired(node, value)
+        if isinstance(value, Columns):
+            raise refuse(node, f"it takes {value.names[0]!r}, one of several inputs that no Concat joins as columns")
         if not isinstance(value, Expression):
             raise refuse(node, "its input is not rows of numbers")
         if value.settled is None:
