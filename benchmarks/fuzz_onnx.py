@@ -18,6 +18,7 @@ import multiprocessing
 import pathlib
 import resource
 import sys
+import tempfile
 import time
 import warnings
 from concurrent import futures
@@ -204,14 +205,46 @@ class Other:
         return "agree" if difference <= TOLERANCE * max(1, np.abs(expected).max()) else "DISAGREE"
 
 
+def own_exports(generator, flips):
+    """Cut an export of pynn at every length, and flip bits of it: each has to be an error, or the same model."""
+    layers = [pynn.Normalization(), pynn.Dense(8, activation="gelu"), pynn.BatchNormalization(), pynn.Dense(3)]
+    x = generator.normal(size=(64, 5)).astype(np.float32)
+    model = pynn.Sequential(layers, seed=0)
+    model.compile("mse")
+    model.fit(x, x[:, :3], epochs=2, verbose=0)
+    with tempfile.TemporaryDirectory() as folder:
+        model.export_onnx(f"{folder}/m.onnx")
+        whole = pathlib.Path(f"{folder}/m.onnx").read_bytes()
+    expected, counts = model.predict(x).tobytes(), collections.Counter(bytes=len(whole))
+    mutants = [(f"cut to {n}", whole[:n]) for n in range(len(whole))]
+    for _ in range(flips):
+        at, bit = int(generator.integers(len(whole))), int(generator.integers(8))
+        mutants.append((f"bit {bit} of {at}", whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :]))
+    failed = []
+    for what, data in mutants:
+        kind = what.split()[0]
+        try:
+            found = pynn.from_onnx(data).predict(x).tobytes()
+        except pynn.PynnError:
+            counts[f"{kind}: error"] += 1
+            continue
+        counts[f"{kind}: {'the same' if found == expected else 'ANOTHER'}"] += 1
+        failed += [what] if found != expected else []
+    print(json.dumps({**counts, "failed": failed}))
+    return 1 if failed else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--against", type=float, default=0.2)
+    parser.add_argument("--own", type=int, metavar="FLIPS", help="instead: cuts and flips of an export of pynn")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     generator = np.random.default_rng(options.seed)
+    if options.own is not None:
+        return own_exports(generator, options.own)
     messages = models(generator)
     seeds = [message.SerializeToString() for message in messages]
     other = Other()

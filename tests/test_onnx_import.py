@@ -298,7 +298,7 @@ def test_several_inputs_that_are_no_columns_are_refused():
     proto = graph([("Sub", ["X", "mean"], ["a"]), ("MatMul", ["a", "W"], ["y"])], {"W": W})
     proto.graph.input.append(helper.make_tensor_value_info("mean", onnx.TensorProto.FLOAT, [1, 4]))
     proto.graph.node[0].input[1] = "mean"
-    with pytest.raises(pynn.UnsupportedError, match="'Sub_0'.*several inputs"):
+    with pytest.raises(pynn.UnsupportedError, match=r"'Sub_0'.*several inputs"):
         pynn.from_onnx(proto.SerializeToString())
 
 
