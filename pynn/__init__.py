@@ -18,8 +18,8 @@ _HOME = {
     "errors": [
         "ArgumentTypeError", "ArgumentValueError", "DtypeError", "FileError", "FileFormatError", "LabelError",
         "MissingDependencyError", "MissingFileError", "NonfiniteDataError", "NotReadyError", "NumericalError",
-        "OutOfMemoryError", "PynnError", "ShapeError", "ThreadError", "TooLargeError", "TrainingWarning",
-        "UnknownNameError", "UnsupportedError",
+        "OutOfMemoryError", "ProcessError", "PynnError", "ShapeError", "ThreadError", "TooLargeError",
+        "TrainingWarning", "UnknownNameError", "UnsupportedError",
     ],
     "report": ["Finding", "Guard", "History", "LayerHealth", "Report", "StepResult"],
     "layers": [

@@ -28,9 +28,9 @@ from .errors import (
     FileError as FileError, FileFormatError as FileFormatError, LabelError as LabelError,
     MissingDependencyError as MissingDependencyError, MissingFileError as MissingFileError,
     NonfiniteDataError as NonfiniteDataError, NotReadyError as NotReadyError, NumericalError as NumericalError,
-    OutOfMemoryError as OutOfMemoryError, PynnError as PynnError, ShapeError as ShapeError,
-    ThreadError as ThreadError, TooLargeError as TooLargeError, TrainingWarning as TrainingWarning,
-    UnknownNameError as UnknownNameError, UnsupportedError as UnsupportedError,
+    OutOfMemoryError as OutOfMemoryError, ProcessError as ProcessError, PynnError as PynnError,
+    ShapeError as ShapeError, ThreadError as ThreadError, TooLargeError as TooLargeError,
+    TrainingWarning as TrainingWarning, UnknownNameError as UnknownNameError, UnsupportedError as UnsupportedError,
 )
 from .files.foreign import from_torch as from_torch
 from .files.from_onnx import from_onnx as from_onnx

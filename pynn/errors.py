@@ -20,6 +20,7 @@ __all__ = [
     "NotReadyError",
     "NumericalError",
     "OutOfMemoryError",
+    "ProcessError",
     "PynnError",
     "ShapeError",
     "ThreadError",
@@ -127,6 +128,10 @@ class ThreadError(PynnError, RuntimeError):
 
 class CallbackError(PynnError, RuntimeError):
     """A user's function, such as a custom loss in C, reported a failure; nothing was updated."""
+
+
+class ProcessError(PynnError, RuntimeError):
+    """Another process of a run on several has failed, or does something else; the run has ended in all of them."""
 
 
 class NotReadyError(PynnError, RuntimeError):

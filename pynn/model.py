@@ -30,6 +30,7 @@ from .specs import lists_arguments
 from .training import inputs as inputs_
 from .training import pickled
 from .training.building import Building
+from .training.distributed import train
 from .training.learner import Learner, takes_optimizer_first
 from .training.prepare import Arguments, prepare
 from .training.progress import require_habits
@@ -191,6 +192,7 @@ class Sequential(Exports, Interchange, Building):
         guard: Any = "raise",
         checkpoint: Any = None,
         resume: bool = False,
+        communicator: Any = None,
         shards: int | None = None,
     ) -> History:
         """Train for some epochs.
@@ -247,8 +249,12 @@ class Sequential(Exports, Interchange, Building):
             Go on with the run that `checkpoint` holds, if it is there: a run that was killed at any moment ends with
             the bits of one that never stopped, in model, history and callbacks. Model, data and settings must be the
             same but for `epochs`, which counts the whole run: more go on, a run that has them returns at once.
+        communicator : mpi4py communicator, optional
+            ``MPI.COMM_WORLD`` under ``mpiexec -n N``: N processes, a power of two, that make this same call on the same
+            data train together. Each computes its part of every batch; see docs/distributed.md.
         shards : power of two, optional
-            Cut each batch into this many parts and add their gradients in a fixed order; see docs/distributed.md.
+            Parts of a batch whose gradients are added in a fixed order: with as many shards, any number of processes
+            ends with the same bits. By default as many as processes; without a communicator batches are whole.
         verbose : "auto", 0, 1 or 2
             Nothing, a bar or lines on stderr; "auto": a bar on a terminal.
 
@@ -270,9 +276,11 @@ class Sequential(Exports, Interchange, Building):
         arguments = Arguments(
             self, x, y, epochs, batch_size, shuffle, target, categories, exclude, sample_weight, class_weight,
             on_bad_rows, steps_per_epoch, validation_data, validation_split, initial_epoch, mixup, callbacks, verbose,
-            guard, checkpoint, resume, shards,
+            guard, checkpoint, resume, communicator, shards,
         )  # fmt: skip
         with self._learner as learner:
+            if communicator is not None:
+                return train(learner, arguments)
             if getattr(guard, "policy", guard) != "repair":
                 return prepare(learner, arguments).run()
             history, repaired = run_or_repair(type(self), learner, arguments)

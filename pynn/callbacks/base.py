@@ -36,6 +36,9 @@ class Callback:
         ``self.model.learning_rate = x`` sets the rate from the next step on.
     params : dict
         ``"epochs"``, the number of the last epoch plus 1.
+    writes_files : bool
+        Of the class. True: in a run of several processes the first one alone calls it; the others are called in every
+        process, and must decide alike.
 
     Notes
     -----
@@ -59,6 +62,7 @@ class Callback:
     model: Any
     trainee: Trainee
     params: dict[str, Any]
+    writes_files = False
 
     def on_train_begin(self, logs: Logs) -> None:
         """Called before the first epoch."""

@@ -20,6 +20,8 @@ class Logger(Callback):
         Add to the file instead of replacing it.
     """
 
+    writes_files = True
+
     def __init__(self, filename: Any, append: bool = False) -> None:
         self.filename, self.append = checks.path("filename", filename), append
         self._file: TextIO | None = None

@@ -42,6 +42,8 @@ class ModelCheckpoint(Monitor):
     >>> best = pynn.ModelCheckpoint("best.safetensors", monitor="val_accuracy", save_best_only=True)
     """
 
+    writes_files = True
+
     def __init__(
         self,
         filepath: Any,

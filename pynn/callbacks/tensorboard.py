@@ -25,6 +25,8 @@ class TensorBoard(Callback):
     >>> board = pynn.TensorBoard("logs")
     """
 
+    writes_files = True
+
     def __init__(self, log_dir: Any = "logs", histograms: bool = False) -> None:
         self.log_dir, self.histograms = log_dir, histograms
         self._writer: Any = None

@@ -136,6 +136,8 @@ class Loaded(Batches):
                 at = first + error.progress[1] + error.progress[5]
                 raise explain(error, learner, data, order, at, min(batch_size, last - at)) from None
             passed = done[1] + done[5]
+            if learner.together is not None:
+                learner.complete(out if out is None else out[:passed], batch_size)
             taken: Any = slice(first, first + passed) if order is None else order[first : first + passed]
             metrics.add(y[taken], None if weights is None else weights[taken], done)
             first += passed
@@ -184,7 +186,9 @@ class Streamed(Batches):
             count = part.x.shape[0]
             metrics.room(count)
             steps()
-            done = one_step(learner, part, metrics.predictions(count))
+            out = metrics.predictions(count)
+            done = one_step(learner, part, out)
+            learner.complete(out, count)
             metrics.add(part.y, part.weights, done)
             self.seen += 1
             yield done

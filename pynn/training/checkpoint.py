@@ -216,10 +216,15 @@ def restore(thing: Any, state: Any) -> None:
 
 
 class Saver:
-    """Keeps a run in a file. `save` returns when the state is copied; a thread writes it."""
+    """Keeps a run in a file. `save` returns when the state is copied; a thread writes it.
 
-    def __init__(self, settings: Checkpoint, learner: Learner, description: dict[str, Any]) -> None:
-        self.settings, self.learner, self.description = settings, learner, description
+    Of several processes the first one `writes`.
+    """
+
+    def __init__(
+        self, settings: Checkpoint, learner: Learner, description: dict[str, Any], writes: bool = True
+    ) -> None:
+        self.settings, self.learner, self.description, self.writes = settings, learner, description, writes
         self.path = os.fsencode(settings.path)
         self.error: PynnError | None = None  # of the last write that failed, not yet said
         self.saved_steps = -1  # of the last checkpoint that was begun, and when that was
@@ -227,7 +232,8 @@ class Saver:
         self._copy: _core.Checkpoint | None = None
         self._earlier = False  # the file is that of an earlier run, until this one has written
         self._thread: threading.Thread | None = None
-        self._check_place()
+        if writes:
+            self._check_place()
 
     def _check_place(self) -> None:
         """Refuse before training what could never be written."""
@@ -264,6 +270,9 @@ class Saver:
 
     def save(self, state: dict[str, Any], steps: int) -> None:
         """Copy everything now and have it written."""
+        if not self.writes:
+            self.saved_steps = steps
+            return
         self._join()
         arrays: dict[str, np.ndarray] = {}
         packed = pack(state, arrays)
@@ -352,7 +361,7 @@ class Saver:
 
     def start(self) -> None:
         """Start a new run: keep an existing checkpoint as path.1; refuse to overwrite any other file."""
-        if not os.path.exists(self.path):
+        if not self.writes or not os.path.exists(self.path):
             return
         try:
             _core.load_checkpoint(runtime.context(), self.path)
@@ -366,7 +375,8 @@ class Saver:
     def load(self) -> tuple[_core.Checkpoint, dict[str, Any]] | None:
         """What is in the file, if there is one: the core's checkpoint and the state that `save` was given."""
         with suppress(OSError):  # the next write says it
-            self._settle()
+            if self.writes:
+                self._settle()
         if not os.path.exists(self.path):
             return None
         kept = _core.load_checkpoint(runtime.context(), self.path)

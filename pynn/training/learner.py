@@ -53,6 +53,8 @@ class Learner:
         Over the data of the current run.
     validated : dict of arrays, or None
         Parameters and state that were validated in this epoch, if they are not the network's: an average.
+    together : Together or None
+        The processes that a run trains with.
     chosen : tuple
         The optimizer that the last run started with, and the one that it ended with.
     """
@@ -68,7 +70,8 @@ class Learner:
         self.validated: dict[str, np.ndarray] | None = None
         self._average: tuple[float, int, int] | None = None
         self._mixup = 0.0
-        self._shards: tuple[int, Any] = (0, None)
+        self._shards = 0
+        self.together: Any = None
         self._series: LayerHealth | None = None
         self._running: dict[int, list[int]] = {}  # the thread in `fit`, by process: a child of fork has none
         self._forget()
@@ -177,8 +180,8 @@ class Learner:
                 new.set_average(self._average)
             if self._mixup:
                 new.set_mixup(self._mixup)
-            if self._shards[0]:
-                new.set_shards(*self._shards)
+            if self._shards:
+                new.set_shards(self._shards, self.together)
             if self._series is not None:
                 self._series.attach(new)
             if precision.scales_in_double(core):
@@ -243,9 +246,14 @@ class Learner:
 
     def use_shards(self, shards: int, together: Any = None) -> None:
         """Sum steps over this many parts of a batch from now on, shared out to processes; 0: batches are whole."""
-        if self._trainer is not None and (shards, together) != self._shards:
+        if self._trainer is not None and (shards, together) != (self._shards, self.together):
             self._trainer.set_shards(shards, together)
-        self._shards = shards, together
+        self._shards, self.together = shards, together
+
+    def complete(self, predictions: Any, batch_size: int) -> None:
+        """Fill in the predictions of rows that other processes have trained on; None without any."""
+        if self.together is not None and predictions is not None and len(predictions):
+            self.together.complete(predictions, batch_size, self._shards)
 
     def use_series(self, health: LayerHealth | None) -> None:
         """Write what steps see in the layers from now on; None: no longer."""

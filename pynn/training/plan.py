@@ -10,6 +10,7 @@ from ..callbacks.base import Callback
 from ..network.passes import Passes
 from ..report.guard import Guard
 from .batches import Batches
+from .processes import Together
 from .progress import Progress
 
 __all__ = ["Plan"]
@@ -33,6 +34,8 @@ class Plan:
     mixup : float
     shards : int
         Parts of a batch that are summed; 0: batches are whole.
+    together : Together or None
+        The processes that share them out.
     base : int
         Epochs that the model had seen before.
     counts : bool
@@ -54,6 +57,7 @@ class Plan:
     guard: Guard
     mixup: float
     shards: int
+    together: Together | None
     base: int
     counts: bool
     optimizer: Any

@@ -21,7 +21,8 @@ from .evaluate import require_finite, require_weight
 from .lbfgs import FullBatch
 from .learner import Learner
 from .plan import Plan
-from .progress import progress
+from .processes import Together
+from .progress import Progress, progress
 from .run import Run
 
 __all__ = ["Arguments", "prepare"]
@@ -55,18 +56,19 @@ class Arguments:
     guard: Any
     checkpoint: Any
     resume: bool
+    communicator: Any
     shards: int | None
 
 
-def prepare(learner: Learner, a: Arguments) -> Run:
+def prepare(learner: Learner, a: Arguments, together: Together | None = None) -> Run:
     """Check the arguments, let the data decide what waits for them, and return the run they describe."""
     learner.require_compiled()
     epochs = checks.integer("epochs", a.epochs, 1, 2**31)
     first = checks.integer("initial_epoch", a.initial_epoch, 0, epochs - 1) if a.initial_epoch else 0
     callbacks, guard = _callbacks(a.callbacks), as_guard(a.guard)
     mixup = checks.number("mixup", a.mixup, 0, 1e6) if a.mixup else 0.0
-    shards = checks.power_of_two("shards", a.shards, MAX_SHARDS) if a.shards is not None else 0
-    show = progress(a.verbose)
+    shards = 0 if together is None and a.shards is None else _shards(a, together)
+    show = Progress() if together is not None and together.process else progress(a.verbose)
     loader, validation_data = _open(learner, a, epochs - first)
     own = loader is a.x  # the user's: it knows which epoch is next
     schema = loader.schema if isinstance(loader, DataLoader) else None
@@ -93,10 +95,25 @@ def prepare(learner: Learner, a: Arguments) -> Run:
     if a.steps_per_epoch is not None:
         batches = Limited(batches, checks.integer("steps_per_epoch", a.steps_per_epoch, 1))
     plan = Plan(
-        a.model, batches, validation, range(first, epochs), callbacks, show, guard, mixup, shards,
+        a.model, batches, validation, range(first, epochs), callbacks, show, guard, mixup, shards, together,
         first or learner.epoch, not own, _started_with(learner), names, _passes(loader, batches, whole),
     )  # fmt: skip
     return _run(learner, plan, a)
+
+
+def _shards(a: Arguments, together: Together | None) -> int:
+    """The number of parts of a batch: by default one for each process; 0 for one process."""
+    shards = checks.power_of_two("shards", a.shards, MAX_SHARDS) if a.shards is not None else 0
+    if together is None:
+        return shards
+    checks.power_of_two("communicator.Get_size()", together.processes, MAX_SHARDS)
+    if 0 < shards < together.processes:
+        raise ArgumentValueError(
+            f"expected shards >= the number of processes, {together.processes}; received shards={shards}"
+        )
+    if as_guard(a.guard).policy == "repair":
+        raise ArgumentValueError("expected a guard that acts within a run with a communicator; received guard='repair'")
+    return shards or together.processes
 
 
 def _open(learner: Learner, a: Arguments, epochs: int) -> tuple[Any, Any]:
@@ -214,18 +231,40 @@ def _run(learner: Learner, plan: Plan, a: Arguments) -> Run:
         )
     if plan.shards and full_batch:
         raise ArgumentValueError(
-            f"expected no shards with LBFGS, which takes no steps on batches; received shards={plan.shards!r}"
+            f"expected no communicator and no shards with LBFGS, which takes no steps on batches; received "
+            f"shards={plan.shards!r}"
         )
+    if plan.together is not None:
+        _require_rows(plan.batches, plan.together)
     run: Run = FullBatch(learner, plan) if full_batch else Run(learner, plan)
     if a.checkpoint is not None:
         run.saver = _saver(learner, plan, a.checkpoint)
         if checks.boolean("resume", a.resume):
-            run.kept = run.saver.load()
+            run.kept = _kept(run.saver, plan.together)
         else:
             run.saver.start()
     elif a.resume:
         raise ArgumentValueError("expected checkpoint, the file to go on from, with resume=True; received none")
     return run
+
+
+def _kept(saver: checkpoint_.Saver, together: Together | None) -> Any:
+    """What the checkpoint holds; the first process puts its files in order before others read them."""
+    if together is None:
+        return saver.load()
+    kept = None if together.process else saver.load()
+    together.wait()
+    return saver.load() if together.process else kept
+
+
+def _require_rows(batches: Batches, together: Together) -> None:
+    """Refuse batches in which some process has no row."""
+    loaded = isinstance(getattr(batches, "batches", batches), Loaded)
+    if loaded and batches.batch_size < together.processes:
+        raise ArgumentValueError(
+            f"expected batches with a row for each of {together.processes} processes; received batches of "
+            f"{batches.batch_size}: set batch_size, or give fewer processes"
+        )
 
 
 def _saver(learner: Learner, plan: Plan, where: Any) -> checkpoint_.Saver:
@@ -246,4 +285,5 @@ def _saver(learner: Learner, plan: Plan, where: Any) -> checkpoint_.Saver:
         "initial_epoch": plan.epochs.start,
     }
     description = checkpoint_.describe(learner.to_dict(), plan.optimizer, run)
-    return checkpoint_.Saver(checkpoint_.checkpoint(where), learner, description)
+    writes = plan.together is None or not plan.together.process
+    return checkpoint_.Saver(checkpoint_.checkpoint(where), learner, description, writes)

@@ -11,11 +11,13 @@ import time
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
+
 from .. import runtime
 from ..callbacks.averaging import Average
 from ..diagnosis import suspects, trials
 from ..diagnosis.review import review
-from ..errors import NumericalError, ShapeError
+from ..errors import NumericalError, ProcessError, ShapeError
 from ..report import events as events_
 from ..report import texts, wording
 from ..report.context import Context
@@ -30,6 +32,7 @@ from .interrupts import Interrupts
 from .learner import Learner
 from .metrics import EpochMetrics
 from .plan import Plan
+from .processes import Together
 from .recorded import recorded
 from .seen import named_columns, seen_by
 
@@ -48,6 +51,9 @@ class Run:
         self.in_epoch, self.started = False, False  # `started`: the epoch's first batch is done
         self.metrics = EpochMetrics(learner)
         self.interrupts = Interrupts(plan.batches.waits)
+        self.together = plan.together
+        self.is_first = plan.together is None or not plan.together.process  # speaks for all, and writes files
+        self.called = plan.callbacks if self.is_first else [one for one in plan.callbacks if not one.writes_files]
         self.per_batch = any(callback.uses_batches for callback in plan.callbacks)
         self.health = LayerHealth(learner.network.specs)
         self.history = learner.history = History(provenance=runtime.provenance(), health=self.health)
@@ -62,7 +68,7 @@ class Run:
         try:
             learner.use_mixup(plan.mixup)
             if plan.shards:
-                learner.use_shards(plan.shards)
+                learner.use_shards(plan.shards, plan.together)
             with Context(names=plan.columns):
                 return self.run_through()
         finally:  # the epochs finished count, however the run ended
@@ -88,13 +94,14 @@ class Run:
             self.learner.use_series(self.health)
             if self.kept is not None:
                 logs = self.resume(*self.kept)
-            with self.interrupts if self.saver else nullcontext():
+            with self.interrupts if self.saver or self.together else nullcontext():
                 logs = self.run_epochs() or logs
                 if self.saver and self.learner.network.built and (self.kept_at != self.place or self.saver.failed):
                     self.keep()
         except KeyboardInterrupt as interrupt:
             stopped, self.history.interrupted = interrupt, True
-            print(f"interrupted in epoch {len(self.history) + 1}; the model keeps its last step", file=sys.stderr)
+            if self.is_first:
+                print(f"interrupted in epoch {len(self.history) + 1}; the model keeps its last step", file=sys.stderr)
             if self.saver and self.interrupts.safe and self.learner.network.built and self.is_resumable:
                 self.keep()
         except NumericalError as error:
@@ -216,10 +223,10 @@ class Run:
     def pause(self) -> None:
         """Between two steps or two epochs: Ctrl-C is heard, a checkpoint made when it is time."""
         self.interrupts.safe = True
-        if self.saver:
+        if self.saver or self.together:
             self.interrupts.hear()
-            if self.is_resumable and self.saver.due(self.learner.steps):
-                self.keep()
+        if self.saver and self.is_resumable and self.saver.due(self.learner.steps):
+            self.keep()
 
     def before_steps(self) -> int:
         """From here to the next `pause` things change; the most steps that may be taken until then."""
@@ -265,13 +272,16 @@ class Run:
         if self.plan.validation is not None:
             self.call("on_test_begin", {})
             with Context(data="validation"):
-                found = evaluate(learner, self.plan.validation, guarded=self.plan.guard.policy != "off")
+                guarded = self.plan.guard.policy != "off"
+                found = evaluate(learner, self.plan.validation, guarded=guarded, together=self.together)
             self.call("on_test_end", found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         logs |= {"learning_rate": learner.learning_rate, "seconds": time.perf_counter() - begin}
         self.progress.end(logs)
         self.history.epochs.append(logs)
         self.call("on_epoch_end", epoch, logs)
+        if self.together:
+            self.agree(self.together)
         self.epoch, self.in_epoch = epoch + 1, False
         self.pause()
         return logs
@@ -306,19 +316,29 @@ class Run:
             self.progress.advance(count, {"loss": trainer.epoch_loss})
             if self.per_batch:
                 self.call("on_train_batch_end", self.batch - 1, {"loss": mean, "grad_norm": norm})
+                if self.together:
+                    learner.stop_training = self.together.any(learner.stop_training)
             if not learner.stop_training:
                 self.pause()
         trainer = trainer or learner.trainer
         return {"loss": trainer.epoch_loss if self.metrics.weighted else math.nan} | self.metrics.results()
 
+    def agree(self, together: Together) -> None:
+        """Between two epochs: end if one process wants to; refuse to go on with models that differ."""
+        learner = self.learner
+        learner.stop_training = together.any(learner.stop_training)
+        weights = np.array(learner.network.parameters).tobytes()
+        alike = {"weights": weights, "steps": learner.steps, "learning rate": learner.learning_rate}
+        together.require_same(alike, ProcessError)
+
     def call(self, name: str, *arguments: Any) -> None:
-        for callback in self.callbacks:
+        for callback in self.called:
             getattr(callback, name)(*arguments)
 
     def end(self, logs: dict[str, float]) -> None:
         """Every callback's `on_train_end`, also when one of them fails."""
         failures = []
-        for callback in sorted(self.callbacks, key=lambda callback: not isinstance(callback, Average)):
+        for callback in sorted(self.called, key=lambda callback: not isinstance(callback, Average)):
             try:  # averages are put in place before others restore or save what they keep
                 callback.on_train_end(logs)
             except Exception as error:
