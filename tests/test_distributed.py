@@ -1,5 +1,9 @@
 """`fit(..., shards=)` in one process: batches as sums of parts. Several processes: test_mpi.py."""
 
+import subprocess
+import sys
+import threading
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -131,3 +135,54 @@ def test_lbfgs_takes_no_shards():
     x, y = data()
     with pytest.raises(ArgumentValueError, match="shards"):
         trained(x, y, 2, noisy=False, optimizer="lbfgs")
+
+
+class Pair:
+    """A communicator of this process and a child, which says what this one says until it is killed in a step."""
+
+    def __init__(self, child):
+        self.child, self.aborted = child, threading.Event()
+
+    def Dup(self):
+        return self
+
+    def Free(self):
+        pass
+
+    def Get_rank(self):
+        return 0
+
+    def Get_size(self):
+        return 2
+
+    def Allgather(self, own, everything):
+        everything = np.asarray(everything).reshape(2, -1)
+        everything[:] = own
+        if everything.shape == (2, 3):  # machine, process, and when it was started
+            with open(f"/proc/{self.child.pid}/stat") as file:
+                everything[1, 1:] = self.child.pid, int(file.read().rpartition(")")[2].split()[19])
+        if list(everything.ravel()) == [3, 3]:  # to a step
+            self.child.kill()
+            self.child.wait()
+            assert self.aborted.wait(30)
+            raise SystemExit
+
+    def Allgatherv(self, own, everything):
+        raise AssertionError
+
+    Alltoallv = Allgatherv
+
+    def Abort(self, code):
+        assert code
+        self.aborted.set()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_a_process_that_died_ends_the_run_where_the_launcher_does_not(capfd):
+    x, y = data()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
+        communicator = Pair(child)
+        with pytest.raises((SystemExit, AssertionError)):
+            trained(x, y, 8, communicator=communicator)
+    assert communicator.aborted.is_set()
+    assert f"process 1 of 2 (pid {child.pid}) died" in capfd.readouterr().err
