@@ -136,16 +136,17 @@ def faults(communicator, folder):
 
     class Interrupts(pynn.Callback):
         def on_train_batch_end(self, batch, logs):
-            if rank == 1 and batch == 2:
+            if rank == 1 and batch == 2 and not path.exists():
                 os.kill(os.getpid(), signal.SIGINT)
 
+    path = Path(folder) / "interrupted.ckpt"
     stopped = compiled()
     fit(stopped, x, y, communicator, epochs=9, callbacks=[Stops()])
-    quiet = []
     log = Path(folder) / "log.csv"
     fit(compiled(), x, y, communicator, callbacks=[pynn.CSVLogger(log)])
     interrupted = compiled()
-    ended = refused(lambda: fit(interrupted, x, y, communicator, callbacks=[Interrupts()]), KeyboardInterrupt)
+    kept = {"checkpoint": path, "callbacks": [Interrupts()]}
+    ended = refused(lambda: fit(interrupted, x, y, communicator, **kept), KeyboardInterrupt)
     return {
         "a cell that is not finite": refused(lambda: fit(compiled(), bad, y, communicator, **guard), error),
         "a label": refused(lambda: fit(compiled(), x, labels, communicator), error),
@@ -162,9 +163,9 @@ def faults(communicator, folder):
         "a callback": refused(lambda: fit(compiled(), x, y, communicator, callbacks=[Raises()]), error, OSError),
         "weights of one": refused(lambda: fit(compiled(), x, y, communicator, callbacks=[Changes()]), error),
         "ctrl-c": [ended and ended[0], interrupted.history.interrupted, interrupted._learner.steps],
+        "went on": fit(compiled(), x, y, communicator, resume=True, **kept),
         "stopped by one": len(stopped.history),
         "lines": len(log.read_text().splitlines()),
-        "quiet": quiet,
         "still": fit(compiled(), x, y, communicator),
     }
 

@@ -132,6 +132,7 @@ def test_what_one_process_raises_ends_the_others(told):
 
 def test_ctrl_c_in_one_process_ends_all_after_the_same_step(told):
     assert [one["ctrl-c"] for one in told] == [["KeyboardInterrupt", True, 3]] * 2
+    assert [one["went on"] for one in told] == [told[0]["still"]] * 2
 
 
 def test_a_run_ends_when_one_process_stops_it_and_files_are_written_once(told):

@@ -50,7 +50,7 @@ class Run:
         self.epoch, self.batch = plan.epochs.start, 0  # that run next
         self.in_epoch, self.started = False, False  # `started`: the epoch's first batch is done
         self.metrics = EpochMetrics(learner)
-        self.interrupts = Interrupts(plan.batches.waits)
+        self.interrupts = Interrupts(plan.batches.waits and plan.together is None)
         self.together = plan.together
         self.is_first = plan.together is None or not plan.together.process  # speaks for all, and writes files
         self.called = plan.callbacks if self.is_first else [one for one in plan.callbacks if not one.writes_files]
@@ -223,7 +223,9 @@ class Run:
     def pause(self) -> None:
         """Between two steps or two epochs: Ctrl-C is heard, a checkpoint made when it is time."""
         self.interrupts.safe = True
-        if self.saver or self.together:
+        if self.together and self.together.any(self.interrupts.pending):
+            raise KeyboardInterrupt  # in all processes, after the same step
+        if self.saver:
             self.interrupts.hear()
         if self.saver and self.is_resumable and self.saver.due(self.learner.steps):
             self.keep()
