@@ -99,11 +99,8 @@ class Run:
                 if self.saver and self.learner.network.built and (self.kept_at != self.place or self.saver.failed):
                     self.keep()
         except KeyboardInterrupt as interrupt:
-            stopped, self.history.interrupted = interrupt, True
-            if self.is_first:
-                print(f"interrupted in epoch {len(self.history) + 1}; the model keeps its last step", file=sys.stderr)
-            if self.saver and self.interrupts.safe and self.learner.network.built and self.is_resumable:
-                self.keep()
+            stopped = interrupt
+            self.interrupted()
         except NumericalError as error:
             if error.progress is not None and self.learner.has_trainer:  # a step was refused
                 self.health.end(self.learner.trainer)
@@ -124,6 +121,14 @@ class Run:
         if stopped is not None:
             raise stopped
         return self.history
+
+    def interrupted(self) -> None:
+        """Keep what there is after Ctrl-C."""
+        self.history.interrupted = True
+        if self.is_first:
+            print(f"interrupted in epoch {len(self.history) + 1}; the model keeps its last step", file=sys.stderr)
+        if self.saver and self.interrupts.safe and self.learner.network.built and self.is_resumable:
+            self.keep()
 
     def report(self) -> None:
         """Look at the data and the layers once more: what was found goes into the history, and into one warning."""
