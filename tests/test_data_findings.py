@@ -320,3 +320,13 @@ def test_units_that_fire_rarely_are_not_dead():
 
 def test_what_the_guard_is_not_asked_for_is_not_looked_for():
     assert codes(y=np.ones(600, int), guard="off") == []
+
+
+# ---- data before layers
+
+
+def test_the_scale_of_a_column_comes_before_what_it_does_to_the_first_layer():
+    layers = [pynn.Dense(16, activation="sigmoid"), pynn.Dense(16, activation="sigmoid"), pynn.Dense(2)]
+    found = report(with_column(1e6 * X[:, 2]), layers=layers, optimizer=pynn.SGD(1e-5), epochs=40).findings
+    assert (found[0].code, found[0].columns) == ("unscaled_input", [2])
+    assert "saturated_activation" in [finding.code for finding in found[1:]]

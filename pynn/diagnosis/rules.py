@@ -83,12 +83,14 @@ def observed(learner: Learner, sample: Batch | None = None) -> list[Finding]:
         of = of | {"gradient_last": trainer.health(index)[3]}
         taken.append((index, of | _dead(learner, index, of, sample) if sample else of))
     found = [finding for rule in rules if (finding := rule.look(learner, taken))]
-    if found:
-        found[1:1] = [suspect.finding for suspect in _kernels(learner)]
+    kernels = [suspect.finding for suspect in _kernels(learner)] if found else []
+    data = unscaled(learner, sample) if sample and trainer.steps >= PATIENCE else []
+    if found and taken and found[0].layer == taken[0][0] and not kernels:  # its inputs are those of the data
+        found = [one for one in data if one.evidence.get("array") == "X"] + found
+    found[1:1] = kernels
     if sample and trainer.steps >= PATIENCE:
         found = dropped(learner, sample) + found + too_slow(learner, sample, [of for _, of in taken])
-        found += unscaled(learner, sample)
-    return found
+    return found + [one for one in data if one not in found] if data else found
 
 
 def _statistics(learner: Learner) -> list[tuple[int, dict[str, float]]]:

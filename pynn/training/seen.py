@@ -6,6 +6,7 @@ from typing import Any
 
 from ..data.schema import Schema
 from ..diagnosis.seen import Seen, spread_out
+from ..errors import PynnError
 from ..network.passes import ArrayPasses, LoaderPasses, Part
 from ..report.context import Context
 from .batches import Batches, Loaded
@@ -48,8 +49,12 @@ def _schema(loaded: Loaded | None) -> Schema | None:
 
 
 def _validation(validation: Any) -> Part | None:
-    """Validation rows that cost nothing: arrays, or the first block of a loader."""
+    """Validation rows that cost nothing: arrays, or the first block of a loader; None where that block is at fault."""
     if isinstance(validation, ArrayPasses):
         return validation.whole
-    loaded = isinstance(getattr(validation, "passes", None), LoaderPasses)
-    return next(iter(validation), None) if loaded else None
+    if not isinstance(getattr(validation, "passes", None), LoaderPasses):
+        return None
+    try:
+        return next(iter(validation), None)
+    except PynnError:  # the one that ends the run
+        return None
