@@ -11,6 +11,7 @@ of a phone and on paper; search, filters, buttons, keys and the health map must 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import tempfile
 import warnings
@@ -20,6 +21,8 @@ from typing import Any
 import numpy as np
 
 import pynn
+
+ROOT = Path(__file__).parent.parent
 
 
 def pages(folder: Path) -> list[str]:
@@ -120,7 +123,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     folder = options.out or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
-    names = pages(folder)
+    names, sizes = pages(folder), dict[str, int]()
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=options.chromium, args=["--no-sandbox"])
         for name in names:
@@ -134,8 +137,11 @@ def main() -> None:
             use(page, name, folder)
             page.close()
             assert not troubles, f"{name}: {troubles}"
+            sizes[name] = (folder / f"{name}.html").stat().st_size
             print(f"{name:12}{(folder / f'{name}.html').stat().st_size / 1024:7.0f} KB  no errors, no requests")
+        record = {"chromium": browser.version, "pages": sizes}
         browser.close()
+    (ROOT / "benchmarks" / "results" / "browser.json").write_text(json.dumps(record, indent=1) + "\n")
     print(f"pictures in {folder}")
 
 

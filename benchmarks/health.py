@@ -51,12 +51,13 @@ def main() -> None:
     pynn.set_num_threads(1)
     record, ratios = about() | {"health": []}, []
     for network in NETWORKS:
-        once = fit(network, 40, True) / 40
+        fit(network, 40, True)
+        once = fit(network, 400, True) / 400
         for steps in (400, 4000):
-            if steps * once > (2 if options.quick else 20):
+            if steps * once > (1 if options.quick else 4):
                 continue
             pairs = []
-            for pair in range(7 if options.quick else 25):
+            for pair in range(7 if options.quick else 21):
                 order = (False, True) if pair % 2 else (True, False)
                 taken = {off: fit(network, steps, off) for off in order}
                 pairs.append(taken[False] / taken[True])

@@ -195,7 +195,7 @@ def test_every_finding_is_there_with_its_cure_code_and_evidence(exploded):
     for finding in exploded.findings:
         assert finding.code in text
         assert finding.remedy in text
-        assert code(finding, "SGD") in text
+        assert code(finding, "SGD", 0.01) in text
         for name in (name for name, value in finding.evidence.items() if value is not None):
             assert name.removeprefix("n_").replace("_", " ") in text
     assert "pynn.SGD(learning_rate=" in text  # the user's optimizer
@@ -268,7 +268,8 @@ def test_what_happened_at_1e30_and_1e_minus_100_is_told_apart():
 
 def test_code_of_advice_is_python():
     known = {"columns": [1], "row": 3, "value": -999.0, "units_needed": 4, "classes": 3, "suggested_rate": 0.2,
-             "suggested_learning_rate": 0.01, "optimizer": "Adam", "tenth": 0.1, "layer": 0}  # fmt: skip
+             "suggested_learning_rate": 0.01, "optimizer": "Adam", "tenth": 0.1, "tenfold": 1.0,
+             "layer": 0}  # fmt: skip
     for template in CODE.values():
         compile(template.format_map(known), "advice", "exec")
 

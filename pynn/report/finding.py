@@ -110,10 +110,7 @@ class Finding:
 
 
 def _indented(text: str, width: int = 100) -> str:
-    first = text.split(" ", 1)[0]
-    is_name = first == "y" or "_" in first or "=" in first
-    text = text if is_name else text[:1].upper() + text[1:]
-    return textwrap.fill(text + ("" if text.endswith((".", "!")) else "."), width,
+    return textwrap.fill(texts.capitalized(text) + ("" if text.endswith((".", "!")) else "."), width,
                          initial_indent="  ", subsequent_indent="  ", break_long_words=False)  # fmt: skip
 
 

@@ -39,6 +39,13 @@ def remedy(finding: Facts) -> str:
     return " ".join(ADVICE[advice].format_map(_values(finding)) for advice in finding.advice)
 
 
+def capitalized(text: str) -> str:
+    """Return the beginning of a sentence; names stay as they are."""
+    first = text.split(" ", 1)[0]
+    is_name = first == "y" or "_" in first or "=" in first
+    return text if is_name else text[:1].upper() + text[1:]
+
+
 def is_placed(finding: Facts) -> bool:
     """Whether the message itself names rows and columns."""
     return finding.text in PLACED

@@ -17,7 +17,7 @@ from ..report.record import CELLS, DataSeen, Record
 from .learner import Learner
 from .plan import Plan
 
-WEIGHTS = 4096  # numbers kept of each tensor
+WEIGHTS, LEAST = 1 << 16, 256  # numbers kept of all tensors, and of each
 EXAMPLES = 40  # rows that findings name
 
 
@@ -29,6 +29,9 @@ def recorded(learner: Learner, plan: Plan, history: History, seen: Seen | None) 
         "loss": network.loss.name, "optimizer": repr(optimizer), "seed": network.seed, "dtype": network.dtype.name,
         "target scaling": network.target_scaling, "batch size": batches.batch_size, "rows": batches.rows,
     }  # fmt: skip
+    rate = getattr(optimizer, "learning_rate", None)
+    if isinstance(rate, float):
+        setup["learning rate"] = rate
     found = Record(
         epochs=history.epochs, ledger=history.ledger, health=history.health, provenance=dict(history.provenance),
         optimizer=type(optimizer).__name__, interrupted=history.interrupted,
@@ -45,12 +48,12 @@ def recorded(learner: Learner, plan: Plan, history: History, seen: Seen | None) 
 
 def _add_tensors(record: Record, network: Network, tensors: Any, parameters: np.ndarray) -> None:
     """Add numbers of parameters to the record, and some numbers of each kernel and bias, evenly spaced."""
-    counts = [0] * len(network.specs)
+    counts, most = [0] * len(network.specs), min(4096, max(LEAST, WEIGHTS // max(len(tensors), 1)))
     for name, layer, offset, rows, columns in tensors:
         size = rows * columns
         if 0 <= layer < len(counts):
             counts[layer] += size
-        record.weights.append((layer, name, parameters[offset : offset + size : -(-size // WEIGHTS)].copy()))
+        record.weights.append((layer, name, parameters[offset : offset + size : -(-size // most)].copy()))
     for i, spec in enumerate(network.specs):
         about = {"units": getattr(spec, "units", None), "parameters": counts[i], "frozen": i in network.frozen}
         record.layers.append(about)

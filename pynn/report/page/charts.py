@@ -33,13 +33,13 @@ class Scale:
         at = math.log10(value) if self.log else value
         return self.start + (at - self.low) / (self.high - self.low) * (self.end - self.start)
 
-    def ticks(self, most: int = 5) -> list[float]:
-        """Return round numbers within the scale."""
+    def ticks(self, most: int = 5, whole: bool = False) -> list[float]:
+        """Return round numbers within the scale; `whole` ones for counts."""
         if self.log:
             step = max(1, math.ceil((self.high - self.low) / most))
             found = [10.0**e for e in range(math.ceil(self.low), math.floor(self.high) + 1, step)]
             return found if len(found) > 1 else [10**self.low, 10**self.high]
-        raw = (self.high - self.low) / most
+        raw = max((self.high - self.low) / most, 1.0 if whole else 0.0)
         unit = 10.0 ** math.floor(math.log10(raw))
         round_ = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw)
         first = math.ceil(self.low / round_ - 1e-9)
@@ -74,9 +74,8 @@ def _axes(x: Scale, y: Scale, label: str, percent: bool) -> Markup:
         text = f"{100 * value:g} %" if percent else shown(float(value))
         parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{at:.1f}", y2=f"{at:.1f}", class_="grid"))
         parts.append(tag("text", text, x=LEFT - 6, y=f"{at + 3.5:.1f}", text_anchor="end"))
-    for value in x.ticks():
-        parts.append(tag("text", f"{value:,.0f}" if x.high > 10 or value == round(value) else shown(value),
-                         x=f"{x(value):.1f}", y=HEIGHT - BOTTOM + 16, text_anchor="middle"))  # fmt: skip
+    for value in x.ticks(whole=True):
+        parts.append(tag("text", f"{value:,.0f}", x=f"{x(value):.1f}", y=HEIGHT - BOTTOM + 16, text_anchor="middle"))
     parts.append(tag("text", label, x=WIDTH - RIGHT, y=HEIGHT - 4, text_anchor="end"))
     return join(parts)
 

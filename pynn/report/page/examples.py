@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import ArgumentTypeError
 from ..record import DataSeen, Record
 from .charts import histogram
 from .html import Markup, percent, png, shown, table, tag
@@ -19,6 +20,11 @@ SHADES = 96  # pixels of a picture's side
 def numbers(x: Any) -> np.ndarray:
     """Return an array or a sparse matrix as rows of float64."""
     x = np.asarray(x.toarray() if hasattr(x, "toarray") else x)
+    if x.dtype.kind not in "biuf" or not x.ndim or not len(x):
+        raise ArgumentTypeError(
+            f"expected X as an array of numbers with at least one row, as the network was given it; received "
+            f"{x.dtype} of shape {x.shape}"
+        )
     return x.reshape(len(x), -1).astype(np.float64)
 
 

@@ -38,7 +38,8 @@ MEASURES = (
             parameters=True),
     Measure("saturated", "Saturated", "the share of values where the activation is flat, so that no gradient passes",
             share=True),
-    Measure("dead", "Dead units", "the share of units that gave 0 for every row since the epoch began", share=True),
+    Measure("dead", "Dead units", "the share of units stuck at 0, or saturated, in every row since the epoch began",
+            share=True),
     Measure("update_ratio", "Update / weight", "norm of an update against that of the weights; near 1e-3 is usual", -3,
             parameters=True),
 )  # fmt: skip
@@ -117,6 +118,7 @@ def _map(health: LayerHealth, layers: list[dict[str, Any]], measure: Measure) ->
     return tag(
         "figure",
         tag("figcaption", tag("b", measure.title), ": ", measure.text),
+        legend(measure),
         tag("div", tag("div", named, class_="layers"), tag("div", picture, tag("div", ticks, class_="ticks"),
                                                           class_="picture"), class_="map"),
         tag("output", "Point at a cell, or press Tab and the arrow keys, to read its value.", data_for=measure.field),
@@ -136,12 +138,13 @@ def _ticks(health: LayerHealth) -> list[str]:
 
 def legend(measure: Measure) -> Markup:
     """Return the colors of a measure with the numbers that they stand for."""
-    marks = (0.0, 0.1, 0.5, 0.9) if measure.share else (1e-100, 1e-30, 1e-10, 1e-3, 1.0, 1e3, 1e10, 1e30, 1e100)
+    near = [10.0 ** (measure.usual + power) for power in (-3, 0, 3)]
+    marks = (0.0, 0.1, 0.5, 0.9) if measure.share else (1e-100, 1e-30, 1e-10, *near, 1e10, 1e30, 1e100)
     swatches = [
         tag("span", tag("i", style=f"background:rgb{color(degree(v, measure))}"),
             percent(v) if measure.share else shown(v)) for v in marks
     ]  # fmt: skip
-    return tag("span", swatches, class_="legend")
+    return tag("p", swatches, class_="keys")
 
 
 def maps(health: LayerHealth | None, layers: list[dict[str, Any]]) -> Markup:
@@ -154,17 +157,14 @@ def maps(health: LayerHealth | None, layers: list[dict[str, Any]]) -> Markup:
         tag("span", tag("i", style=f"background-image:url({png(cell(v, MEASURES[0]))})"), name)
         for v, name in ((0.0, "exactly 0"), (math.inf, "infinite or NaN"))
     ]
-    keys = tag("p", tag("b", "Sizes: "), legend(MEASURES[0]), swatch, class_="keys")
-    shares = tag("p", tag("b", "Shares: "), legend(MEASURES[2]), class_="keys")
+    keys = tag("p", "Striped cells: ", swatch, class_="keys")
     lead = (
         "A row is a layer, the first at the top; a column is a moment of training, from the first step at the left to "
         "the last at the right. White is the usual size. Blue is smaller, brown larger; the darker, the further off."
     )
     ended = tag("p", "The last column is the step that was refused.") if health.fault else None
     read = tag("p", said, class_="reading") if said else None
-    return tag(
-        "div", read, tag("p", lead), keys, shares, ended, drawn, _numbers(health, layers), _values(health, layers)
-    )
+    return tag("div", read, tag("p", lead), keys, ended, drawn, _numbers(health, layers), _values(health, layers))
 
 
 def reading(health: LayerHealth | None, layers: list[dict[str, Any]]) -> str:

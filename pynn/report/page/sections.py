@@ -11,7 +11,7 @@ import numpy as np
 
 from ..health import LayerHealth
 from ..record import Record
-from ..texts import INCOMPLETE, event
+from ..texts import INCOMPLETE, capitalized, event
 from .charts import Line, histogram, lines
 from .html import Markup, join, percent, shown, table, tag
 from .snippets import code
@@ -38,11 +38,11 @@ def findings(report: Any, record: Record) -> Markup:
     count = tag("output", f"{len(report.findings)} shown", id="shown")
     tools = tag("div", search, boxes, count, class_="tools", role="search", aria_label="Filter the findings")
     more = tag("p", INCOMPLETE[report.incomplete], class_="faint") if report.incomplete else None
-    return tag("div", tools, more, tag("div", [_finding(f, record.optimizer) for f in report.findings], id="findings"))
+    return tag("div", tools, more, tag("div", [_finding(f, record) for f in report.findings], id="findings"))
 
 
-def _finding(finding: Any, optimizer: str) -> Markup:
-    message, lines_ = finding.message, code(finding, optimizer)
+def _finding(finding: Any, record: Record) -> Markup:
+    message, lines_ = finding.message, code(finding, record.optimizer, record.setup.get("learning rate"))
     badge = tag("span", f"{SIGNS[finding.severity]} {WORDS[finding.severity]}", class_=f"badge {finding.severity}")
     where = tag("span", finding.where, class_="where") if finding.where else None
     head = tag("h3", badge, " ", tag("code", finding.code), where)
@@ -50,7 +50,7 @@ def _finding(finding: Any, optimizer: str) -> Markup:
     evidence = [tag("div", tag("dt", _called(name)), tag("dd", _told(value)))
                 for name, value in finding.evidence.items() if value is not None]  # fmt: skip
     proof = tag("details", tag("summary", f"Evidence ({len(evidence)})"), tag("dl", evidence)) if evidence else None
-    return tag("article", head, tag("p", message[:1].upper() + message[1:] + "."), remedy, snippet(lines_), proof,
+    return tag("article", head, tag("p", capitalized(message) + "."), remedy, snippet(lines_), proof,
                class_="finding", data_severity=finding.severity, tabindex=0)  # fmt: skip
 
 
@@ -198,10 +198,16 @@ def trace(record: Record) -> Markup | None:
     """Return a batch on its way through every layer."""
     if record.trace is None:
         return None
-    rows = [[part.name, str(part.shape), part.low, part.mean, part.high, part.std, part.nonfinite,
-             f"{1e6 * part.seconds:.0f} µs"] for part in record.trace.layers]  # fmt: skip
+    rows = [
+        [part.name, str(part.shape), part.low, part.mean, part.high, part.std, part.nonfinite, _time(part.seconds)]
+        for part in record.trace.layers
+    ]
     head = ["layer", "shape", "lowest", "mean", "highest", "standard deviation", "NaN or infinite", "time"]
     return table(head, rows, "One batch through every layer")
+
+
+def _time(seconds: float) -> str:
+    return f"{1e6 * seconds:.0f} µs" if seconds >= 1e-6 else "–"
 
 
 def provenance(record: Record) -> Markup:

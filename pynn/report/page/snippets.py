@@ -9,6 +9,7 @@ from ..advice import Advice
 SCALE_X = "model = pynn.Sequential([pynn.Normalization(), ...])  # the layers that you have follow"
 SLOWER = "model.compile(loss, pynn.{optimizer}(learning_rate={tenth:.1g}))"
 CLIP = "model.compile(loss, pynn.{optimizer}(learning_rate={tenth:.1g}, global_clipnorm=1.0))"
+FASTER = "model.compile(loss, pynn.{optimizer}(learning_rate={tenfold:.1g}))"
 RATE = "model.compile(loss, pynn.{optimizer}(learning_rate={suggested_learning_rate:.1g}))"
 FILL = 'model.fit(X, y, on_bad_rows="impute")  # or "skip": leave these rows out'
 SCALE_Y = 'model.compile("mse", optimizer, target_scaling="standard")'
@@ -22,7 +23,7 @@ CODE = {
     Advice.NORMALIZE_MISSING: 'pynn.Sequential([pynn.Normalization(missing="mean"), ...])',
     Advice.DROP_EMPTY_COLUMNS: "X = np.delete(X, {columns}, axis=1)",
     Advice.SCALE_OR_FLOAT64: DOUBLE,
-    Advice.RAISE_RATE_OR_FLOAT64: DOUBLE,
+    Advice.RAISE_RATE_OR_FLOAT64: f"{FASTER}\n{DOUBLE}  # or",
     Advice.COUNT_FROM_ZERO: "model.fit(X, y - 1)",
     Advice.MORE_UNITS: "pynn.Dense({units_needed})  # as the last layer",
     Advice.CORRECT_LABELS: "suspicions = pynn.find_label_errors(model, X, y)",
@@ -66,12 +67,16 @@ class Known(dict[str, Any]):
         raise LookupError(name)
 
 
-def code(finding: Any, optimizer: str = "") -> str:
-    """Return the lines that follow a finding's advice, or an empty text; `optimizer` is the name of the user's."""
-    rate = finding.evidence.get("learning_rate") or 1e-2
+def code(finding: Any, optimizer: str = "", learning_rate: float | None = None) -> str:
+    """Return the lines that follow a finding's advice, or an empty text.
+
+    `optimizer` is the name of the user's, and `learning_rate` its own.
+    """
+    rate = finding.evidence.get("learning_rate") or learning_rate or 1e-2
     known = Known(
         finding.evidence
-        | {"columns": finding.columns, "layer": finding.layer, "optimizer": optimizer or "Adam", "tenth": rate / 10}
+        | {"columns": finding.columns, "layer": finding.layer, "optimizer": optimizer or "Adam"}
+        | {"tenth": rate / 10, "tenfold": rate * 10}
     )
     found = []
     for advice in finding.advice:
