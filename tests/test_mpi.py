@@ -16,7 +16,7 @@ import pytest
 
 WORKER = Path(__file__).parent / "mpi_worker.py"
 PREFIX = Path(sys.prefix)
-SECONDS = 100  # for a run; far more than any takes, so that a hang ends
+SECONDS = 200  # for a run; far more than any takes, so that a hang ends
 
 MPI = {
     "mpich": ("lib/libmpi.so.12", ["bin/mpiexec.hydra"]),
@@ -128,6 +128,8 @@ def test_bad_input_is_an_error_in_every_process(told, case, says):
 def test_what_one_process_raises_ends_the_others(told):
     assert [one["a callback"][0] for one in told] == ["ProcessError", "OSError"]
     assert [one["no rows"][0] for one in told] == ["ShapeError", "ProcessError"]
+    assert [one["validation"][0] for one in told] == ["NumericalError", "ProcessError"]
+    assert told[0]["validation"][1] == 7
 
 
 def test_ctrl_c_in_one_process_ends_all_after_the_same_step(told):
