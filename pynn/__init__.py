@@ -10,7 +10,7 @@ from .names import MovedModules as _MovedModules
 _HOME = {
     "callbacks": [
         "EMA", "SWA", "CSVLogger", "Callback", "EarlyStopping", "JSONLogger", "LambdaCallback", "LearningRateScheduler",
-        "ModelCheckpoint", "ReduceLROnPlateau", "TensorBoard",
+        "ModelCheckpoint", "OptunaPruning", "ReduceLROnPlateau", "TensorBoard",
     ],
     "training.checkpoint": ["Checkpoint"],
     "data": ["DataLoader", "train_test_split"],

@@ -12,8 +12,8 @@ from . import (
 from .callbacks import (
     Callback as Callback, CSVLogger as CSVLogger, EarlyStopping as EarlyStopping, EMA as EMA,
     JSONLogger as JSONLogger, LambdaCallback as LambdaCallback, LearningRateScheduler as LearningRateScheduler,
-    ModelCheckpoint as ModelCheckpoint, ReduceLROnPlateau as ReduceLROnPlateau, SWA as SWA,
-    TensorBoard as TensorBoard,
+    ModelCheckpoint as ModelCheckpoint, OptunaPruning as OptunaPruning, ReduceLROnPlateau as ReduceLROnPlateau,
+    SWA as SWA, TensorBoard as TensorBoard,
 )
 from .data import (
     DataLoader as DataLoader, train_test_split as train_test_split,

@@ -10,13 +10,14 @@ from .json_logger import JSONLogger
 from .lambda_callback import LambdaCallback
 from .learning_rate_scheduler import LearningRateScheduler
 from .model_checkpoint import ModelCheckpoint
+from .optuna_pruning import OptunaPruning
 from .reduce_lr_on_plateau import ReduceLROnPlateau
 from .swa import SWA
 from .tensorboard import TensorBoard
 
 __all__ = [
     "EMA", "SWA", "Average", "CSVLogger", "Callback", "EarlyStopping", "JSONLogger", "LambdaCallback",
-    "LearningRateScheduler", "ModelCheckpoint", "ReduceLROnPlateau", "TensorBoard",
+    "LearningRateScheduler", "ModelCheckpoint", "OptunaPruning", "ReduceLROnPlateau", "TensorBoard",
 ]  # fmt: skip
 
 for _name in __all__:
