@@ -44,7 +44,8 @@ def _parser() -> argparse.ArgumentParser:
         help="train on 7,000 real handwritten digits, in seconds",
         description="Train a 784-128-10 network on the bundled MNIST digits, save it and draw the learning curve.",
     )
-    demo.add_argument("story", nargs="?", choices=["nan"], help="nan: two trainings that go wrong, and what is said")
+    demo.add_argument("story", nargs="?", choices=["nan"], help="nan: two trainings that go wrong, and are repaired")
+    demo.add_argument("--short", action="store_true", help="nan on a part of the digits, with small networks")
     demo.add_argument("--epochs", type=_number(1, 10_000), default=10, metavar="N", help="default: 10")
     demo.add_argument("--seed", type=_number(0, 2**64 - 1), default=0, metavar="N", help="default: 0")
     demo.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write; default: here")
@@ -144,7 +145,7 @@ def _number(minimum: int, maximum: int) -> Callable[[str], int]:
 def _demo(options: argparse.Namespace) -> int:
     from . import demo, demo_nan
 
-    return demo_nan.run(options.seed) if options.story == "nan" else demo.run(options)
+    return demo_nan.run(options.seed, options.short) if options.story == "nan" else demo.run(options)
 
 
 def _doctor(options: argparse.Namespace) -> int:

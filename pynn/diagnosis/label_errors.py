@@ -9,8 +9,10 @@ import numpy as np
 from ..names import public
 
 SUSPECT = 1.0  # natural logarithms by which another class must be likelier for a row to be left out of the second round
-SURE = 3.0
-SURE_IF_CLEAN, SURE_IF_WRONG = 0.2, 0.87  # of the contradicted rows, those that are contradicted surely
+SURE, VERY_SURE = 3.0, 5.0
+SURE_IF_CLEAN, VERY_SURE_IF_CLEAN = 0.2, 0.03  # shares of the clean rows that are contradicted
+SURE_IF_WRONG = 0.78, 0.97  # share of the wrong ones: of classes that are alike, and of any
+VERY_PER_SURE, VERY_AT_0 = 2.69, 1.80  # of wrong rows, the share above 0.03 that is very sure: 2.69 s - 1.80
 FEWEST = 3
 
 
@@ -52,14 +54,17 @@ def trusted(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def expected(score: np.ndarray) -> int:
     """Return the number of wrong labels.
 
-    A network errs on clean rows too, and is seldom sure of it; of wrong labels it is sure as a rule. The share of sure
-    contradictions among all tells the two apart. With b wrong labels, contradictions are a + b, sure ones
-    0.2 a + 0.87 b.
+    A network errs on clean rows too, and is seldom sure of it; of wrong labels it is sure as a rule, less so where the
+    classes exchanged are alike. With a clean rows contradicted and b wrong ones, a + b are contradicted, 0.2 a + s b
+    surely and 0.03 a + v b very surely, where v follows from s. That gives b.
     """
-    contradicted, sure = int((score > 0).sum()), int((score > SURE).sum())
-    wrong = (sure - SURE_IF_CLEAN * contradicted) / (SURE_IF_WRONG - SURE_IF_CLEAN)
-    chance = 2.0 * np.sqrt(max(contradicted, 1) * SURE_IF_CLEAN * (1 - SURE_IF_CLEAN)) / (SURE_IF_WRONG - SURE_IF_CLEAN)
-    return 0 if wrong < max(chance, FEWEST) else round(wrong)
+    contradicted, sure, very = (int((score > level).sum()) for level in (0.0, SURE, VERY_SURE))
+    more = sure - SURE_IF_CLEAN * contradicted
+    ratio = (very - VERY_SURE_IF_CLEAN * contradicted) / more if more > 0 else 0.0
+    share = (VERY_AT_0 - SURE_IF_CLEAN * ratio) / (VERY_PER_SURE - ratio) if ratio < 0.9 * VERY_PER_SURE else 1.0
+    above = float(np.clip(share, *SURE_IF_WRONG)) - SURE_IF_CLEAN
+    chance = 2.0 * np.sqrt(max(contradicted, 1) * SURE_IF_CLEAN * (1 - SURE_IF_CLEAN)) / above
+    return 0 if more / above < max(chance, FEWEST) else round(more / above)
 
 
 def suspicions(probabilities: np.ndarray, labels: np.ndarray, rows: np.ndarray | None = None) -> list[Suspicion]:
