@@ -1,14 +1,18 @@
 """54 known faults, healthy programs and 288 combinations: what does `diagnose` name, what does `repair` reach?
 
     python benchmarks/diagnosis.py cases|healthy|grid [OUTPUT]
+    python benchmarks/diagnosis.py rules FILE ...
 
-A line a program goes to OUTPUT; a run that is started again goes on where it stopped.
+A line a program goes to OUTPUT; a run that is started again goes on where it stopped. `rules` reads such files, and
+those of mutants.py and wider.py, and prints a row a finding code: found, where it is right and among the first three;
+missed, where it is right and no right code is; false, where it comes first and is wrong, or speaks of a control.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -70,10 +74,31 @@ def told_grid(done: list[Line]) -> str:
             f"silent {len(silent)}")  # fmt: skip
 
 
+def rules(paths: list[str]) -> str:
+    """A row a code over all lines of these files."""
+    lines = [json.loads(line) for path in paths for line in Path(path).read_text().splitlines()]
+    found, missed, false = Counter[str](), Counter[str](), Counter[str]()
+    for line in lines:
+        right, told = list(line.get("right") or ()), line["codes"]
+        if right and line.get("hurts", True):
+            named = [code for code in told[:3] if code in right]
+            found.update(named[:1])
+            missed.update([] if named else right[:1])
+            false.update(code for code in told[:1] if code not in right)
+        else:
+            false.update(told)
+    codes = sorted({*found, *missed, *false}, key=lambda code: (-found[code], code))
+    rows = [f"{code:30s} found {found[code]:3d}  missed {missed[code]:3d}  false {false[code]:3d}" for code in codes]
+    return "\n".join([f"{len(lines)} programs", *rows])
+
+
 PARTS = {"cases": (of_cases, told_cases), "healthy": (of_healthy, told_healthy), "grid": (of_grid, told_grid)}
 
 
-def main(part: str = "cases", output: str = "") -> None:
+def main(part: str = "cases", output: str = "", *more: str) -> None:
+    if part == "rules":
+        print(rules([output, *more]))
+        return
     lines, told = PARTS[part]
     path = Path(output or f"diagnosis-{part}.jsonl")
     done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
