@@ -198,6 +198,13 @@ def test_a_budget_of_nothing_says_that_it_is_incomplete(blobs):
     assert "Incomplete" in str(report)
 
 
+def test_trials_that_overrun_badly_are_cut_off_by_the_clock(blobs, monkeypatch):
+    monkeypatch.setattr("pynn.training.examine.OVERRUN", 0.0)
+    monkeypatch.setattr("pynn.training.examine.LEAST", 0.0)
+    report = pynn.diagnose(network(16, optimizer=Adam(learning_rate=1e-6)), *blobs, epochs=EPOCHS)
+    assert report.incomplete == report.to_dict()["incomplete"] == "clock"
+
+
 def test_bad_arguments_are_said(blobs):
     X, y = blobs
     with pytest.raises(pynn.NotReadyError, match="compile"):
