@@ -23,8 +23,9 @@ _HOME = {
     ],
     "report": ["Finding", "Guard", "History", "LayerHealth", "Report", "StepResult"],
     "layers": [
-        "Activation", "Add", "BatchNormalization", "Categorical", "Dense", "Dropout", "GaussianNoise",
-        "Input", "LayerNormalization", "Normalization", "Residual",
+        "Activation", "Add", "BatchNormalization", "Bidirectional", "Categorical", "Dense", "Dropout", "Flatten", "GRU",
+        "GaussianNoise", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "Input", "LSTM", "LayerNormalization",
+        "Normalization", "Residual", "SimpleRNN",
     ],
     "metrics": ["Metric"],
     "lbfgs": ["LBFGS"],

@@ -36,9 +36,11 @@ from .files.foreign import from_torch as from_torch
 from .files.from_onnx import from_onnx as from_onnx
 from .files.load import load as load
 from .layers import (
-    Activation as Activation, Add as Add, BatchNormalization as BatchNormalization, Categorical as Categorical,
-    Dense as Dense, Dropout as Dropout, GaussianNoise as GaussianNoise, Input as Input,
-    LayerNormalization as LayerNormalization, Normalization as Normalization, Residual as Residual,
+    Activation as Activation, Add as Add, BatchNormalization as BatchNormalization, Bidirectional as Bidirectional,
+    Categorical as Categorical, Dense as Dense, Dropout as Dropout, Flatten as Flatten,
+    GaussianNoise as GaussianNoise, GlobalAveragePooling1D as GlobalAveragePooling1D,
+    GlobalMaxPooling1D as GlobalMaxPooling1D, GRU as GRU, Input as Input, LayerNormalization as LayerNormalization,
+    LSTM as LSTM, Normalization as Normalization, Residual as Residual, SimpleRNN as SimpleRNN,
 )
 from .lbfgs import LBFGS as LBFGS
 from .metrics import Metric as Metric

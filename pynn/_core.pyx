@@ -327,7 +327,7 @@ cdef class Model:
         self.activations, self.callbacks = {}, {}
 
     def __init__(self, Context context not None, int64_t inputs, list layers not None, str dtype="float32",
-                 uint64_t seed=0, bint target_scaling=False):
+                 uint64_t seed=0, bint target_scaling=False, int64_t timesteps=1):
         cdef pynn_model_options options
         cdef pynn_error error
         cdef int32_t n = <int32_t>len(layers)
@@ -341,7 +341,7 @@ cdef class Model:
             read_layer(&c_layers[i], layers[i], lists)
         pynn_model_options_init(&options)
         options.inputs, options.dtype, options.seed = inputs, <pynn_dtype><int>_DTYPES[dtype], seed
-        options.target_scaling = target_scaling
+        options.target_scaling, options.timesteps = target_scaling, timesteps
         with nogil:
             check(pynn_model_new(&self.c, context.c, &options, c_layers, n, blank(&error)), &error)
         self.context = context
@@ -389,6 +389,16 @@ cdef class Model:
     @property
     def outputs(self):
         return pynn_model_outputs(self.c)
+
+    @property
+    def timesteps(self):
+        return self.shape(-1)[0]
+
+    def shape(self, int32_t layer):
+        """(timesteps, features) of the rows that a layer gives; -1: of X."""
+        cdef pynn_shape found
+        check(pynn_model_shape(self.c, layer, &found))
+        return found.timesteps, found.features
 
     @property
     def dtype(self):

@@ -15,7 +15,7 @@ from .errors import ArgumentTypeError, ArgumentValueError, DtypeError, LabelErro
 from .report.data_faults import bad_cells, bad_labels
 
 __all__ = [
-    "as_csr", "as_inputs", "as_matrix", "as_targets", "as_weights", "find_nonfinite", "gather",
+    "as_csr", "as_inputs", "as_matrix", "as_sequences", "as_targets", "as_weights", "find_nonfinite", "gather",
     "is_sparse", "read_rows",
     "require_finite", "shuffle",
 ]  # fmt: skip
@@ -62,9 +62,12 @@ def read_rows(file: int, offset: int, step: int, size: int, rows: np.ndarray, ou
     return int(ascending[done]) if done < len(rows) else None
 
 
-def as_inputs(x: Any, columns: int | None = None, empty: bool = False) -> Any:
-    """X as the core reads it: `as_matrix`, or `as_csr` for scipy's sparse matrices, which stay sparse."""
+def as_inputs(x: Any, columns: int | None = None, empty: bool = False, sequences: bool = False) -> Any:
+    """X as the core reads it: `as_matrix`, or `as_csr` for scipy's sparse matrices, which stay sparse. With `sequences`
+    arrays (rows, timesteps, features) stay as they are."""
     sparse = type(x) is not np.ndarray and is_sparse(x)
+    if sequences and not sparse and (np.ndim(x[:1]) if isinstance(x, (list, tuple)) else getattr(x, "ndim", 0)) > 2:
+        return _numbers(x, "X")
     return as_csr(x, "X", columns, empty) if sparse else as_matrix(x, "X", columns, empty)
 
 
@@ -97,6 +100,34 @@ def as_matrix(x: Any, name: str = "X", columns: int | None = None, empty: bool =
         raise ShapeError(
             f"expected {name} with {columns} columns, the model's inputs; received {name} of shape {x.shape}{hint}"
         )
+    return x
+
+
+def as_sequences(x: Any, shape: tuple[int, int] | None = None, empty: bool = False) -> np.ndarray:
+    """X (rows, timesteps, features) as rows of both, side by side. With `shape`, the timesteps and features that are
+    expected, such rows pass as they are.
+
+    Raises
+    ------
+    ShapeError
+        Another rank, no rows (but for `empty`), or not this shape.
+    """
+    x = _numbers(x, "X")
+    wanted = "(rows, timesteps, features)" if shape is None else f"(rows, {shape[0]}, {shape[1]})"
+    if shape is not None and x.ndim == 2 and x.shape[1] == shape[0] * shape[1]:
+        return x
+    if x.ndim != 3 or x.size == 0 < x.size + (not empty) or (shape is not None and x.shape[1:] != shape):
+        hint = "; X[:, :, None] makes sequences of one feature" if x.ndim == 2 else ""
+        raise ShapeError(
+            f"expected X of shape {wanted}, sequences for layers such as LSTM; received X of shape {x.shape}{hint}"
+        )
+    return x.reshape(len(x), -1) if len(x) else x.reshape(0, x.shape[1] * x.shape[2])
+
+
+def _numbers(x: Any, name: str) -> np.ndarray:
+    """An array of numbers that the core reads in place, of any rank."""
+    if type(x) is not np.ndarray or x.dtype.char not in _CHARS or not x.dtype.isnative:
+        x = _as_numeric(x, name)
     return x
 
 

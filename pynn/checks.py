@@ -26,7 +26,7 @@ from .errors import (
 
 __all__ = [
     "boolean", "choice", "describe", "dtype", "field", "folder", "integer", "is_name", "name", "nearest",
-    "number", "package", "path", "require",
+    "number", "package", "path", "require", "shape",
 ]  # fmt: skip
 
 _SHOWN = 1e9  # a larger limit is named only to those who exceed it
@@ -48,6 +48,17 @@ def power_of_two(name: str, value: Any, maximum: int) -> int:
     if value & (value - 1):
         raise ArgumentValueError(_expected(name, f"a power of two in 1 ... {maximum}", value))
     return value
+
+
+def shape(name: str, value: Any, sequences: bool) -> tuple[int, int | None]:
+    """Return columns and timesteps of ``(timesteps, features)``, or of a number of columns; of sequences both have to
+    be known."""
+    if isinstance(value, (tuple, list)) and len(value) == 2 and sequences:
+        timesteps, features = (integer(name, part, 1) for part in value)
+        return timesteps * features, timesteps
+    if sequences:
+        raise ArgumentTypeError(_expected(name, "(timesteps, features), for layers that take sequences", value))
+    return integer(name, value, 1), None
 
 
 def number(

@@ -350,7 +350,11 @@ PYNN_API double pynn_plateau_next(pynn_plateau *plateau, double value, double le
   X(PYNN_SLOT_BIAS_REGULARIZER, "bias_regularizer", PYNN_REGULARIZER, "none")                                   \
   X(PYNN_SLOT_KERNEL_CONSTRAINT, "kernel_constraint", PYNN_CONSTRAINT, "none") /* on each unit's weights, after \
                                                                                   each update */                \
-  X(PYNN_SLOT_BIAS_CONSTRAINT, "bias_constraint", PYNN_CONSTRAINT, "none")     /* on the bias as one vector */
+  X(PYNN_SLOT_BIAS_CONSTRAINT, "bias_constraint", PYNN_CONSTRAINT, "none")     /* on the bias as one vector */  \
+  X(PYNN_SLOT_RECURRENT_ACTIVATION, "recurrent_activation", PYNN_ACTIVATION, "sigmoid") /* of gates */          \
+  X(PYNN_SLOT_RECURRENT_INITIALIZER, "recurrent_initializer", PYNN_INITIALIZER, "orthogonal")                   \
+  X(PYNN_SLOT_RECURRENT_REGULARIZER, "recurrent_regularizer", PYNN_REGULARIZER, "none")                         \
+  X(PYNN_SLOT_RECURRENT_CONSTRAINT, "recurrent_constraint", PYNN_CONSTRAINT, "none")
 
 typedef enum pynn_slot {
 #define PYNN_SLOT_ENUM(slot, name, table, row) slot,

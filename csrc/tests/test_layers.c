@@ -256,7 +256,7 @@ static void test_errors(const pynn_context *context) {
   pynn_model_free(model);
 }
 
-/* Rows of several timesteps keep their shape through kinds that act on each number alone; others refuse them. */
+/* Rows of several timesteps keep their shape through kinds that act on each timestep; others refuse them. */
 static void test_timesteps(const pynn_context *context) {
   pynn_layer layers[2];
   pynn_model_options options;
@@ -278,6 +278,7 @@ static void test_timesteps(const pynn_context *context) {
   CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_model_shape(model, 0, NULL));
   pynn_model_free(model);
   options.timesteps = 3;
+  layers[1] = named("batch_normalization");
   CHECK_STATUS(PYNN_ERROR_UNSUPPORTED, pynn_model_new(&model, context, &options, layers, 2, &error));
   CHECK_EQUAL(error.layer, 1);
   CHECK_STATUS(PYNN_OK, pynn_model_new(&model, context, &options, layers, 1, NULL));

@@ -8,6 +8,8 @@ from .dense import Activation, Dense
 from .input import Input
 from .noise import Dropout, GaussianNoise
 from .normalization import BatchNormalization, LayerNormalization, Normalization
+from .pooling import Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D
+from .recurrent import GRU, LSTM, Bidirectional, SimpleRNN
 from .stack import (
     Add,
     Residual,
@@ -22,9 +24,10 @@ from .stack import (
 )
 
 __all__ = [
-    "Activation", "Add", "BatchNormalization", "Categorical", "Dense", "Dropout", "GaussianNoise", "Input", "Layer",
-    "LayerNormalization", "Normalization", "Residual", "checked", "flatten", "from_core", "from_dict", "nest",
-    "require_dense", "tolerates", "with_functions",
+    "GRU", "LSTM", "Activation", "Add", "BatchNormalization", "Bidirectional", "Categorical", "Dense", "Dropout",
+    "Flatten", "GaussianNoise", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "Input", "Layer", "LayerNormalization",
+    "Normalization", "Residual", "SimpleRNN", "checked", "flatten", "from_core", "from_dict", "nest", "require_dense",
+    "tolerates", "with_functions",
 ]  # fmt: skip
 
 for _cls in Layer.__subclasses__():

@@ -18,6 +18,8 @@ class Layer:
     """Base of all layers. Immutable; equal to another with the same arguments."""
 
     kind: ClassVar[str]
+    takes_sequences: ClassVar[bool] = False
+    """Whether X of a network with such a layer is (rows, timesteps, features)."""
 
     @property
     def only_trains(self) -> bool:
@@ -32,8 +34,10 @@ class Layer:
     def _choose_limits(self) -> None:
         """Replace regularisers and constraints by their specs."""
         for module, kind in ((regularizers, "regularizer"), (constraints, "constraint")):
-            for tensor in ("kernel", "bias"):
+            for tensor in ("kernel", "recurrent", "bias"):
                 name = f"{tensor}_{kind}"
+                if not hasattr(self, name):
+                    continue
                 value = getattr(self, name)
                 chosen = None if value in (None, "none") else module.table.get(value, name)
                 object.__setattr__(self, name, chosen)

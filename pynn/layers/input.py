@@ -16,8 +16,8 @@ class Input:
 
     Parameters
     ----------
-    shape : int or (int,)
-        Columns of X.
+    shape : int, (int,) or (timesteps, features)
+        Columns of X; of sequences both numbers.
 
     Examples
     --------
@@ -31,18 +31,21 @@ class Input:
     def __post_init__(self) -> None:
         shape: Any = self.shape
         if isinstance(shape, Sequence) and not isinstance(shape, str):
-            if len(shape) != 1:
-                raise ArgumentValueError(f"expected Input.shape as (columns,), without the rows; received {shape!r}")
-            shape = shape[0]
-        object.__setattr__(self, "shape", (checks.integer("Input.shape", shape, 1),))
+            if len(shape) not in (1, 2):
+                raise ArgumentValueError(
+                    f"expected Input.shape as (columns,) or (timesteps, features), without the rows; received {shape!r}"
+                )
+        else:
+            shape = (shape,)
+        object.__setattr__(self, "shape", tuple([checks.integer("Input.shape", part, 1) for part in shape]))
 
     @property
-    def columns(self) -> int:
-        """Columns of X."""
-        return self.shape[0]  # type: ignore[index]
+    def columns(self) -> int | tuple[int, int]:
+        """Columns of X, or (timesteps, features)."""
+        return self.shape[0] if len(self.shape) == 1 else self.shape  # type: ignore[arg-type,index,return-value]
 
 
-def without_input(layers: Sequence[Any]) -> tuple[int | None, list[Any]]:
+def without_input(layers: Sequence[Any]) -> tuple[int | tuple[int, int] | None, list[Any]]:
     """Return the columns that a first `Input` tells, or None, and the layers."""
     for i, layer in enumerate(layers):
         if layer is Input:

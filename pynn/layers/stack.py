@@ -130,7 +130,10 @@ def from_dict(values: Mapping[str, Any]) -> Layer:
             f"expected layer as one of {names}; received layer={kind!r}{checks.nearest(kind, kinds)}"
         )
     try:
-        return kinds[kind](**{k: v for k, v in values.items() if k != "layer"})
+        arguments = {k: v for k, v in values.items() if k != "layer"}
+        if "of" in arguments:  # the layer of a wrapper
+            arguments["layer"] = arguments.pop("of")
+        return kinds[kind](**arguments)
     except TypeError as error:
         if isinstance(error, ArgumentTypeError):
             raise

@@ -85,7 +85,7 @@ def _copy(
     core: _core.Model, layers: list[Any], added: int | None = None, removed: int | None = None
 ) -> _core.Model:  # fmt: skip
     """Return a model of other layers with the parameters and the state of those that both have, and the loss."""
-    copy = assemble(core.inputs, layers, core.dtype, core.seed, core.target_scaling, core.context)
+    copy = assemble(core.inputs, layers, core.dtype, core.seed, core.target_scaling, core.context, core.timesteps)
     np.asarray(copy.parameters)[...] = np.asarray(core.parameters)
     for name, index, *_ in core.states:
         if index == removed:

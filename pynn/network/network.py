@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _core, activations, arrays, losses, runtime
 from .. import layers as layers_
-from ..errors import NotReadyError, ShapeError
+from ..errors import ArgumentValueError, NotReadyError, ShapeError
 
 __all__ = ["Description", "Network", "Place", "assemble", "read_core"]
 
@@ -27,6 +27,8 @@ class Description:
         Flat: residual blocks as their layers and an `Add`.
     inputs : int or None
         Columns of X; None: not known yet, and no `tensors`.
+    timesteps : int
+        In a row of X; 1 for rows that are no sequences.
     tensors : mapping of (layer, name) to array
         Parameters and state that differ from freshly built ones.
     """
@@ -35,6 +37,7 @@ class Description:
     seed: int = 0
     dtype: str = "float32"
     inputs: int | None = None
+    timesteps: int = 1
     tensors: Mapping[Place, np.ndarray] = field(default_factory=dict)
 
 
@@ -58,6 +61,10 @@ class Network:
     target_scaling : "standard", "minmax" or None
     schema : Schema or None
         Meaning of the columns of the tables trained on.
+    sequential : bool
+        X is (rows, timesteps, features).
+    timesteps : int or None
+        In a row of X; None: not known yet.
     initial : dict of (layer, name) to array
         Tensors that layers of trained models brought along; `build` starts from them.
     frozen : set of int
@@ -66,7 +73,9 @@ class Network:
 
     def __init__(self, layers: Iterable[layers_.Layer], *, seed: int = 0, dtype: Any = "float32") -> None:
         self.specs = list(layers)
-        self.outputs = next((spec.units for spec in reversed(self.specs) if isinstance(spec, layers_.Dense)), 0)
+        self.outputs = next((int(spec.units) for spec in reversed(self.specs) if hasattr(spec, "units")), 0)
+        self.sequential = any(spec.takes_sequences for spec in self.specs)
+        self.timesteps: int | None = None
         self.seed, self.dtype = seed, np.dtype(dtype)
         self.loss: Any = None
         self.target_scaling: str | None = None
@@ -77,12 +86,16 @@ class Network:
 
     # ---- building
 
-    def build(self, inputs: int) -> Network:
-        """Make the core with fresh parameters: same seed, same numbers."""
+    def build(self, inputs: int, timesteps: int | None = None) -> Network:
+        """Make the core with fresh parameters: same seed, same numbers. `timesteps` by default as the data had."""
         if not self.outputs:
             layers_.require_dense(self.specs)
-        layers = [spec.core for spec in self.specs]
-        core = self._freeze(assemble(inputs, layers, self.dtype.name, self.seed, self.target_scaling is not None))
+        layers, timesteps = [spec.core for spec in self.specs], timesteps or self.timesteps or 1
+        scales = self.target_scaling is not None
+        core = self._freeze(assemble(inputs, layers, self.dtype.name, self.seed, scales, timesteps=timesteps))
+        if self.sequential:
+            self._refuse_sequences(core)
+        self.timesteps = timesteps
         if self.loss is not None:
             self.loss.apply(core)
         before, self._core = self._core, core
@@ -97,7 +110,7 @@ class Network:
     def of_core(cls, core: _core.Model) -> Network:
         """Make the network of a core model, of a file for instance."""
         network = cls(map(layers_.from_core, core.layers), seed=core.seed, dtype=core.dtype)
-        network._core = core
+        network._core, network.timesteps = core, core.timesteps
         return network
 
     @classmethod
@@ -105,7 +118,7 @@ class Network:
         """Make the network that a description describes."""
         network = cls(description.layers, seed=description.seed, dtype=description.dtype)
         if description.inputs is not None:
-            network.build(description.inputs)
+            network.build(description.inputs, description.timesteps)
             network.assign(description.tensors)
         return network
 
@@ -113,7 +126,7 @@ class Network:
         """Describe this network; the tensors are views."""
         tensors = {} if self._core is None else self.tensors
         inputs = None if self._core is None else self.inputs
-        return Description(tuple(self.specs), self.seed, self.dtype.name, inputs, tensors)
+        return Description(tuple(self.specs), self.seed, self.dtype.name, inputs, self.timesteps or 1, tensors)
 
     def set_loss(self, loss: Any, target_scaling: str | None = None) -> None:
         """Apply a loss to the core; parameters stay."""
@@ -170,6 +183,33 @@ class Network:
         """Columns of X."""
         return int(self.core.inputs)
 
+    def as_rows(self, x: Any, columns: int | None = None, empty: bool = False) -> Any:
+        """Return X as the core reads it; sequences as rows of their timesteps and features, side by side. The first
+        ones decide how many timesteps there are."""
+        if not self.sequential:
+            return arrays.as_inputs(x, self.inputs if self.built else columns, empty)
+        if self.built:
+            steps = self.core.timesteps
+            return arrays.as_sequences(x, (steps, self.inputs // steps), empty)
+        shape = None if columns is None or self.timesteps is None else (self.timesteps, columns // self.timesteps)
+        x = arrays.as_inputs(x, empty=empty, sequences=True)
+        self.timesteps = x.shape[1] if x.ndim == 3 else self.timesteps
+        return arrays.as_sequences(x, shape, empty)
+
+    @staticmethod
+    def _refuse_sequences(core: _core.Model) -> None:
+        """Refuse layers that end in sequences."""
+        if core.shape(len(core.layers) - 1)[0] > 1:
+            raise ArgumentValueError(
+                "expected layers that end in one timestep; received a last recurrent layer with return_sequences=True: "
+                "leave it out, or put pynn.Flatten(), GlobalAveragePooling1D() or GlobalMaxPooling1D() behind it"
+            )
+
+    @property
+    def row_shape(self) -> int | tuple[int, int]:
+        """Columns of X; of sequences timesteps and features."""
+        return self.core.shape(-1) if self.sequential else self.inputs
+
     # ---- tensors
 
     @property
@@ -223,7 +263,7 @@ class Network:
         """Return a network of the same layers, numbers and loss; `layers` are other choices for the core's layers."""
         found = Network(self.specs, seed=self.seed, dtype=dtype or self.dtype)
         found.loss, found.target_scaling, found.schema = self.loss, self.target_scaling, self.schema
-        found.frozen = set(self.frozen)
+        found.frozen, found.timesteps = set(self.frozen), self.timesteps
         found._core = found._freeze(self._copied(self.core, dtype, layers=layers))
         if self.loss is not None:
             self.loss.apply(found._core)
@@ -235,7 +275,8 @@ class Network:
     ) -> _core.Model:
         """A core of the same layers, parameters and state, without a loss."""
         scales = core.target_scaling if target_scaling is None else target_scaling
-        copy = assemble(core.inputs, layers or core.layers, dtype or core.dtype, core.seed, scales, core.context)
+        kinds = layers or core.layers
+        copy = assemble(core.inputs, kinds, dtype or core.dtype, core.seed, scales, core.context, core.timesteps)
         np.asarray(copy.parameters)[...] = np.asarray(core.parameters)
         both = min(len(copy.state), len(core.state))  # that of the targets is the last
         np.asarray(copy.state)[:both] = np.asarray(core.state)[:both]
@@ -249,7 +290,8 @@ class Network:
     def cut(self, count: int) -> _core.Model:
         """Return a core of the first layers."""
         core = self.core
-        below = assemble(core.inputs, core.layers[:count], core.dtype, core.seed, context=core.context)
+        kinds = core.layers[:count]
+        below = assemble(core.inputs, kinds, core.dtype, core.seed, False, core.context, core.timesteps)
         for to, source in ((below.parameters, core.parameters), (below.state, core.state)):
             np.asarray(to)[...] = np.asarray(source)[: len(to)]
         return below
@@ -263,7 +305,8 @@ class Network:
             Other choices for the core's layers, other initializers for instance.
         """
         core = self.core
-        fresh = assemble(core.inputs, layers or core.layers, core.dtype, core.seed, core.target_scaling, core.context)
+        kinds, scales = layers or core.layers, core.target_scaling
+        fresh = assemble(core.inputs, kinds, core.dtype, core.seed, scales, core.context, core.timesteps)
         parameters, kernels = np.asarray(fresh.parameters), []
         for name, layer, offset, rows, columns in fresh.tensors:
             part = parameters[offset : offset + rows * columns]
@@ -313,7 +356,13 @@ def read_core(path: bytes, functions: Mapping[str, Any] | None = None) -> _core.
 
 
 def assemble(
-    inputs: int, layers: list[Any], dtype: str, seed: int, target_scaling: bool = False, context: Any = None
+    inputs: int,
+    layers: list[Any],
+    dtype: str,
+    seed: int,
+    target_scaling: bool = False,
+    context: Any = None,
+    timesteps: int = 1,
 ) -> _core.Model:
     """Make a core model of the layers' choices."""
-    return _core.Model(context or runtime.context(), inputs, layers, dtype, seed, target_scaling)
+    return _core.Model(context or runtime.context(), inputs, layers, dtype, seed, target_scaling, timesteps)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays
 from ..data import DataLoader, Schema, is_frame, known
 from ..errors import DtypeError, NumericalError, ShapeError
 from ..report import data_faults
@@ -58,7 +57,7 @@ def _predict_batches(network: Network, batches: Any, raw: bool, guarded: bool) -
 def _predict_rows(network: Network, x: Any, raw: bool, guarded: bool, before: int) -> np.ndarray:
     """Return predictions for rows of a matrix, of which `before` others come before in the user's data."""
     core = network.core
-    x = arrays.as_inputs(x, core.inputs, empty=True)
+    x = network.as_rows(x, empty=True)
     double = not raw and precision.scales_in_double(core)
     out = np.empty((x.shape[0], core.outputs), np.float64 if double else network.dtype)
     for first in range(0, x.shape[0], ROWS):

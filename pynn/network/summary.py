@@ -12,10 +12,10 @@ def summary(network: Network) -> str:
     counts: dict[int, int] = {}
     for _, index, _, rows, columns in network.core.tensors if network.built else ():
         counts[index] = counts.get(index, 0) + rows * columns
-    width = str(network.inputs) if network.built else "?"
+    width = _width(network, -1, "?")
     table = [("layer", "outputs", "activation", "parameters"), ("input", width, "", "")]
     for index, spec in enumerate(network.specs):
-        width = str(getattr(spec, "units", width))
+        width = _width(network, index, str(getattr(spec, "units", width)))
         activation = getattr(spec, "activation", None)
         count = f"{counts.get(index, 0):,}" if network.built else "?"
         kind = f"{index} {type(spec).__name__}"
@@ -29,6 +29,14 @@ def summary(network: Network) -> str:
     if network.built and network.frozen:
         total += f" ({sum(counts.get(index, 0) for index in network.frozen):,} frozen)"
     return "\n".join([*lines, f"{total}, {network.dtype.name}, seed {network.seed}"])
+
+
+def _width(network: Network, index: int, guess: str) -> str:
+    """Return the columns of a layer's values, "timesteps x features" of sequences; a guess if not built."""
+    if not network.built:
+        return guess
+    timesteps, features = network.core.shape(index)
+    return f"{timesteps} x {features}" if timesteps > 1 else str(features)
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:

@@ -24,7 +24,7 @@ class Building(Estimator):
         ----------
         layer : layer, or Input before all layers
         """
-        inputs = self._network.inputs if self.built else None
+        inputs = self._network.row_shape if self.built else None
         if isinstance(layer, Input) and not self.layers:
             self.__dict__["_first"] = layer
             return
@@ -36,15 +36,15 @@ class Building(Estimator):
         if chosen[0] is not None:
             self.compile(*chosen[:3], target_scaling=chosen[3])
 
-    def build(self, inputs: int) -> Self:
+    def build(self, inputs: int | tuple[int, int]) -> Self:
         """Fix the number of inputs and create the parameters. `fit` and `train_step` do it by the data they get.
 
         Building again starts from scratch: same seed, same initial parameters.
 
         Parameters
         ----------
-        inputs : int >= 1
-            Columns of X.
+        inputs : int >= 1, or (timesteps, features)
+            Columns of X; of sequences both numbers.
 
         Returns
         -------
@@ -57,7 +57,7 @@ class Building(Estimator):
         ShapeError
             Layers that cannot follow one another, a residual block that changes the number of columns for instance.
         """
-        self._learner.build(checks.integer("inputs", inputs, 1))
+        self._learner.build(*checks.shape("inputs", inputs, self._network.sequential))
         return self
 
     def adapt(self, x: Any) -> None:

@@ -37,7 +37,7 @@ __all__ = [
 
 def open_arrays(x: Any, y: Any, weights: Any) -> Source:
     """Open arrays in memory; the learner checks them against the network."""
-    x = arrays.as_inputs(x)
+    x = arrays.as_inputs(x, sequences=True)
     if y is None:
         raise ArgumentTypeError("expected y, the targets; received y=None")
     y = arrays.as_matrix(y, "y")

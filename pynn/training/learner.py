@@ -149,9 +149,9 @@ class Learner:
             raise NotReadyError("expected a compiled model; call compile(loss=..., optimizer=...) first")
         return self
 
-    def build(self, inputs: int) -> None:
+    def build(self, inputs: int, timesteps: int | None = None) -> None:
         """Build the network from scratch; what training has come to is dropped."""
-        self.network.build(inputs)
+        self.network.build(inputs, timesteps)
         self._forget()
 
     # ---- the trainer
@@ -277,7 +277,10 @@ class Learner:
     def check(self, x: Any, y: Any, weights: Any = None, rows: Any = None, inputs: int | None = None) -> Part:
         """Return X, y and weights as the core reads them; `rows` are their indices in the user's data."""
         network = self.require_compiled().network
-        x = arrays.as_inputs(x, network.inputs if network.built else inputs)
+        if network.sequential:
+            x = network.as_rows(x, inputs)
+        else:
+            x = arrays.as_inputs(x, network.inputs if network.built else inputs)
         if y is None:
             raise ArgumentTypeError("expected y, the targets; received y=None")
         y = arrays.as_targets(y, x.shape[0], network.outputs, network.loss, rows)
@@ -295,7 +298,7 @@ class Learner:
         data = passes(x)
         self.network.learn_sizes(adapt.learn_sizes(self.network, data))
         if not self.network.built:
-            self.build(_columns(data))
+            self.build(_columns(self.network, data))
         for index, spec in enumerate(self.network.specs):
             if spec.kind == "normalization":
                 adapt.adapt(self.network, data, index)
@@ -307,7 +310,7 @@ class Learner:
         seen = passes(data)
         self.network.learn_sizes(adapt.learn_sizes(self.network, seen))
         if not self.network.built:
-            self.build(inputs or _columns(seen))
+            self.build(inputs or _columns(self.network, seen))
         adapt.adapt(self.network, seen if whole is None else whole.x)
         if self.network.target_scaling is not None and not adapt.targets_ready(self.network):
             adapt.adapt_targets(self.network, seen if whole is None else ArrayPasses(*whole))
@@ -424,8 +427,8 @@ def _is_optimizer(value: Any) -> bool:
     return optimizers.is_optimizer(value) or isinstance(value, LBFGS) or bool(get_lbfgs(value))
 
 
-def _columns(data: Passes) -> int:
+def _columns(network: Network, data: Passes) -> int:
     """Columns of X in the first part."""
     for part in data:
-        return int(arrays.as_matrix(part.x).shape[1])
+        return int(network.as_rows(part.x).shape[1])
     raise ArgumentValueError("expected data with at least one row to adapt to; received none")

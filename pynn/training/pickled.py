@@ -39,7 +39,12 @@ def state(learner: Learner) -> dict[str, Any]:
     if network.initial:
         found["initial"] = network.initial
     if network.built:
-        found |= {"inputs": network.inputs, "parameters": network.parameters.copy(), "state": network.state.copy()}
+        found |= {
+            "inputs": network.inputs,
+            "timesteps": network.timesteps,
+            "parameters": network.parameters.copy(),
+            "state": network.state.copy(),
+        }
     return found | learner.state()
 
 
@@ -48,7 +53,7 @@ def restore(learner: Learner, kept: dict[str, Any]) -> None:
     network = learner.network
     network.initial = kept.get("initial", {})
     if "inputs" in kept:
-        network.build(kept["inputs"])
+        network.build(kept["inputs"], kept.get("timesteps"))
         network.parameters[...], network.state[...] = kept["parameters"], kept["state"]
     if "steps" in kept:
         learner.restore(kept)

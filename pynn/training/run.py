@@ -202,7 +202,7 @@ class Run:
     def resume(self, core: Any, state: State) -> dict[str, float]:
         """Go back to where `state` was taken; returns the logs of the last epoch."""
         if not self.learner.network.built:
-            self.learner.build(core.inputs)
+            self.learner.build(core.inputs, core.timesteps)
         core.restore(self.learner.trainer_for(self.batches.batch_size))
         for index in range(len(self.learner.network.specs)):  # a callback may have changed it
             self.learner.network.set_trainable(index, index not in state.get("frozen", ()))

@@ -53,7 +53,7 @@ def start_of(learner: Learner) -> Start:
     if network.built:
         fresh = Network(network.specs, seed=network.seed, dtype=network.dtype)
         fresh.initial = network.initial
-        fresh.build(network.inputs)
+        fresh.build(network.inputs, network.timesteps)
         drawn = fresh.tensors
         ruined = not (np.isfinite(network.parameters).all() and np.isfinite(network.state).all())
         spent = learner.epoch > 0 or learner.steps > 0 or ruined

@@ -56,10 +56,11 @@ double differentiate(const pynn_workspace *w, int32_t index, const struct tile *
   const struct activation *f = layer->activation;
   const double *p = layer_choice(layer, PYNN_SLOT_ACTIVATION)->values;
   const int whole = t->columns == layer->units && !rowwise(layer);
-  const int64_t calls = whole ? 1 : t->rows, n = whole ? t->rows * t->columns : t->columns;
+  const int64_t steps = rowwise(layer) ? layer->out.timesteps : 1; /* each a row of the activation */
+  const int64_t calls = whole ? 1 : t->rows * steps, n = whole ? t->rows * t->columns : t->columns / steps;
   double largest = 0;
   for (int64_t i = 0; i < calls; i++) {
-    int64_t from = (t->row + i) * layer->units + t->column;
+    int64_t from = t->row * layer->units + i * (layer->units / steps) + t->column;
     f->backward((size_t)n, at(kernels, w->z[index], from), at(kernels, w->y[index], from), at(kernels, dY, from), p);
     largest = larger(largest, kernels->largest((size_t)n, at(kernels, dY, from)));
   }

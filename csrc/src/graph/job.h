@@ -75,6 +75,12 @@ void job_differentiate(struct job *job);
 static inline int rowwise(const struct layer *layer) {
   return layer->activation && (layer->activation->row.flags & PYNN_ROW_ROWWISE);
 }
+/* Whether timestep t of row i of the batch is padding. */
+static inline int job_skips(const struct job *job, int64_t i, int64_t t) {
+  const pynn_workspace *w = job->w;
+  return w->masked &&
+         w->skips[i * w->model->shape.timesteps + (job->layer->reversed ? job->layer->in.timesteps - 1 - t : t)];
+}
 static inline void *job_values(const struct job *job) { return job->w->y[job->index]; }
 static inline const struct kernels *job_kernels(const struct job *job) { return job->w->model->kernels; }
 static inline double *layer_state(const struct job *job, int role) {

@@ -11,6 +11,7 @@ struct replay;
 /* What a layer needs of a workspace for `rows` rows beside its values. */
 struct needs {
   int64_t values;  /* reals for each row, in w->z, for a backward pass */
+  int64_t reals;   /* in w->reals, for all rows together */
   int64_t doubles; /* in w->doubles */
   int64_t tiles;   /* most tiles of a job; 0: no more than rows / LOSS_ROWS */
 };
@@ -20,14 +21,16 @@ enum accepts { REFUSED, ACCEPTED, ACCEPTS_AS_NEXT };
 
 struct layer_kind {
   pynn_row row;
-  uint32_t slots; /* 1 << slot for each that the kind has */
+  uint32_t slots;         /* 1 << slot for each that the kind has */
+  const char *activation; /* that pynn_layer_named chooses; NULL: linear */
   /* Sets `out` from `in`, and the tensors that the layer owns. NULL: `out` is `in`, no tensors. */
   pynn_status (*shape)(struct layer *layer, struct layout *layout, pynn_error *error);
+  void (*initialized)(pynn_model *model, const struct layer *layer); /* NULL, or: after the initializers */
   pynn_status (*ready)(const pynn_model *model, int32_t index, pynn_error *error);                 /* NULL: always */
   enum accepts (*accepts)(const pynn_model *, const struct layer *, int64_t column, double value); /* NULL: refuses */
   /* The first unit whose state is invalid, and its value; -1: none. NULL: any state is valid. */
   int64_t (*odd_state)(const pynn_model *, const struct layer *, double *value);
-  struct needs (*needs)(const struct layer *layer, int64_t rows); /* NULL: nothing */
+  struct needs (*needs)(const struct layer *layer, int64_t rows, int keeps); /* NULL: nothing */
   /* NULL, or the kind is adapted to data: checks the summary of a column, takes it over, records the number of rows. */
   pynn_status (*adapt_check)(const struct layer *, int32_t index, int64_t column, const pynn_column *, pynn_error *);
   void (*adapt)(pynn_model *, const struct layer *, int64_t column, const pynn_column *);

@@ -11,6 +11,7 @@ struct layout {
   int64_t n_parameters, n_state;
   pynn_shape shapes[MAX_LAYERS]; /* in which the layers so far take their rows */
   int32_t n_tensors;
+  int reversed; /* the order of timesteps, so far */
 };
 
 /* Gives the layer a tensor under `role`: a rows x columns matrix of the parameters with these slots. */

@@ -11,7 +11,7 @@
 #define MAX_COLUMNS ((int64_t)1 << 13) /* in the lists of all layers */
 #define MAX_PARAMETERS ((int64_t)1 << 36)
 
-enum { LAYER_TENSORS = 4 }; /* most tensors that a layer owns */
+enum { LAYER_TENSORS = 6 }; /* most tensors that a layer owns */
 
 struct custom_activation {
   pynn_value_function value; /* NULL: none, or one of a file that was not given again */
@@ -38,6 +38,8 @@ struct layer {
   int32_t source; /* the layer whose input is added; -1: none */
   int begins;     /* blocks whose input this layer's is */
   int frozen;     /* steps leave its parameters and state as they are */
+  int cell;       /* of a recurrent layer: CELL_... */
+  int reversed;   /* timesteps come in the order from last to first */
   struct custom_activation custom;
 };
 

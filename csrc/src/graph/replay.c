@@ -48,14 +48,14 @@ int replay_operands(struct replay *r, const void *left, int64_t n_left, const vo
 }
 
 void replay_row_of_gradient(struct replay *r, const struct job *job) {
-  const int64_t inputs = job->layer->inputs, units = job->layer->units;
+  const int64_t inputs = job->layer->in.features, units = job->layer->out.features, steps = job->layer->in.timesteps;
   double largest = -1;
-  for (int64_t i = 0; i < r->rows; i++) {
+  for (int64_t i = 0; i < r->rows * steps; i++) {
     const double product = fabs(number(r->kernels, job->x, i * inputs + r->out->tensor_row) *
                                 number(r->kernels, job->dY, i * units + r->out->columns[0]));
     if (product <= largest) continue;
     largest = product;
     r->out->n_rows = 1;
-    r->out->rows[0] = replay_row(r, i);
+    r->out->rows[0] = replay_row(r, i / steps);
   }
 }

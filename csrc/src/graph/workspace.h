@@ -33,6 +33,8 @@ struct pynn_workspace {
   int64_t *labels;              /* capacity */
   double *weights;              /* capacity */
   double *cells;                /* capacity x targets: weights of outputs; NULL until a batch has them */
+  int masked;                   /* some timesteps of this pass are padding: */
+  unsigned char *skips;         /* capacity x timesteps of X */
   double *losses;               /* capacity: of rows, from a custom loss */
   int failed;                   /* a custom function failed in this pass: see pass_failed */
   pynn_loss_function looked_at; /* the custom loss whose gradient was compared with differences */
@@ -42,6 +44,7 @@ struct pynn_workspace {
   } wrong;          /* gradient of a custom loss */
   void **y;         /* per layer, capacity x units: its values */
   void **z;         /* per layer, what its kind needs beside them: values before the activation */
+  void **reals;     /* per layer, the reals its kind needs for all rows together */
   double **doubles; /* per layer, the doubles its kind needs */
   double *doubles_block;
   size_t n_doubles;

@@ -244,3 +244,36 @@ static void gemm_panels(size_t m, size_t n, size_t k, const void *a, size_t lda,
     }
   }
 }
+
+/* The panels of B one after the other, each k x its whole vectors. */
+static void pack(size_t n, size_t k, const void *b_, size_t ldb, int transposed, void *packed_) {
+  const real *b = b_;
+  real *packed = packed_;
+  for (size_t j = 0, columns; j < n; j += columns) {
+    const size_t whole = (size_t)width(n - j) * LANES;
+    columns = n - j < whole ? n - j : whole;
+    pack_right(columns, k, transposed ? b + j * ldb : b + j, ldb, transposed, packed, whole);
+    packed += k * whole;
+  }
+}
+
+static void gemm_packed(size_t m, size_t n, size_t k, const void *a_, size_t a_row, const void *packed_, int accumulate,
+                        void *c_, size_t ldc) {
+  const real *a = a_, *packed = packed_;
+  real *c = c_;
+  for (size_t j = 0, columns; j < n; j += columns) {
+    const int wide = width(n - j);
+    const size_t whole = (size_t)wide * LANES;
+    columns = n - j < whole ? n - j : whole;
+    const some last = some_of(columns - (size_t)(wide - 1) * LANES);
+    for (size_t step = 0, steps; step < k; step += steps) {
+      steps = k - step < BLOCK_K ? k - step : BLOCK_K;
+      for (size_t i = 0, rows; i < m; i += rows) {
+        rows = height(m - i);
+        micros[wide - 1][rows - 1](last, steps, a + i * a_row + step, a_row, 1, packed + step * whole, whole,
+                                   accumulate || step, c + i * ldc + j, ldc);
+      }
+    }
+    packed += k * whole;
+  }
+}

@@ -62,6 +62,30 @@ struct constraint {
   void (*apply)(size_t rows, size_t columns, void *w, size_t ld, const double *p);
 };
 
+/* One timestep of a recurrent cell over rows, beside its products: see kernels/recurrent.template.c. Matrices have
+ * `units` columns, z the gates of the cell. */
+enum { CELL_PART = 256, CELL_SIMPLE = 0, CELL_LSTM, CELL_GRU, CELL_GRU_BEFORE };
+struct cell_step {
+  size_t rows, units;
+  const struct activation *f, *gate;
+  const double *f_numbers, *gate_numbers;
+  const unsigned char *skips; /* skips[row * skip_stride]: whether the timestep is padding; NULL: none is */
+  size_t skip_stride;
+  void *z;
+  const void *bias, *recurrent_bias; /* NULL: none */
+  const void *h_before, *c_before;
+  void *h, *c;
+  /* backward: dL/dh and dL/dc after the timestep, and then before it but for what products add; dL/dq */
+  void *dh, *dc;
+  const void *dq;
+};
+struct cell {
+  void (*forward)(const struct cell_step *step);
+  void (*backward)(const struct cell_step *step);
+  void (*reset)(const struct cell_step *step); /* NULL, or: between two recurrent products */
+  void (*reset_backward)(const struct cell_step *step);
+};
+
 /* What statistics count and measure, over numbers y. Roots of sums of squares stay in range where squares do not. */
 #define TINY 1e-19 /* its square is lost in float32 */
 struct observed {
@@ -94,6 +118,7 @@ struct kernels {
   int32_t n_regularizers;
   const struct constraint *constraints; /* row 0: none */
   int32_t n_constraints;
+  const struct cell *cells; /* by CELL_... */
 
   /* C (m x n) = A B, or += when accumulate. A: element strides a_row, a_column. B: rows contiguous.
    * Every element of C is one chain of fused multiply-adds in the order of k: no tiling changes a bit. */
@@ -107,6 +132,10 @@ struct kernels {
   void (*pack_panels)(size_t m, size_t k, const void *a, size_t lda, void *panels);
   void (*gemm_panels)(size_t m, size_t n, size_t k, const void *a, size_t lda, const void *panels, const void *b,
                       size_t ldb, void *c, size_t ldc);
+  /* gemm with B (or B^T, B: n x k) packed before, once for any number of products: (n + GEMM_STEP) * k reals. */
+  void (*pack)(size_t n, size_t k, const void *b, size_t ldb, int transposed, void *packed);
+  void (*gemm_packed)(size_t m, size_t n, size_t k, const void *a, size_t a_row, const void *packed, int accumulate,
+                      void *c, size_t ldc);
   /* y (n) += sum_k values[k] rows[columns[k]], and rows[columns[k]] += values[k] y: rows are n reals, ld apart. */
   void (*sparse_times)(size_t n, size_t count, const void *values, const size_t *columns, const void *rows, size_t ld,
                        void *y);

@@ -20,6 +20,7 @@
 #include "kernels/losses.template.c"
 #include "kernels/optimizers.template.c"
 #include "kernels/random.template.c"
+#include "kernels/recurrent.template.c"
 #include "kernels/sparse.template.c"
 #include "kernels/vectors.template.c"
 
@@ -48,10 +49,13 @@ const struct kernels PASTE(TABLE_PREFIX, TARGET) = {
     .n_regularizers = COUNT(regularizers),
     .constraints = constraints,
     .n_constraints = COUNT(constraints),
+    .cells = cells,
     .gemm = gemm,
     .gemm_transposed = gemm_transposed,
     .gemm_panels = gemm_panels,
     .pack_panels = pack_panels,
+    .pack = pack,
+    .gemm_packed = gemm_packed,
     .sparse_times = sparse_times,
     .sparse_outer = sparse_outer,
     .add_bias = add_bias,

@@ -33,7 +33,8 @@ static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error 
   return PYNN_OK;
 }
 
-static struct needs needs(const struct layer *layer, int64_t rows) {
+static struct needs needs(const struct layer *layer, int64_t rows, int keeps) {
+  (void)keeps;
   (void)rows;
   return (struct needs){.tiles = layer->n_columns};
 }

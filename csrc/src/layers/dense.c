@@ -26,9 +26,20 @@ enum {
 static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error *error) {
   (void)error;
   const int64_t units = layer->out.features = (int64_t)layer->spec.values[UNITS];
-  layer_owns(layout, layer, KERNEL, "kernel", layer->inputs, units, SLOTS_OF_KERNEL);
+  layer_owns(layout, layer, KERNEL, "kernel", layer->in.features, units, SLOTS_OF_KERNEL);
   if (layer->spec.values[USE_BIAS] != 0) layer_owns(layout, layer, BIAS, "bias", 1, units, SLOTS_OF_BIAS);
   return PYNN_OK;
+}
+
+/* Every timestep of a row is a row of its own: the kernel is the same for all of them. */
+static struct job by_timestep(const struct job *job, struct layer *view) {
+  struct job flat = *job;
+  if (job->layer->in.timesteps == 1) return flat;
+  *view = *job->layer;
+  view->inputs = view->in.features, view->units = view->out.features;
+  flat.layer = view, flat.rows *= view->in.timesteps, flat.ldx = view->inputs;
+  flat.fuses = 0;
+  return flat;
 }
 
 /* ---- how products are cut */
@@ -49,14 +60,16 @@ static struct tiling dX_tiling(int blas, int64_t rows, int64_t units, int64_t in
   return tiling_of(rows, inputs, rows, strip(inputs, 2.0 * (double)rows * (double)units, SHORT_STRIP, STEP));
 }
 
-static struct needs needs(const struct layer *layer, int64_t rows) {
-  const int64_t wide = most(layer->units, layer->inputs);
+static struct needs needs(const struct layer *layer, int64_t rows_, int keeps) {
+  (void)keeps;
+  const int64_t rows = rows_ * layer->in.timesteps, inputs = layer->in.features, units = layer->out.features;
+  const int64_t wide = most(units, inputs);
   const int64_t blas_tiles = divide_up(rows, BLAS_ROWS) * divide_up(wide, BLAS_COLUMNS);
   const int64_t own_tiles = divide_up(rows, ROW_TILE) * STRIPS;
-  const int64_t sparse_tiles = divide_up(rows, LOSS_ROWS) * divide_up(layer->units, COLUMN_TILE);
+  const int64_t sparse_tiles = divide_up(rows, LOSS_ROWS) * divide_up(units, COLUMN_TILE);
   return (struct needs){
       .values = layer->units,
-      .tiles = most(most(blas_tiles, divide_up(layer->inputs, BLAS_ROWS)), most(own_tiles, sparse_tiles)) + 1};
+      .tiles = most(most(blas_tiles, divide_up(inputs, BLAS_ROWS)), most(own_tiles, sparse_tiles)) + 1};
 }
 
 static double work_of(const struct job *job) {
@@ -121,7 +134,9 @@ static void rowwise_tile(void *argument, int64_t index) {
   if (job->w->observes) job_observe(job, index, &t);
 }
 
-static void forward(struct job *job) {
+static void forward(struct job *given) {
+  struct layer view;
+  struct job flat = by_timestep(given, &view), *job = &flat;
   const struct layer *layer = job->layer;
   const pynn_context *context = job->w->model->context;
   job->blas = !job->sparse && job->w->keeps && blas_takes(context, job->rows, layer->units, layer->inputs);
@@ -224,9 +239,12 @@ static void input_gradient(struct job *job) {
 }
 
 static void backward(struct job *job) {
+  struct layer view;
   if (!job->differentiated) job_differentiate(job);
-  gradient(job);
-  if (job->dX) input_gradient(job);
+  struct job flat = by_timestep(job, &view);
+  gradient(&flat);
+  if (job->dX) input_gradient(&flat);
+  job->below_differentiated = flat.below_differentiated;
 }
 
 /* ---- blame */
@@ -234,19 +252,24 @@ static void backward(struct job *job) {
 static int replay_forward(struct replay *r, const struct job *job) {
   const struct kernels *kernels = r->kernels;
   const struct layer *layer = job->layer;
-  const size_t rows = (size_t)r->rows, inputs = (size_t)layer->inputs, units = (size_t)layer->units;
-  const int64_t n = r->rows * layer->units;
+  const size_t rows = (size_t)(r->rows * layer->in.timesteps), inputs = (size_t)layer->in.features;
+  const size_t units = (size_t)layer->out.features;
+  const int64_t n = r->rows * layer->units, n_kernel = layer->in.features * layer->out.features;
   void *z = r->w->z[job->index], *y = r->w->y[job->index];
   const void *kernel = layer_tensor(job, KERNEL), *bias = layer_tensor(job, BIAS);
   kernels->gemm(rows, units, inputs, job->x, inputs, 1, kernel, units, 0, z, units);
   if (replay_fault(r, PYNN_OPERATION_GEMM, job->index, z, r->rows, layer->units, 1))
-    return replay_operands(r, job->x, r->rows * layer->inputs, kernel, layer->inputs * layer->units);
+    return replay_operands(r, job->x, r->rows * layer->inputs, kernel, n_kernel);
   kernels->add_bias(rows, units, z, units, bias);
   if (replay_fault(r, PYNN_OPERATION_BIAS, job->index, z, r->rows, layer->units, 1))
-    return replay_operands(r, z, n, bias, layer->units);
+    return replay_operands(r, z, n, bias, layer->out.features);
   struct job whole = *job;
   if (has_custom(layer)) job_custom_values(&whole);
-  else job_activate(job, &(struct tile){0, r->rows, 0, layer->units});
+  else {
+    struct layer view;
+    const struct job flat = by_timestep(job, &view);
+    job_activate(&flat, &(struct tile){0, (int64_t)rows, 0, (int64_t)units});
+  }
   if (replay_fault(r, PYNN_OPERATION_ACTIVATION, job->index, y, r->rows, layer->units, 1))
     return replay_operands(r, z, n, NULL, 0);
   return 0;
@@ -255,7 +278,8 @@ static int replay_forward(struct replay *r, const struct job *job) {
 static int replay_backward(struct replay *r, struct job *job) {
   const struct kernels *kernels = r->kernels;
   const struct layer *layer = job->layer;
-  const size_t rows = (size_t)r->rows, inputs = (size_t)layer->inputs, units = (size_t)layer->units;
+  const size_t rows = (size_t)(r->rows * layer->in.timesteps), inputs = (size_t)layer->in.features;
+  const size_t units = (size_t)layer->out.features;
   const int64_t n = r->rows * layer->units;
   const void *kernel = layer_tensor(job, KERNEL);
   void *dw = at(kernels, r->gradient, layer->tensor[KERNEL]);
@@ -264,7 +288,7 @@ static int replay_backward(struct replay *r, struct job *job) {
   if (replay_fault(r, PYNN_OPERATION_DACTIVATION, job->index, job->dY, r->rows, layer->units, 1))
     return replay_operands(r, r->w->z[job->index], n, NULL, 0);
   kernels->gemm(inputs, units, rows, job->x, 1, inputs, job->dY, units, 0, dw, units);
-  if (replay_fault(r, PYNN_OPERATION_DW, job->index, dw, layer->inputs, layer->units, 0)) {
+  if (replay_fault(r, PYNN_OPERATION_DW, job->index, dw, layer->in.features, layer->out.features, 0)) {
     replay_row_of_gradient(r, job);
     return replay_operands(r, job->x, r->rows * layer->inputs, job->dY, n);
   }
@@ -272,7 +296,7 @@ static int replay_backward(struct replay *r, struct job *job) {
   if (layer->tensor[BIAS] >= 0) {
     void *db = at(kernels, r->gradient, layer->tensor[BIAS]);
     kernels->column_sums(rows, units, job->dY, units, db);
-    if (replay_fault(r, PYNN_OPERATION_DB, job->index, db, 1, layer->units, 0))
+    if (replay_fault(r, PYNN_OPERATION_DB, job->index, db, 1, layer->out.features, 0))
       return replay_operands(r, job->dY, n, NULL, 0);
     job_penalty(job, PYNN_SLOT_BIAS_REGULARIZER, db, units);
   }
@@ -280,7 +304,7 @@ static int replay_backward(struct replay *r, struct job *job) {
   kernels->pack_panels(rows, units, job->dY, units, r->w->panels);
   kernels->gemm_panels(rows, inputs, units, job->dY, units, r->w->panels, kernel, units, job->dX, inputs);
   if (replay_fault(r, PYNN_OPERATION_DX, job->index, job->dX, r->rows, layer->inputs, 1))
-    return replay_operands(r, job->dY, n, kernel, layer->inputs * layer->units);
+    return replay_operands(r, job->dY, n, kernel, layer->in.features * layer->out.features);
   return 0;
 }
 
@@ -290,7 +314,7 @@ const struct layer_kind layer_dense = {
             .n_fields = 2,
             .fields = {[UNITS] = {"units", 1, 1, (double)MAX_WIDTH, PYNN_FIELD_INTEGER},
                        [USE_BIAS] = {"use_bias", 1, 0, 1, PYNN_FIELD_BOOLEAN}},
-            .flags = PYNN_LAYER_UNITS | PYNN_LAYER_PRODUCT | PYNN_LAYER_SPARSE},
+            .flags = PYNN_LAYER_UNITS | PYNN_LAYER_PRODUCT | PYNN_LAYER_SPARSE | PYNN_LAYER_TIMESTEPS},
     .slots = 1u << PYNN_SLOT_ACTIVATION | SLOTS_OF_WEIGHTS,
     .shape = shape,
     .needs = needs,

@@ -13,7 +13,8 @@ static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error 
   return PYNN_OK;
 }
 
-static struct needs needs(const struct layer *layer, int64_t rows) {
+static struct needs needs(const struct layer *layer, int64_t rows, int keeps) {
+  (void)keeps;
   return (struct needs){.doubles = 2 * rows, .tiles = divide_up(layer->units, COLUMN_TILE)};
 }
 

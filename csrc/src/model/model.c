@@ -25,7 +25,8 @@ pynn_status pynn_layer_named(pynn_layer *out, const char *kind) {
     if (!(layer_kinds[layer.kind.row]->slots >> i & 1)) continue;
     pynn_choice *choice = &layer.choices[layer.n_choices++];
     choice->slot = (pynn_slot)i;
-    pynn_spec_named(&choice->spec, slot_table[i].table, slot_table[i].usual);
+    const char *own = i == PYNN_SLOT_ACTIVATION ? layer_kinds[layer.kind.row]->activation : NULL;
+    pynn_spec_named(&choice->spec, slot_table[i].table, own ? own : slot_table[i].usual);
   }
   *out = layer;
   return PYNN_OK;
@@ -170,6 +171,7 @@ static pynn_status lay_out_layer(struct layout *layout, const struct given_layer
   layer.in = layer.out = layout->shapes[i] = *shape;
   layer.inputs = layer.units = shape_columns(*shape);
   layer.source = -1;
+  layer.reversed = layout->reversed;
   layer.parameters = layout->n_parameters;
   own_lists(model, &layer, used);
   for (int role = 0; role < LAYER_TENSORS; role++) layer.tensor[role] = -1;
@@ -346,6 +348,8 @@ static pynn_status initialize(pynn_model *model) {
     if (d.initializer->fill_whole) status = draw_whole(&d);
     else parallel_for(model->context, divide_up(n, INITIAL), 100.0 * (double)n, draw_part, &d);
   }
+  for (int32_t i = 0; i < model->n_layers; i++)
+    if (model->layers[i].kind->initialized) model->layers[i].kind->initialized(model, &model->layers[i]);
   return status;
 }
 

@@ -11,13 +11,14 @@ static pynn_status allocate(void *out, const pynn_context *context, size_t count
   return memory ? PYNN_OK : PYNN_ERROR_OUT_OF_MEMORY;
 }
 
-static struct needs needs_of(const struct layer *layer, int64_t rows) {
-  return layer->kind->needs ? layer->kind->needs(layer, rows) : (struct needs){0};
+static struct needs needs_of(const pynn_workspace *w, int32_t index) {
+  const struct layer *layer = &w->model->layers[index];
+  return layer->kind->needs ? layer->kind->needs(layer, w->capacity, w->keeps) : (struct needs){0};
 }
 
-static int64_t most_tiles(const pynn_model *model, int64_t capacity) {
-  int64_t tiles = divide_up(capacity, LOSS_ROWS);
-  for (int32_t i = 0; i < model->n_layers; i++) tiles = most(tiles, needs_of(&model->layers[i], capacity).tiles);
+static int64_t most_tiles(const pynn_workspace *w) {
+  int64_t tiles = divide_up(w->capacity, LOSS_ROWS);
+  for (int32_t i = 0; i < w->model->n_layers; i++) tiles = most(tiles, needs_of(w, i).tiles);
   return tiles + 1;
 }
 
@@ -67,8 +68,9 @@ static size_t place_values(pynn_workspace *w) {
   offset = place(w, &w->targets, offset, rows * (size_t)model->outputs);
   for (int32_t i = 0; i < model->n_layers; i++) {
     void *none = NULL, **z = w->z ? &w->z[i] : &none, **y = w->y ? &w->y[i] : &none;
-    if (w->keeps) offset = place(w, z, offset, rows * (size_t)needs_of(&model->layers[i], w->capacity).values);
+    if (w->keeps) offset = place(w, z, offset, rows * (size_t)needs_of(w, i).values);
     offset = place(w, y, offset, own_values(model, i, rows, w->keeps));
+    offset = place(w, w->reals ? &w->reals[i] : &none, offset, (size_t)needs_of(w, i).reals);
   }
   if (w->keeps) offset = place(w, &w->panels, offset, (rows + GEMM_STEP) * (size_t)w->widest);
   offset = place(w, &w->dY[0], offset, wide);
@@ -80,15 +82,15 @@ static pynn_status measure(pynn_workspace *w) {
   const pynn_model *model = w->model;
   double total = 0; /* in double, which does not overflow */
   for (int32_t i = 0; i < model->n_layers; i++) {
-    const struct needs needs = needs_of(&model->layers[i], w->capacity);
+    const struct needs needs = needs_of(w, i);
     w->widest = most(w->widest, model->layers[i].units);
     w->n_doubles += (size_t)needs.doubles;
-    total += (double)model->layers[i].units + (double)needs.values;
+    total += (double)model->layers[i].units + (double)needs.values + (double)needs.reals / (double)w->capacity;
   }
   total = (total + 4.0 * (double)w->widest + 64) * ((double)w->capacity + 64) * (double)model->kernels->size;
   if (w->capacity < 1 || total > 0x1p46) return PYNN_ERROR_TOO_LARGE;
   w->values = place_values(w);
-  w->tiles = most_tiles(model, w->capacity);
+  w->tiles = most_tiles(w);
   return PYNN_OK;
 }
 
@@ -100,9 +102,11 @@ static pynn_status allocate_all(pynn_workspace *w) {
   return allocate(&w->input, context, w->values, model->kernels->size) ||
                  allocate(&w->labels, context, rows, sizeof *w->labels) ||
                  allocate(&w->weights, context, rows, sizeof *w->weights) ||
+                 allocate(&w->skips, context, rows, (size_t)model->shape.timesteps) ||
                  allocate(&w->losses, context, rows, sizeof *w->losses) ||
                  allocate(&w->z, context, n_layers, sizeof *w->z) || allocate(&w->y, context, n_layers, sizeof *w->y) ||
                  allocate(&w->inputs, context, n_layers + 1, sizeof *w->inputs) ||
+                 allocate(&w->reals, context, n_layers, sizeof *w->reals) ||
                  allocate(&w->doubles, context, n_layers, sizeof *w->doubles) ||
                  allocate(&w->doubles_block, context, w->n_doubles, sizeof *w->doubles_block) ||
                  (proposes && allocate(&w->proposed, context, (size_t)model->n_state, sizeof *w->proposed)) ||
@@ -130,7 +134,7 @@ pynn_status workspace_new(pynn_workspace **out, const pynn_model *model, int64_t
   double *doubles = w->doubles_block;
   for (int32_t i = 0; i < model->n_layers; i++) {
     w->doubles[i] = doubles;
-    doubles += needs_of(&model->layers[i], capacity).doubles;
+    doubles += needs_of(w, i).doubles;
   }
   if (!keeps) share_values(w);
   *out = w;
@@ -180,10 +184,12 @@ void pynn_workspace_free(pynn_workspace *w) {
   context_release(context, w->labels, rows, sizeof *w->labels);
   context_release(context, w->weights, rows, sizeof *w->weights);
   context_release(context, w->cells, rows * (size_t)w->model->targets, sizeof *w->cells);
+  context_release(context, w->skips, rows, (size_t)w->model->shape.timesteps);
   context_release(context, w->losses, rows, sizeof *w->losses);
   context_release(context, w->z, n_layers, sizeof *w->z);
   context_release(context, w->y, n_layers, sizeof *w->y);
   context_release(context, w->inputs, n_layers + 1, sizeof *w->inputs);
+  context_release(context, w->reals, n_layers, sizeof *w->reals);
   context_release(context, w->doubles, n_layers, sizeof *w->doubles);
   context_release(context, w->doubles_block, w->n_doubles, sizeof *w->doubles_block);
   context_release(context, w->proposed, (size_t)w->model->n_state, sizeof *w->proposed);

@@ -8,6 +8,7 @@
  * Every operation is a job of tiles cut by shapes alone. */
 #include "pass/pass.h"
 
+#include "compute/array.h"
 #include "compute/blas.h"
 #include "graph/layer.h"
 
@@ -16,10 +17,19 @@
 int pass_uses_blas(const pynn_model *model, int64_t rows) {
   for (int32_t i = 0; i < model->n_layers; i++) {
     const struct layer *layer = &model->layers[i];
-    if ((layer->kind->row.flags & PYNN_LAYER_PRODUCT) && blas_takes(model->context, rows, layer->units, layer->inputs))
+    if ((layer->kind->row.flags & PYNN_LAYER_PRODUCT) &&
+        blas_takes(model->context, rows * layer->in.timesteps, layer->out.features, layer->in.features))
       return 1;
   }
   return 0;
+}
+
+const void *pass_in_place(const pynn_model *model, const pynn_array *x, int64_t first, int64_t *ld) {
+  int64_t given;
+  const void *at = array_in_place(model->input_kernels, x, first, &given);
+  if (!at || (model->shape.timesteps > 1 && given != model->inputs)) return NULL;
+  *ld = given;
+  return at;
 }
 
 void pass_enter(struct job *job, int32_t index, uint64_t dropout_key) {

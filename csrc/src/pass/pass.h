@@ -23,6 +23,10 @@ static inline int64_t batch_whole(const struct batch *batch) { return batch->who
 /* Whether a pass over `rows` rows may call the BLAS. Predictions never do. */
 int pass_uses_blas(const pynn_model *model, int64_t rows);
 
+/* The rows of x from `first` on, where a pass can read them as they lie: see array_in_place. Timesteps have to be
+ * contiguous from row to row. */
+const void *pass_in_place(const pynn_model *model, const pynn_array *x, int64_t first, int64_t *ld);
+
 /* Computes the values of every layer and returns the logits. `dropout_key` and `step` select the random draws of
  * training; without `training` there are none. */
 const void *pass_forward(pynn_workspace *workspace, const struct batch *batch, int training, uint64_t dropout_key,

@@ -75,7 +75,7 @@ static pynn_status run(const struct call *call, pynn_workspace *w, double *loss)
     struct batch batch = {.rows = rows, .ldx = model->inputs, .given = call->x};
     if (call->targets) status = pass_targets(w, call->targets, call->weights, NULL, first, &batch, call->error);
     if (status) break;
-    batch.x = array_in_place(model->input_kernels, call->x, first, &batch.ldx);
+    batch.x = pass_in_place(model, call->x, first, &batch.ldx);
     if (call->x->indices) {
       batch.sparse = (struct sparse){call->x, NULL, first};
       status = sparse_check(&batch.sparse, rows, call->error);

@@ -31,7 +31,7 @@ struct batch step_rows(const pynn_trainer *t, const pynn_array *x, const int64_t
     batch.sparse = (struct sparse){x, order, first};
     return batch;
   }
-  if (!order && (batch.x = array_in_place(t->model->input_kernels, x, first, &batch.ldx))) return batch;
+  if (!order && (batch.x = pass_in_place(t->model, x, first, &batch.ldx))) return batch;
   struct gather job = {t, x, order, first, rows};
   parallel_for(t->model->context, (rows + GATHER_ROWS - 1) / GATHER_ROWS, 40.0 * (double)(rows * x->columns),
                gather_tile, &job);

@@ -1,6 +1,8 @@
 /* Statistics of a step: layer by layer, from the pass and the update just done. */
 #include "train/statistics.h"
 
+#include "graph/layer.h"
+
 #include <math.h>
 
 /* Every `check_every` steps, and more often in the first period, which may be all of a short run. */
@@ -49,14 +51,15 @@ void statistics_take(pynn_trainer *t) {
     const double n = (double)y->n, n_gradient = g->n ? (double)g->n : 1;
     const struct changed change = changes(t, layer->parameters, layer->n_parameters);
     int64_t dead = 0;
-    for (int64_t j = 0; j < layer->units; j++) dead += !observed->alive[j];
+    const int64_t units = layer->kind->row.flags & PYNN_LAYER_PRODUCT ? layer->out.features : layer->units;
+    for (int64_t j = 0; j < units; j++) dead += !observed->alive[j];
     s->largest = y->largest;
     s->mean = y->mean;
     s->std = y->spread / sqrt(n);
     s->zeros = (double)y->zeros / n;
     s->saturated = (double)y->saturated / n;
     s->tiny = (double)y->tiny / n;
-    s->dead = (double)dead / (double)layer->units;
+    s->dead = (double)dead / (double)units;
     s->gradient_rms = hypot(g->mean, g->spread / sqrt(n_gradient));
     s->gradient_zeros = (double)g->zeros / n_gradient;
     s->gradient_tiny = (double)g->tiny / n_gradient;
