@@ -66,6 +66,7 @@ def copy_to_torch(torch, bound, module):
 @pytest.mark.parametrize("name", ["simple", "lstm", "gru", "both", "both gru"])
 def test_twenty_steps_are_those_of_pytorch(data, name):
     torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
     x, y = data
     model = made([LAYERS[name](return_sequences=True), LAYERS[name](), pynn.Dense(OUTPUTS)])
     model.build((STEPS, FEATURES))
