@@ -1,33 +1,35 @@
-/* The gradients of recurrent kernels: strips of X^T dZ and H^T dZ, and column sums, over all rows and timesteps. */
+/* The gradients of recurrent kernels: columns of X^T dZ and H^T dZ, and column sums, over all rows and timesteps. */
 #include "layers/recurrent_memory.h"
 
 #include <string.h>
 
-enum { STEP = 8 }; /* strips of rows are multiples of it */
-
-/* The job with how the kernels are cut. */
+/* The job with how the kernels are cut: all rows of some columns, as dZ is what is long. */
 struct strips {
   struct job *job;
   struct memory m;
-  struct tiling kernel, recurrent;
+  struct tiling columns;
 };
 
 static const void *kept_at(const struct strips *s, int direction, int64_t offset) {
   return at(job_kernels(s->job), s->job->w->z[s->job->index], direction * s->m.kept + offset);
 }
 
-/* Rows of a kernel's gradient: of each block of its columns, A^T dZ. */
-static void strip_of(const struct strips *s, int d, int role, const struct tile *t, const struct block *blocks, int n,
-                     void *out) {
+/* Columns of a kernel's gradient, of the blocks that they are in: A^T dZ. */
+static void strip_of(const struct strips *s, int d, int role, const struct tile *t, const struct block *blocks, int n) {
   const struct kernels *kernels = job_kernels(s->job);
   const int64_t h = s->m.units, ldz = s->m.layout->width * h, ld = s->m.layout->gates * h;
+  void *out = job_gradient_of(s->job, d * DIRECTION_TENSORS + role, 0);
   for (int b = 0; b < n; b++) {
     const int of_state = blocks[b].reads == OF_STATE;
-    const int64_t from = role == KERNEL ? s->m.x : of_state ? s->m.h : s->m.z + blocks[b].reads * h;
+    const int64_t a = role == KERNEL ? s->m.x : of_state ? s->m.h : s->m.z + blocks[b].reads * h;
     const int64_t lda = role == KERNEL ? s->m.features : of_state ? h : ldz;
-    kernels->gemm_transposed((size_t)t->rows, (size_t)(blocks[b].gates * h), (size_t)(s->job->rows * s->m.timesteps),
-                             kept_at(s, d, from + t->row), (size_t)lda, kept_at(s, d, s->m.z + blocks[b].to * h),
-                             (size_t)ldz, NULL, at(kernels, out, blocks[b].from * h), (size_t)ld);
+    const int64_t begin = most(t->column, blocks[b].from * h);
+    const int64_t end = least(t->column + t->columns, (blocks[b].from + blocks[b].gates) * h);
+    if (begin >= end) continue;
+    kernels->gemm_transposed((size_t)(role == KERNEL ? s->m.features : h), (size_t)(end - begin),
+                             (size_t)(s->job->rows * s->m.timesteps), kept_at(s, d, a), (size_t)lda,
+                             kept_at(s, d, s->m.z + (blocks[b].to - blocks[b].from) * h + begin), (size_t)ldz, NULL,
+                             at(kernels, out, begin), (size_t)ld);
   }
 }
 
@@ -50,33 +52,35 @@ static void bias_of(const struct strips *s, int d, int64_t index) {
   job_penalised_gradient(job, index, PYNN_SLOT_BIAS_REGULARIZER, bias, (size_t)n);
 }
 
-static void gradient_tile(void *argument, int64_t index) {
+static void product_tile(void *argument, int64_t index) {
   const struct strips *s = argument;
   const struct cell_layout *c = s->m.layout;
-  const int64_t of_direction = s->kernel.down + s->recurrent.down + 1, i = index % of_direction;
-  const int d = (int)(index / of_direction), first = d * DIRECTION_TENSORS;
-  const int recurrent = i >= s->kernel.down;
-  if (i == of_direction - 1) {
-    if (s->job->layer->tensor[first + BIAS] >= 0) bias_of(s, d, index);
-    else job_gradient(s->job, index, NULL, 0);
-    return;
-  }
-  const struct tile t = tile_at(recurrent ? &s->recurrent : &s->kernel, recurrent ? i - s->kernel.down : i);
-  const int64_t ld = c->gates * s->m.units;
-  void *out = job_gradient_of(s->job, first + (recurrent ? RECURRENT : KERNEL), t.row * ld);
-  if (recurrent) strip_of(s, d, RECURRENT, &t, c->back, c->n_back, out);
-  else strip_of(s, d, KERNEL, &t, c->input, c->n_input, out);
-  job_penalised_gradient(s->job, index, recurrent ? PYNN_SLOT_RECURRENT_REGULARIZER : PYNN_SLOT_KERNEL_REGULARIZER, out,
-                         (size_t)(t.rows * ld));
+  const int64_t of_direction = 2 * s->columns.across, i = index % of_direction;
+  const struct tile t = tile_at(&s->columns, i / 2);
+  if (i % 2) strip_of(s, (int)(index / of_direction), RECURRENT, &t, c->back, c->n_back);
+  else strip_of(s, (int)(index / of_direction), KERNEL, &t, c->input, c->n_input);
+}
+
+/* Penalty, largest magnitude and sum of squares of a tensor's gradient; the bias, which has no product, itself. */
+static void tensor_tile(void *argument, int64_t index) {
+  static const int regularizers[] = {PYNN_SLOT_KERNEL_REGULARIZER, PYNN_SLOT_RECURRENT_REGULARIZER};
+  const struct strips *s = argument;
+  const int64_t ld = s->m.layout->gates * s->m.units;
+  const int role = (int)(index % DIRECTION_TENSORS), d = (int)(index / DIRECTION_TENSORS);
+  if (s->job->layer->tensor[index] < 0) job_gradient(s->job, index, NULL, 0);
+  else if (role == BIAS) bias_of(s, d, index);
+  else
+    job_penalised_gradient(s->job, index, regularizers[role], job_gradient_of(s->job, (int)index, 0),
+                           (size_t)((role == KERNEL ? s->m.features : s->m.units) * ld));
 }
 
 void recurrent_gradient(struct job *job) {
+  const pynn_context *context = job->w->model->context;
   struct strips s = {.job = job, .m = memory_of(job->layer, job->w->capacity, 1)};
-  const int64_t ld = s.m.layout->gates * s.m.units;
-  const double work = 2.0 * (double)(job->rows * s.m.timesteps) * (double)ld;
-  s.kernel = tiling_of(s.m.features, ld, strip(s.m.features, work, STEP, STEP), ld);
-  s.recurrent = tiling_of(s.m.units, ld, strip(s.m.units, work, STEP, STEP), ld);
-  const int64_t tiles = (s.kernel.down + s.recurrent.down + 1) * s.m.directions;
-  parallel_for(job->w->model->context, tiles, work * (double)(s.m.features + s.m.units), gradient_tile, &s);
-  job_gradients(job, tiles);
+  const int64_t ld = s.m.layout->gates * s.m.units, tensors = s.m.directions * DIRECTION_TENSORS;
+  const double work = 2.0 * (double)(job->rows * s.m.timesteps) * (double)(s.m.features + s.m.units);
+  s.columns = tiling_of(1, ld, 1, strip(ld, work, GEMM_STEP, GEMM_STEP));
+  parallel_for(context, s.columns.across * 2 * s.m.directions, work * (double)ld, product_tile, &s);
+  parallel_for(context, tensors, 2.0 * (double)(job->rows * s.m.timesteps * ld), tensor_tile, &s);
+  job_gradients(job, tensors);
 }

@@ -52,7 +52,7 @@ struct memory memory_of(const struct layer *layer, int64_t capacity, int keeps) 
 
 struct needs recurrent_needs(const struct layer *layer, int64_t rows, int keeps) {
   const struct memory m = memory_of(layer, rows, keeps);
-  const int64_t tiles = most(divide_up(rows, m.tile), 2 * STRIPS + 1) * m.directions;
+  const int64_t tiles = most(divide_up(rows, m.tile), DIRECTION_TENSORS) * m.directions;
   return (struct needs){.values = m.kept / rows * m.directions, .reals = m.reals, .tiles = tiles};
 }
 
