@@ -2,8 +2,8 @@
 
     python benchmarks/recurrent.py [--threads 1] [--rounds 15] [--kinds lstm gru]
 
-One layer and a dense one of a single output, float32, mean squared error, SGD. Times are medians of rounds in which each
-library takes its turn; ratios are medians of the rounds' ratios. JAX runs a jitted scan.
+One layer and a dense one of a single output, float32, mean squared error, SGD. Times are medians of rounds in which
+each library takes its turn; ratios are medians of the rounds' ratios. JAX runs a jitted scan.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def describe(module: Any, seed: int = 0) -> tuple[Description, list[Place]]:
     if built.inputs is None:
         raise UnsupportedError(f"expected a module with at least one nn.Linear; received {type(module).__name__}")
     dtype = "float64" if any(v.dtype == np.float64 for v in built.tensors.values()) else "float32"
-    return Description(tuple(built.layers), seed, dtype, built.inputs, tensors=built.tensors), built.order
+    return Description(tuple(built.layers), seed, dtype, built.inputs, built.tensors), built.order
 
 
 def _walk(built: _Built, module: Any, name: str) -> None:

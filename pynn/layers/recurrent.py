@@ -43,7 +43,7 @@ class Recurrent:
         alone = {name: number for name, number in numbers.items() if name != "bidirectional"}
         choices = {name: {"name": c[0], **c[1]} for name, c in layer.items() if name != "kind" and c[0] != "none"}
         made = cls(**alone, **choices)
-        return Bidirectional(made) if numbers["bidirectional"] else made  # type: ignore[arg-type]
+        return Bidirectional(made) if numbers["bidirectional"] else made
 
 
 ACTIVATIONS = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid")
@@ -274,12 +274,12 @@ class Bidirectional(Layer):
     @property
     def units(self) -> int:
         """Columns of a timestep: those of both directions."""
-        return 2 * int(self.layer.units)  # type: ignore[attr-defined]
+        return 2 * int(self.layer.units)
 
     @property
     def return_sequences(self) -> bool:
         """Whether every timestep is given, or the last alone."""
-        return bool(self.layer.return_sequences)  # type: ignore[attr-defined]
+        return bool(self.layer.return_sequences)
 
     @property
     def core(self) -> dict[str, Any]:

@@ -27,18 +27,18 @@ class Description:
         Flat: residual blocks as their layers and an `Add`.
     inputs : int or None
         Columns of X; None: not known yet, and no `tensors`.
-    timesteps : int
-        In a row of X; 1 for rows that are no sequences.
     tensors : mapping of (layer, name) to array
         Parameters and state that differ from freshly built ones.
+    timesteps : int
+        In a row of X; 1 for rows that are no sequences.
     """
 
     layers: tuple[layers_.Layer, ...]
     seed: int = 0
     dtype: str = "float32"
     inputs: int | None = None
-    timesteps: int = 1
     tensors: Mapping[Place, np.ndarray] = field(default_factory=dict)
+    timesteps: int = 1
 
 
 class Network:
@@ -126,7 +126,7 @@ class Network:
         """Describe this network; the tensors are views."""
         tensors = {} if self._core is None else self.tensors
         inputs = None if self._core is None else self.inputs
-        return Description(tuple(self.specs), self.seed, self.dtype.name, inputs, self.timesteps or 1, tensors)
+        return Description(tuple(self.specs), self.seed, self.dtype.name, inputs, tensors, self.timesteps or 1)
 
     def set_loss(self, loss: Any, target_scaling: str | None = None) -> None:
         """Apply a loss to the core; parameters stay."""
