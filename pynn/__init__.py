@@ -25,7 +25,7 @@ _HOME = {
     "layers": [
         "Activation", "Add", "BatchNormalization", "Bidirectional", "Categorical", "Dense", "Dropout", "Flatten", "GRU",
         "GaussianNoise", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "Input", "LSTM", "LayerNormalization",
-        "Normalization", "Residual", "SimpleRNN",
+        "Masking", "Normalization", "Residual", "SimpleRNN",
     ],
     "metrics": ["Metric"],
     "lbfgs": ["LBFGS"],

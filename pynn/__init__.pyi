@@ -40,7 +40,7 @@ from .layers import (
     Categorical as Categorical, Dense as Dense, Dropout as Dropout, Flatten as Flatten,
     GaussianNoise as GaussianNoise, GlobalAveragePooling1D as GlobalAveragePooling1D,
     GlobalMaxPooling1D as GlobalMaxPooling1D, GRU as GRU, Input as Input, LayerNormalization as LayerNormalization,
-    LSTM as LSTM, Normalization as Normalization, Residual as Residual, SimpleRNN as SimpleRNN,
+    LSTM as LSTM, Masking as Masking, Normalization as Normalization, Residual as Residual, SimpleRNN as SimpleRNN,
 )
 from .lbfgs import LBFGS as LBFGS
 from .metrics import Metric as Metric

@@ -324,6 +324,15 @@ cdef extern from "pynn.h" nogil:
     void pynn_workspace_free(pynn_workspace *workspace)
     pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw,
                              pynn_dtype dtype, void *out, pynn_error *error)
+    ctypedef struct pynn_stream:
+        pass
+    pynn_status pynn_stream_new(pynn_stream **out, const pynn_model *model, int64_t rows, pynn_error *error)
+    void pynn_stream_free(pynn_stream *stream)
+    pynn_status pynn_stream_step(pynn_stream *stream, const pynn_array *x, int raw, pynn_dtype dtype, void *out,
+                                 pynn_error *error)
+    void pynn_stream_reset(pynn_stream *stream)
+    int64_t pynn_stream_n_state(const pynn_stream *stream)
+    void *pynn_stream_state(pynn_stream *stream)
     pynn_status pynn_evaluate(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x,
                               const pynn_array *targets, const pynn_array *weights, pynn_dtype dtype, void *out,
                               double *loss, pynn_error *error)

@@ -214,6 +214,128 @@ def test_penalties_and_constraints_act_on_recurrent_kernels(data):
     np.testing.assert_allclose(penalty, 0.5 * (start**2).sum(), rtol=1e-9)
 
 
+# ---- padding
+
+
+def padded(x, lengths, value=0.0):
+    x = x.copy()
+    for row, length in enumerate(lengths):
+        x[row, length:] = value
+    return x
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_padded_row_has_the_bits_that_it_has_alone(data, name, backwards):
+    x, y = data
+    lengths = np.arange(ROWS) % STEPS + 1
+    x = padded(x.astype(np.float32), lengths, -1.0)
+    layers = [pynn.Masking(-1.0), LAYERS[name](go_backwards=backwards), pynn.Dense(OUTPUTS)]
+    model = made(layers, dtype="float32")
+    model.fit(x, y, epochs=2, verbose=0)
+    together = model.predict(x)
+    for row in range(STEPS):
+        alone = made(layers[1:], dtype="float32").build((int(lengths[row]), FEATURES))
+        alone.parameters[...] = model.parameters
+        np.testing.assert_array_equal(alone.predict(x[row : row + 1, : lengths[row]])[0], together[row])
+
+
+@pytest.mark.parametrize("pool", [pynn.GlobalAveragePooling1D, pynn.GlobalMaxPooling1D])
+def test_pooling_leaves_padding_out(data, pool):
+    x, _ = data
+    model = made([pynn.Masking(), pynn.GRU(UNITS, return_sequences=True), pool(), pynn.Dense(OUTPUTS)])
+    model.build((STEPS, FEATURES))
+    shorter = made([pynn.GRU(UNITS, return_sequences=True), pool(), pynn.Dense(OUTPUTS)]).build((3, FEATURES))
+    shorter.parameters[...] = model.parameters
+    np.testing.assert_array_equal(model.predict(padded(x, [3] * ROWS)), shorter.predict(x[:, :3]))
+
+
+def test_gradients_pass_over_padding(data):
+    x, y = data
+    lengths = np.arange(ROWS) % STEPS + 1
+    x = padded(x, lengths)
+    both = pynn.Bidirectional(pynn.LSTM(UNITS, return_sequences=True))
+    model = made([pynn.Masking(), both, pynn.GRU(UNITS), pynn.Dense(OUTPUTS)])
+    model.build((STEPS, FEATURES))
+    before = model.parameters.copy()
+    model.train_step(x, y)
+    gradient = (before - model.parameters) / 0.1
+    for i in range(0, len(before), 37):
+        losses = []
+        for h in (1e-5, -1e-5):
+            model.parameters[...] = before
+            model.parameters[i] += h
+            losses.append(model.evaluate(x, y)["loss"])
+        assert abs((losses[0] - losses[1]) / 2e-5 - gradient[i]) <= 1e-8
+
+
+# ---- streams
+
+
+@pytest.mark.parametrize("name", ["simple", "lstm", "gru", "gru before"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_stream_has_the_bits_of_predict(data, name, dtype):
+    x, y = data
+    x = x.astype(dtype)
+    layers = [
+        pynn.Dense(4, activation="relu"),
+        LAYERS[name](return_sequences=True),
+        LAYERS[name](),
+        pynn.Dense(OUTPUTS),
+    ]
+    model = made(layers, dtype=dtype)
+    model.fit(x, y, epochs=1, verbose=0)
+    stream = model.stream(rows=3)
+    for t in range(STEPS):
+        state = stream.state
+        found = stream.step(x[:3, t])
+        shorter = made(layers, dtype=dtype).build((t + 1, FEATURES))
+        shorter.parameters[...] = model.parameters
+        np.testing.assert_array_equal(found, shorter.predict(x[:3, : t + 1]))
+        stream.state = state
+        np.testing.assert_array_equal(stream.step(x[:3, t]), found)
+    stream.reset()
+    assert not stream.state.any()
+
+
+def test_a_stream_keeps_the_parameters_that_it_began_with(data):
+    x, y = data
+    model = made([pynn.LSTM(4), pynn.Dense(OUTPUTS)]).build((STEPS, FEATURES))
+    stream, before = model.stream(), model.predict(x[:1])
+    model.fit(x, y, epochs=1, verbose=0)
+    for t in range(STEPS):
+        found = stream.step(x[0, t])
+    np.testing.assert_array_equal(found, before[0])
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [pynn.Bidirectional(pynn.LSTM(3))],
+        [pynn.GRU(3, go_backwards=True)],
+        [pynn.GRU(3, return_sequences=True), pynn.Flatten()],
+        [pynn.GRU(3, return_sequences=True), pynn.GlobalAveragePooling1D()],
+    ],
+)
+def test_a_stream_refuses_what_needs_later_timesteps(layers):
+    with pytest.raises(pynn.UnsupportedError, match="later timesteps"):
+        made([*layers, pynn.Dense(1)]).build((STEPS, FEATURES)).stream()
+
+
+def test_a_stream_refuses_bad_timesteps_and_stays_where_it_was(data):
+    stream = made([pynn.LSTM(4), pynn.Dense(1)]).build((STEPS, FEATURES)).stream()
+    stream.step(data[0][0, 0])
+    state = stream.state
+    with pytest.raises(pynn.NumericalError):
+        stream.step([0.0, np.nan, 1.0])
+    for wrong in ([1.0, 2.0], [[1.0, 2.0, 3.0]] * 2, 1.0):
+        with pytest.raises(pynn.ShapeError):
+            stream.step(wrong)
+    np.testing.assert_array_equal(stream.state, state)
+    with pytest.raises(pynn.PynnError):
+        made([pynn.Dense(1)]).build(3).stream()
+
+
 # ---- bad input
 
 

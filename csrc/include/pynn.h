@@ -622,6 +622,28 @@ PYNN_API void pynn_workspace_free(pynn_workspace *workspace);
 PYNN_API pynn_status pynn_predict(const pynn_model *model, pynn_workspace *workspace, const pynn_array *x, int raw,
                                   pynn_dtype dtype, void *out, pynn_error *error);
 
+/* A stream: `rows` sequences that come one timestep after the other. It gives at each timestep what pynn_predict gives
+ * for the timesteps so far, to the last bit. It has a copy of the model's numbers as they are now; the context must
+ * outlive it, the model need not. One thread at a time. */
+typedef struct pynn_stream pynn_stream;
+/* Allocates all that steps need, through the context's allocator. UNSUPPORTED for layers that need later timesteps:
+ * bidirectional ones, go_backwards, flatten, pooling over time; `error` (may be NULL) names the layer. OUT_OF_MEMORY,
+ * INVALID_ARGUMENT, NOT_READY. */
+PYNN_API pynn_status pynn_stream_new(pynn_stream **out, const pynn_model *model, int64_t rows, pynn_error *error);
+/* Releases the stream. NULL is legal. */
+PYNN_API void pynn_stream_free(pynn_stream *stream);
+/* One timestep: x (rows x features) into out (rows x outputs of `dtype`), as in pynn_predict. Before anything changes:
+ * SHAPE, DTYPE, INVALID_ARGUMENT; NUMERIC for a cell of x that is not finite, with row and column. NUMERIC also when a
+ * value is not finite on its way: the states hold it then, until pynn_stream_reset. */
+PYNN_API pynn_status pynn_stream_step(pynn_stream *stream, const pynn_array *x, int raw, pynn_dtype dtype, void *out,
+                                      pynn_error *error);
+/* Starts all sequences again from their first timestep. */
+PYNN_API void pynn_stream_reset(pynn_stream *stream);
+/* The states of all recurrent layers, reals of the model's dtype that live as long as the stream: copy them to save a
+ * stream, and back to resume it. */
+PYNN_API int64_t pynn_stream_n_state(const pynn_stream *stream);
+PYNN_API void *pynn_stream_state(pynn_stream *stream);
+
 /* Mean loss over the rows of x and their targets (see pynn_step), weighted by `weights` (of pynn_data; NULL: all 1), as
  * a trainer without dropout would see it: sum of weight x loss / rows. `out` (rows x outputs of `dtype`, may be NULL)
  * receives the predictions, as in pynn_predict. INVALID_ARGUMENT when the model has no loss; LABEL; NUMERIC as in

@@ -142,6 +142,56 @@ static void test_bits(const struct shape_case *c, pynn_dtype dtype) {
   }
 }
 
+/* One timestep after the other: the bits of a prediction of the timesteps so far; a state that is put back. */
+static void test_stream(const pynn_context *context, const struct shape_case *c, pynn_dtype dtype) {
+  pynn_model *model = model_of(context, c, dtype);
+  pynn_workspace *workspace = NULL;
+  pynn_stream *stream = NULL;
+  pynn_error error;
+  if (c->backwards || c->both || c->pool) {
+    CHECK_STATUS(PYNN_ERROR_UNSUPPORTED, pynn_stream_new(&stream, model, 2, &error));
+    CHECK(!stream && error.layer >= 1);
+    pynn_model_free(model);
+    return;
+  }
+  const size_t size = pynn_dtype_size(dtype), last = OUTPUTS * size;
+  const int64_t outputs = pynn_model_outputs(model);
+  double whole[2 * STEPS * OUTPUTS], out[2 * OUTPUTS], again[2 * OUTPUTS], part[2 * FEATURES], state[200];
+  CHECK_STATUS(PYNN_OK, pynn_workspace_new(&workspace, model));
+  CHECK_STATUS(PYNN_OK, pynn_stream_new(&stream, model, 2, &error));
+  predict(model, workspace, 0, 2, whole);
+  const size_t bytes = (size_t)pynn_stream_n_state(stream) * size;
+  CHECK(bytes > 0 && bytes <= sizeof state);
+  for (int round = 0; round < 2; round++) {
+    for (int t = 0; t < STEPS; t++) {
+      for (int i = 0; i < 2; i++) memcpy(part + i * FEATURES, x + (i * STEPS + t) * FEATURES, FEATURES * sizeof *part);
+      const pynn_array at = pynn_matrix(part, PYNN_FLOAT64, 2, FEATURES);
+      memcpy(state, pynn_stream_state(stream), bytes);
+      CHECK_STATUS(PYNN_OK, pynn_stream_step(stream, &at, 1, dtype, out, NULL));
+      memcpy(pynn_stream_state(stream), state, bytes);
+      part[3] = (double)NAN;
+      CHECK_STATUS(PYNN_ERROR_NUMERIC, pynn_stream_step(stream, &at, 1, dtype, again, &error));
+      CHECK(error.row == 1 && error.column == 0 && !memcmp(state, pynn_stream_state(stream), bytes));
+      part[3] = x[(STEPS + t) * FEATURES];
+      CHECK_STATUS(PYNN_OK, pynn_stream_step(stream, &at, 1, dtype, again, NULL));
+      CHECK(!memcmp(out, again, 2 * last));
+      for (int i = 0; i < 2; i++)
+        if (c->sequences || t == STEPS - 1)
+          CHECK(!memcmp((char *)out + (size_t)i * last,
+                        (char *)whole + ((size_t)(i * outputs) + (c->sequences ? (size_t)t * OUTPUTS : 0)) * size,
+                        last));
+    }
+    pynn_stream_reset(stream);
+  }
+  CHECK_STATUS(PYNN_ERROR_SHAPE,
+               pynn_stream_step(stream, &(pynn_array){.columns = 1, .rows = 2, .data = x}, 1, dtype, out, &error));
+  CHECK_STATUS(PYNN_ERROR_INVALID_ARGUMENT, pynn_stream_step(NULL, NULL, 1, dtype, out, &error));
+  pynn_stream_free(stream);
+  pynn_stream_free(NULL);
+  pynn_workspace_free(workspace);
+  pynn_model_free(model);
+}
+
 static void test_files(const pynn_context *context, const struct shape_case *c) {
   static double out[2][ROWS * STEPS * OUTPUTS];
   pynn_model *model = model_of(context, c, PYNN_FLOAT64), *loaded = NULL;
@@ -200,6 +250,8 @@ int main(void) {
     test_bits(&cases[i], PYNN_FLOAT32);
     test_bits(&cases[i], PYNN_FLOAT64);
     test_files(context, &cases[i]);
+    test_stream(context, &cases[i], PYNN_FLOAT32);
+    test_stream(context, &cases[i], PYNN_FLOAT64);
   }
   test_start_and_errors(context);
   pynn_context_free(context);

@@ -9,7 +9,7 @@ from .input import Input
 from .noise import Dropout, GaussianNoise
 from .normalization import BatchNormalization, LayerNormalization, Normalization
 from .pooling import Flatten, GlobalAveragePooling1D, GlobalMaxPooling1D
-from .recurrent import GRU, LSTM, Bidirectional, SimpleRNN
+from .recurrent import GRU, LSTM, Bidirectional, Masking, SimpleRNN
 from .stack import (
     Add,
     Residual,
@@ -26,8 +26,8 @@ from .stack import (
 __all__ = [
     "GRU", "LSTM", "Activation", "Add", "BatchNormalization", "Bidirectional", "Categorical", "Dense", "Dropout",
     "Flatten", "GaussianNoise", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "Input", "Layer", "LayerNormalization",
-    "Normalization", "Residual", "SimpleRNN", "checked", "flatten", "from_core", "from_dict", "nest", "require_dense",
-    "tolerates", "with_functions",
+    "Masking", "Normalization", "Residual", "SimpleRNN", "checked", "flatten", "from_core", "from_dict", "nest",
+    "require_dense", "tolerates", "with_functions",
 ]  # fmt: skip
 
 for _cls in Layer.__subclasses__():

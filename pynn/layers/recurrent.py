@@ -237,6 +237,33 @@ class GRU(Recurrent, Layer):
 
 
 @dataclass(frozen=True, repr=False)
+class Masking(Layer):
+    """Timesteps that are padding: those whose features all are `mask_value`.
+
+    Recurrent layers above pass over them: h stays as it was, and with `return_sequences` is given again. Pooling leaves
+    them out. A row then has the same bits with padding and without. The state of a row that is all padding is 0.
+
+    Parameters
+    ----------
+    mask_value : float
+        What fills the features of padding.
+
+    Examples
+    --------
+    >>> import pynn
+    >>> model = pynn.Sequential([pynn.Masking(0.0), pynn.LSTM(64), pynn.Dense(2)])
+    """
+
+    kind: ClassVar[str] = "masking"
+    takes_sequences: ClassVar[bool] = True
+
+    mask_value: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._check("mask_value")
+
+
+@dataclass(frozen=True, repr=False)
 class Bidirectional(Layer):
     """Two copies of a recurrent layer, one of which visits the timesteps from last to first, side by side.
 

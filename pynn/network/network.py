@@ -282,6 +282,10 @@ class Network:
         np.asarray(copy.state)[:both] = np.asarray(core.state)[:both]
         return copy
 
+    def open_stream(self, rows: int) -> _core.Stream:
+        """Return a core of one timestep that keeps its states, with a copy of the numbers."""
+        return _core.Stream(self.core, rows)
+
     def below(self, index: int) -> _core.Model | None:
         """Return a core of the layers below one; None if they leave X as it is."""
         unchanged = all(spec.only_trains for spec in self.specs[:index])

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..metrics import R2
+from ..network.stream import Stream
 from .attributes import Attributes
 
 
@@ -17,6 +18,7 @@ class Estimator(Attributes):
     For searches over arguments there are the estimators of `pynn.sklearn`.
     """
 
+    _network: Any
     classify: Any
     predict: Any
     compile: Any
@@ -39,6 +41,34 @@ class Estimator(Attributes):
         found = self.classify(x)
         right = found == (y.argmax(axis=1) if y.ndim > found.ndim else y)
         return float(np.average(right.reshape(len(right), -1).all(axis=1), weights=sample_weight))
+
+    def stream(self, rows: int = 1) -> Stream:
+        """Return a stream, which takes one timestep of sequences after the other and keeps their state.
+
+        Its steps give the bits of `predict`. It has a copy of the parameters as they are now.
+
+        Parameters
+        ----------
+        rows : int
+            Sequences that go side by side.
+
+        Raises
+        ------
+        UnsupportedError
+            Layers that need later timesteps: `Bidirectional`, ``go_backwards=True``, `Flatten`, pooling over time.
+
+        Examples
+        --------
+        >>> import numpy as np, pynn
+        >>> model = pynn.Sequential([pynn.GRU(8), pynn.Dense(1)], seed=0).build((20, 3))
+        >>> X = np.random.default_rng(0).normal(size=(1, 20, 3)).astype("float32")
+        >>> stream = model.stream()
+        >>> for t in range(20):
+        ...     y = stream.step(X[0, t])
+        >>> bool((y == model.predict(X)[0]).all())
+        True
+        """
+        return Stream(self._network, rows)
 
     def _has_classes(self) -> bool:
         return self.loss is not None and self.loss.row["link"] in ("softmax", "sigmoid")

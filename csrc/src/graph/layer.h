@@ -35,6 +35,8 @@ struct layer_kind {
   pynn_status (*adapt_check)(const struct layer *, int32_t index, int64_t column, const pynn_column *, pynn_error *);
   void (*adapt)(pynn_model *, const struct layer *, int64_t column, const pynn_column *);
   void (*adapted)(pynn_model *, const struct layer *, int64_t rows);
+  /* NULL, or: for a layer of one timestep, the reals of state that a row takes to the next; -1: it needs them all. */
+  int64_t (*streams)(const struct layer *layer);
   /* w->y[index] <- the layer's values, with their largest magnitude and, when w->observes, their statistics. */
   void (*forward)(struct job *job);
   /* gradient <- dL/d(the layer's parameters), dX <- dL/dX. */

@@ -44,6 +44,8 @@ struct pynn_workspace {
   } wrong;          /* gradient of a custom loss */
   void **y;         /* per layer, capacity x units: its values */
   void **z;         /* per layer, what its kind needs beside them: values before the activation */
+  void **states;    /* per layer, what rows take from one pass to the next; NULL: nothing is taken */
+  int packed;       /* kernels were packed by an earlier pass, and stayed */
   void **reals;     /* per layer, the reals its kind needs for all rows together */
   double **doubles; /* per layer, the doubles its kind needs */
   double *doubles_block;

@@ -46,6 +46,7 @@ static void backward(struct job *job) {
 const struct layer_kind layer_average_pooling = {
     .row = {.name = "global_average_pooling_1d", .aliases = "", .flags = PYNN_LAYER_TIMESTEPS},
     .shape = pooling_shape,
+    .streams = pooling_streams,
     .forward = forward,
     .backward = backward,
 };

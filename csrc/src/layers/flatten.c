@@ -9,6 +9,8 @@ static pynn_status shape(struct layer *layer, struct layout *layout, pynn_error 
   return PYNN_OK;
 }
 
+static int64_t needs_all(const struct layer *layer) { return (void)layer, -1; }
+
 static void forward_tile(void *argument, int64_t index) {
   const struct job *job = argument;
   const struct kernels *kernels = job_kernels(job);
@@ -34,6 +36,7 @@ static void backward(struct job *job) { job->dX = job->dY; }
 const struct layer_kind layer_flatten = {
     .row = {.name = "flatten", .aliases = "", .flags = PYNN_LAYER_TIMESTEPS},
     .shape = shape,
+    .streams = needs_all,
     .forward = forward,
     .backward = backward,
 };

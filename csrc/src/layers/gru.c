@@ -16,6 +16,7 @@ const struct layer_kind layer_gru = {
     .activation = "tanh",
     .shape = shape,
     .needs = recurrent_needs,
+    .streams = recurrent_streams,
     .forward = recurrent_forward,
     .backward = recurrent_backward,
 };

@@ -24,6 +24,7 @@ const struct layer_kind layer_lstm = {
     .shape = shape,
     .initialized = initialized,
     .needs = recurrent_needs,
+    .streams = recurrent_streams,
     .forward = recurrent_forward,
     .backward = recurrent_backward,
 };

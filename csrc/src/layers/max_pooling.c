@@ -66,6 +66,7 @@ static void backward(struct job *job) {
 const struct layer_kind layer_max_pooling = {
     .row = {.name = "global_max_pooling_1d", .aliases = "", .flags = PYNN_LAYER_TIMESTEPS},
     .shape = pooling_shape,
+    .streams = pooling_streams,
     .forward = forward,
     .backward = backward,
 };

@@ -10,6 +10,8 @@ static inline pynn_status pooling_shape(struct layer *layer, struct layout *layo
   return PYNN_OK;
 }
 
+static inline int64_t pooling_streams(const struct layer *layer) { return (void)layer, -1; }
+
 /* The timesteps of row i that are no padding. */
 static inline int64_t pooling_steps(const struct job *job, int64_t i) {
   int64_t n = 0;

@@ -12,42 +12,14 @@
 
 #include <string.h>
 
-const struct cell_layout cell_layouts[] = {
-    [CELL_SIMPLE] =
-        {CELL_SIMPLE, 1, 1, 0, 0, 1, 1, 1, {{0, 1, 0, 0, 0}}, {{0, 1, 0, 1, OF_STATE}}, {{0, 1, 0, 0, OF_STATE}}},
-    [CELL_LSTM] =
-        {CELL_LSTM, 4, 4, 1, 0, 1, 1, 1, {{0, 4, 0, 0, 0}}, {{0, 4, 0, 1, OF_STATE}}, {{0, 4, 0, 0, OF_STATE}}},
-    [CELL_GRU] = {CELL_GRU,
-                  3,
-                  4,
-                  0,
-                  1,
-                  2,
-                  2,
-                  1,
-                  {{0, 2, 1, 0, 0}, {2, 1, 0, 0, 0}},
-                  {{0, 2, 1, 1, OF_STATE}, {2, 1, 3, 0, OF_STATE}},
-                  {{0, 3, 1, 0, OF_STATE}}},
-    [CELL_GRU_BEFORE] = {CELL_GRU_BEFORE,
-                         3,
-                         4,
-                         0,
-                         0,
-                         2,
-                         2,
-                         2,
-                         {{0, 2, 1, 0, 0}, {2, 1, 0, 0, 0}},
-                         {{0, 2, 1, 1, OF_STATE}, {2, 1, 0, 1, 3}},
-                         {{2, 1, 0, 0, 3}, {0, 2, 1, 0, OF_STATE}}},
-};
-
 /* ---- shape */
 
 /* The activations whose slope is known from their values: the gates keep nothing else. */
-static pynn_status check_activation(const struct layer *layer, int slot, pynn_error *error) {
+static pynn_status check_activation(const struct layer *layer, const struct kernels *kernels, int slot,
+                                    pynn_error *error) {
   static const char *const known[] = {"tanh", "sigmoid", "relu", "linear", "hard_sigmoid"};
   const pynn_spec *spec = layer_choice(layer, slot);
-  const char *name = spec ? pynn_table_row(PYNN_ACTIVATION, spec->row)->name : known[0];
+  const char *name = spec ? kernels->activations[spec->row].row.name : known[0];
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (!strcmp(name, known[i])) return PYNN_OK;
   return fail(error, PYNN_ERROR_UNSUPPORTED,
@@ -64,8 +36,8 @@ pynn_status recurrent_shape(struct layer *layer, struct layout *layout, int cell
   const double *p = layer->spec.values;
   const int64_t units = (int64_t)p[UNITS];
   const int directions = p[BIDIRECTIONAL] != 0 ? 2 : 1;
-  pynn_status status = check_activation(layer, PYNN_SLOT_ACTIVATION, error);
-  if (!status) status = check_activation(layer, PYNN_SLOT_RECURRENT_ACTIVATION, error);
+  pynn_status status = check_activation(layer, layout->model->kernels, PYNN_SLOT_ACTIVATION, error);
+  if (!status) status = check_activation(layer, layout->model->kernels, PYNN_SLOT_RECURRENT_ACTIVATION, error);
   if (status) return status;
   layer->cell = cell;
   layer->activation = NULL; /* of the cell, not of the layer: neither a link nor a custom one takes its place */
@@ -169,13 +141,30 @@ static void give(const struct through *p, int64_t t) {
     memcpy(at(kernels, job_values(p->job), i * layer->units + column), h, bytes);
 }
 
+int64_t recurrent_streams(const struct layer *layer) {
+  const double *p = layer->spec.values;
+  if (p[GO_BACKWARDS] != 0 || p[BIDIRECTIONAL] != 0) return -1;
+  return (1 + cell_layouts[layer->cell].has_c) * (int64_t)p[UNITS];
+}
+
+/* The states before timestep t from what an earlier pass left, or 0; and into it. */
+static void load_states(const struct through *p, int64_t t, int stores) {
+  const struct kernels *kernels = job_kernels(p->job);
+  const pynn_workspace *w = p->job->w;
+  void *kept = w->states ? w->states[p->job->index] : NULL;
+  for (int c = 0; c <= p->m.layout->has_c; c++) {
+    void *state = c ? through_c(p, t) : through_h(p, t);
+    void *from = at(kernels, kept, (c * w->capacity + p->first) * p->m.units);
+    const size_t bytes = (size_t)(p->rows * p->m.units) * kernels->size;
+    if (!kept && !stores) memset(state, 0, bytes);
+    else if (kept) memcpy(stores ? from : state, stores ? state : from, bytes);
+  }
+}
+
 static void forward_tile(void *argument, int64_t index) {
   struct job *job = argument;
   struct through p = through_of(job, index % job->tiling.down, (int)(index / job->tiling.down));
-  const struct kernels *kernels = job_kernels(job);
-  const int64_t numbers = p.rows * p.m.units;
-  memset(through_h(&p, 0), 0, (size_t)numbers * kernels->size);
-  if (p.m.layout->has_c) memset(through_c(&p, 0), 0, (size_t)numbers * kernels->size);
+  load_states(&p, 0, 0);
   for (int64_t from = 0, count; from < p.m.timesteps; from += count) {
     count = least(p.m.chunk, p.m.timesteps - from);
     inputs(&p, from, count);
@@ -184,6 +173,7 @@ static void forward_tile(void *argument, int64_t index) {
       give(&p, t);
     }
   }
+  load_states(&p, p.m.timesteps, 1);
 }
 
 static void value_tile(void *argument, int64_t index) {
@@ -194,7 +184,7 @@ static void value_tile(void *argument, int64_t index) {
 
 void recurrent_forward(struct job *job) {
   const struct memory m = memory_of(job->layer, job->w->capacity, job_keeps(job));
-  memory_pack(job, &m);
+  if (!job->w->packed) memory_pack(job, &m);
   job->tiling = tiling_of(job->rows, job->layer->units, m.tile, job->layer->units);
   parallel_for(job->w->model->context, job->tiling.down * m.directions, recurrent_work(&m, job->rows), forward_tile,
                job);

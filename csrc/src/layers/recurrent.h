@@ -40,6 +40,7 @@ extern const struct cell_layout cell_layouts[];
 
 pynn_status recurrent_shape(struct layer *layer, struct layout *layout, int cell, pynn_error *error);
 struct needs recurrent_needs(const struct layer *layer, int64_t rows, int keeps);
+int64_t recurrent_streams(const struct layer *layer);
 void recurrent_forward(struct job *job);
 void recurrent_backward(struct job *job);
 

@@ -3,6 +3,35 @@
 
 #include <string.h>
 
+const struct cell_layout cell_layouts[] = {
+    [CELL_SIMPLE] =
+        {CELL_SIMPLE, 1, 1, 0, 0, 1, 1, 1, {{0, 1, 0, 0, 0}}, {{0, 1, 0, 1, OF_STATE}}, {{0, 1, 0, 0, OF_STATE}}},
+    [CELL_LSTM] =
+        {CELL_LSTM, 4, 4, 1, 0, 1, 1, 1, {{0, 4, 0, 0, 0}}, {{0, 4, 0, 1, OF_STATE}}, {{0, 4, 0, 0, OF_STATE}}},
+    [CELL_GRU] = {CELL_GRU,
+                  3,
+                  4,
+                  0,
+                  1,
+                  2,
+                  2,
+                  1,
+                  {{0, 2, 1, 0, 0}, {2, 1, 0, 0, 0}},
+                  {{0, 2, 1, 1, OF_STATE}, {2, 1, 3, 0, OF_STATE}},
+                  {{0, 3, 1, 0, OF_STATE}}},
+    [CELL_GRU_BEFORE] = {CELL_GRU_BEFORE,
+                         3,
+                         4,
+                         0,
+                         0,
+                         2,
+                         2,
+                         2,
+                         {{0, 2, 1, 0, 0}, {2, 1, 0, 0, 0}},
+                         {{0, 2, 1, 1, OF_STATE}, {2, 1, 0, 1, 3}},
+                         {{2, 1, 0, 0, 3}, {0, 2, 1, 0, OF_STATE}}},
+};
+
 enum {
   FEW_ROWS = 16, /* rows of a tile */
   MORE_ROWS = 32,

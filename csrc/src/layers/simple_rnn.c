@@ -15,6 +15,7 @@ const struct layer_kind layer_simple_rnn = {
     .activation = "tanh",
     .shape = shape,
     .needs = recurrent_needs,
+    .streams = recurrent_streams,
     .forward = recurrent_forward,
     .backward = recurrent_backward,
 };

@@ -371,9 +371,14 @@ pynn_status pynn_model_new(pynn_model **out, const pynn_context *context, const 
 }
 
 pynn_status model_like(pynn_model **out, const pynn_model *model, pynn_dtype dtype, pynn_error *error) {
+  return model_like_for(out, model, dtype, model->shape.timesteps, error);
+}
+
+pynn_status model_like_for(pynn_model **out, const pynn_model *model, pynn_dtype dtype, int64_t timesteps,
+                           pynn_error *error) {
   pynn_model_options options;
   pynn_model_options_init(&options);
-  options.inputs = model->inputs, options.timesteps = model->shape.timesteps;
+  options.inputs = model->shape.features * timesteps, options.timesteps = timesteps;
   options.dtype = dtype, options.seed = model->seed;
   options.target_scaling = model->scales_targets;
   const struct given_layers given = {.layers = model->layers, .n = model->n_layers, .at = given_own_layer};

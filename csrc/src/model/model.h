@@ -34,6 +34,9 @@ pynn_status model_new_empty(pynn_model **out, const pynn_context *context, const
 /* Makes a model of the same layers and loss in `dtype`, its numbers zero; and copies parameters and state. */
 pynn_status model_like(pynn_model **out, const pynn_model *model, pynn_dtype dtype, pynn_error *error);
 void model_copy(pynn_model *to, const pynn_model *from);
+/* The same for rows of another number of timesteps. */
+pynn_status model_like_for(pynn_model **out, const pynn_model *model, pynn_dtype dtype, int64_t timesteps,
+                           pynn_error *error);
 
 /* Gives a model the loss of another one with the same layers, in any dtype. */
 pynn_status model_copy_loss(pynn_model *to, const pynn_model *from);

@@ -48,7 +48,7 @@ void pass_propose(pynn_workspace *w) {
 const void *pass_forward(pynn_workspace *w, const struct batch *batch, int training, uint64_t dropout_key,
                          uint64_t step) {
   struct job job = {.w = w, .rows = batch->rows, .place = batch->place, .training = training, .step = step};
-  w->failed = 0;
+  w->failed = w->masked = 0;
   w->inputs[0] = (struct values){batch->x, batch->ldx, batch->x ? NULL : &batch->sparse};
   if (training) pass_propose(w);
   for (int32_t i = 0; i < w->model->n_layers; i++) {

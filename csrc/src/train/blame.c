@@ -123,6 +123,7 @@ static int forward(struct blame *b) {
   const pynn_model *model = r->model;
   struct job job = {.w = r->w, .rows = r->rows, .place = b->part->place, .training = 1, .step = (uint64_t)b->t->steps};
   r->w->inputs[0] = (struct values){r->w->input, model->inputs, NULL};
+  r->w->masked = 0;
   pass_propose(r->w);
   for (int32_t i = 0; i < model->n_layers; i++) {
     pass_enter(&job, i, b->t->dropout_key);
