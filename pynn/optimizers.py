@@ -1,6 +1,8 @@
 """Optimizers: how gradients g move parameters w, as classes such as ``Adam(learning_rate=1e-3)``.
 
-``dir(pynn.optimizers)`` lists them; `pynn` offers each under its own name too.
+``dir(pynn.optimizers)`` lists them; `pynn` offers each under its own name too. Epsilon stands beside the root, as in
+PyTorch. ``early_epsilon=True`` puts it where Keras does: inside the root in `RMSprop` and `Adagrad`, and in `Adam` and
+`AdamW` beside the root before its correction, sqrt(v) + epsilon in place of sqrt(v / (1 - beta_2^t)) + epsilon.
 """
 
 from __future__ import annotations
@@ -67,6 +69,8 @@ class Optimizer(Spec):
 
     def to_dict(self) -> dict[str, Any]:
         values = super().to_dict()
+        if not values.get("early_epsilon", True):
+            del values["early_epsilon"]  # as version 0.1.0, which did not have it, wrote it in checkpoints
         return values | {"learning_rate": self.schedule.to_dict()} if self.schedule else values
 
 

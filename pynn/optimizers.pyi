@@ -38,6 +38,7 @@ class RMSprop(Optimizer):
     momentum: float = 0.0
     epsilon: float = 1e-07
     weight_decay: float = 0.0
+    early_epsilon: bool = False
 
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
@@ -45,6 +46,7 @@ class Adagrad(Optimizer):
     initial_accumulator_value: float = 0.1
     epsilon: float = 1e-07
     weight_decay: float = 0.0
+    early_epsilon: bool = False
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
@@ -53,6 +55,7 @@ class Adam(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-07
     weight_decay: float = 0.0
+    early_epsilon: bool = False
 
 @dataclass(frozen=True)
 class AdamW(Optimizer):
@@ -61,6 +64,7 @@ class AdamW(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-07
     weight_decay: float = 0.004
+    early_epsilon: bool = False
 
 @dataclass(frozen=True)
 class AMSGrad(Optimizer):

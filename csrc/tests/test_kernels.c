@@ -247,19 +247,19 @@ static void check_loss(const struct loss *l) {
 
 /* ---------------------------------------------------------------- optimizers */
 
-/* One step in long double, as PyTorch defines it, but for weight decay, which is the trainer's; p as in the table's
- * rows. */
+/* One step in long double, as PyTorch defines it, or Keras with early_epsilon, but for weight decay, which is the
+ * trainer's; p as in the table's rows. */
 static void expected(const char *name, const double *p, int64_t step, wide *w, wide g, wide *a, wide *b, wide *u) {
   if (!strcmp(name, "sgd")) {
     *a = p[1] * *a + g;
     *w -= p[0] * (p[2] != 0 ? g + p[1] * *a : *a);
   } else if (!strcmp(name, "rmsprop")) {
     *a = p[1] * *a + (1 - (wide)p[1]) * g * g;
-    *b = p[2] * *b + g / (sqrtl(*a) + p[3]);
+    *b = p[2] * *b + g / (p[5] != 0 ? sqrtl(*a + p[3]) : sqrtl(*a) + p[3]);
     *w -= p[0] * *b;
   } else if (!strcmp(name, "adagrad")) {
     *a += g * g;
-    *w -= p[0] * g / (sqrtl(*a) + p[2]);
+    *w -= p[0] * g / (p[4] != 0 ? sqrtl(*a + p[2]) : sqrtl(*a) + p[2]);
   } else if (!strcmp(name, "lion")) {
     wide direction = p[1] * *a + (1 - (wide)p[1]) * g;
     *w -= p[0] * (direction > 0 ? 1 : direction < 0 ? -1 : 0);
@@ -276,7 +276,8 @@ static void expected(const char *name, const double *p, int64_t step, wide *w, w
     *a = p[1] * *a + (1 - (wide)p[1]) * g;
     *b = p[2] * *b + (1 - (wide)p[2]) * g * g;
     *u = strcmp(name, "amsgrad") || *b > *u ? *b : *u;
-    *w -= p[0] / (1 - powl(p[1], step)) * *a / (sqrtl(*u / (1 - powl(p[2], step))) + p[3]);
+    const wide correction = sqrtl(1 - powl(p[2], step)), epsilon = p[5] != 0 ? p[3] / correction : p[3];
+    *w -= p[0] / (1 - powl(p[1], step)) * *a / (sqrtl(*u) / correction + epsilon);
   }
 }
 
@@ -358,6 +359,8 @@ static void check_optimizer(const struct optimizer *o) {
     defaults(&o->row, p);
     p[i] = o->row.fields[i].maximum == 1 ? (o->row.fields[i].flags & PYNN_FIELD_BOOLEAN ? 1 : 0.5) : 0.125;
     if (!strcmp(o->row.fields[i].name, "nesterov")) p[1] = 0.9;
+    if (!strcmp(o->row.fields[i].name, "early_epsilon"))
+      p[strcmp(o->row.name, "adagrad") ? 3 : 2] = 0.125; /* to be seen */
     steps(o, p), bounds(o, p);
   }
 }

@@ -42,8 +42,14 @@ class Chain:
     widths: tuple[int, ...]
 
 
-def chain(network: Network) -> Chain:
+def chain(network: Network, keep_link: bool = False) -> Chain:
     """Return a network's layers; values for bad cells are those of a `Normalization` in front.
+
+    Parameters
+    ----------
+    network : Network
+    keep_link : bool
+        Keep a last activation that is the loss's link.
 
     Raises
     ------
@@ -61,7 +67,7 @@ def chain(network: Network) -> Chain:
             raise UnsupportedError(f"expected activations of pynn; received the custom one of layer {index}, {layer!r}")
     link = "linear" if network.loss is None else network.loss.row["link"]
     last = layers[-1]
-    if link != "linear" and isinstance(last, (Dense, Activation)) and last.activation.name == link:
+    if not keep_link and link != "linear" and isinstance(last, (Dense, Activation)) and last.activation.name == link:
         layers[-1] = replace(last, activation=None)
     tensors = filled.tensors | {place: view for place, view in network.tensors.items() if place[0] < 0}
     return Chain(tuple(layers), tensors, link, network.inputs, network.dtype.name, _widths(network.inputs, layers))

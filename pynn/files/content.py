@@ -33,6 +33,10 @@ class Content:
     target_scaling : str or None
     missing : sequence of str
         Names of metrics that the file names and cannot hold.
+    left_out : sequence of str
+        What of the file is not in the model, for a warning.
+    frozen : sequence of int
+        Indices of the layers that are not trained.
     schema : Schema or None
         What the columns and classes mean; None: as the network has it.
     steps : int
@@ -48,6 +52,8 @@ class Content:
     metrics: Sequence[Any] = ()
     target_scaling: str | None = None
     missing: Sequence[str] = ()
+    left_out: Sequence[str] = ()
+    frozen: Sequence[int] = ()
     schema: Schema | None = None
     steps: int = 0
     slots: Slots = ()

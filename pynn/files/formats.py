@@ -111,6 +111,19 @@ FORMATS = (
         "an ONNX model", (".onnx",), lambda look: look.name.endswith(".onnx"), "onnx.read", reads=True, writes=True,
     ),
     Format(
+        "a model file of Keras", (".keras",), lambda look: {"config.json", "model.weights.h5"} <= look.members,
+        "keras", reads=True, writes=True,
+    ),
+    Format(
+        "weights of Keras", (), lambda look: look.head[:8] == b"\x89HDF\r\n\x1a\n",
+        "keras", weighs=True, instead=_WEIGHTS,
+    ),
+    Format(
+        "a SavedModel of TensorFlow", (), lambda look: "saved_model.pb" in look.members,
+        instead="where it was made, keras.models.load_model of the model's own .keras or .h5 file, then "
+        "model.save('model.keras'); or model.save_weights('model.weights.h5') for model.load_weights",
+    ),
+    Format(
         "a TorchScript file of PyTorch", (), lambda look: _has(look, "constants.pkl"),
         instead="torch.save(torch.jit.load({path!r}).state_dict(), 'weights.pt') makes a file for model.load_weights",
     ),

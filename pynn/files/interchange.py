@@ -9,7 +9,7 @@ import numpy as np
 
 from ..network.network import Network
 from ..training.learner import Learner
-from . import pytorch, weights
+from . import keras_write, pytorch, weights
 
 __all__ = ["Interchange"]
 
@@ -95,6 +95,27 @@ class Interchange:
             The model has a custom activation.
         """
         return pytorch.module_of(self._network, link)
+
+    def export_keras(self, path: Any) -> None:
+        """Write a ``.keras`` file that Keras 3 loads; it takes h5py, not Keras.
+
+        Loss, optimizer and its state are in it where Keras means the same by them: for Adam, AdamW, RMSprop and Adagrad
+        that takes ``early_epsilon=True``. Otherwise compile the model there. `pynn.load` reads the file back, with
+        names of columns and classes, which Keras does not keep.
+
+        Parameters
+        ----------
+        path : str or path
+            ``"model.keras"``.
+
+        Raises
+        ------
+        MissingDependencyError
+            h5py is not installed.
+        UnsupportedError
+            The model has a layer or an activation that Keras has not; the message names it.
+        """
+        keras_write.write(self._learner, path)
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of all numbers as a list: layer by layer, parameters before state, as Keras has them."""

@@ -60,6 +60,8 @@ def model_of(content: Content, source: Any) -> Sequential:
             layers_.require_dense(layers_.checked(network.layers))
             network = Network.of(network)
         network.schema = content.schema or network.schema
+        for index in content.frozen:
+            network.set_trainable(index, False)
         model = Sequential._of(network)
         if content.loss is not None:
             model.compile(
@@ -73,4 +75,6 @@ def model_of(content: Content, source: Any) -> Sequential:
         raise FileFormatError(f"expected a model that {content.program} saved; received {source!r} ({error})") from None
     if content.missing:
         warnings.warn(metrics_.missing_metrics(content.missing), TrainingWarning, stacklevel=3)
+    for text in content.left_out:
+        warnings.warn(f"received {source!r}: {text}", TrainingWarning, stacklevel=3)
     return model

@@ -208,7 +208,9 @@ class _Rule:
 
 
 _RULES = (
-    _Rule("amsgrad", "adam", {"lr": "learning_rate", "eps": "epsilon"}, ("exp_avg", "exp_avg_sq"), ("amsgrad",)),
+    _Rule("momentum_decay", "nadam", {"lr": "learning_rate", "eps": "epsilon", "momentum_decay": "momentum_decay"},
+          ("exp_avg", "exp_avg_sq")),
+    _Rule("amsgrad", "adam", {"lr": "learning_rate", "eps": "epsilon"}, ("exp_avg", "exp_avg_sq")),
     _Rule("dampening", "sgd", {"lr": "learning_rate", "momentum": "momentum", "nesterov": "nesterov"},
           ("momentum_buffer",), ("dampening",)),
     _Rule("centered", "rmsprop", {"lr": "learning_rate", "alpha": "rho", "momentum": "momentum", "eps": "epsilon"},
@@ -226,6 +228,8 @@ def _rule(state: Mapping[str, Any]) -> tuple[_Rule, dict[str, Any]]:
     if rule is None:
         raise UnsupportedError("expected the state dict of torch.optim.Adam, AdamW, SGD, RMSprop or Adagrad; received "
                                f"one with {', '.join(map(str, groups[0] if groups else state))}")  # fmt: skip
+    if rule.name == "adam" and groups[0]["amsgrad"]:
+        rule = replace(rule, name="amsgrad", slots=(*rule.slots, "max_exp_avg_sq"))
     if any(group != groups[0] for group in groups):
         raise UnsupportedError("expected the same arguments in all of an optimizer's groups; received several")
     for name in (*rule.off, "maximize"):
@@ -238,15 +242,16 @@ def optimizer_of(state: Mapping[str, Any]) -> Any:
     rule, group = _rule(state)
     values = {ours: _plain(group[theirs]) for theirs, ours in rule.arguments.items()}
     name, decay = rule.name, _plain(group.get("weight_decay") or 0.0)
-    if name == "adam":
+    if "betas" in group:
         values["beta_1"], values["beta_2"] = map(_plain, group["betas"])
-        name = "adamw" if group.get("decoupled_weight_decay") else "adam"
-    if decay and name != "adamw":
+    decoupled = bool(group.get("decoupled_weight_decay"))
+    name = "adamw" if decoupled and name == "adam" else name
+    if decay and not decoupled:
         raise UnsupportedError(
             f"expected weight_decay=0, or AdamW; received weight_decay={decay} of {rule.name}, which PyTorch adds to "
             f"the gradient: in pynn that is kernel_regularizer=pynn.regularizers.L2({decay / 2}) in each layer"
         )
-    return optimizers.get({"name": name, **values, **({"weight_decay": decay} if name == "adamw" else {})})
+    return optimizers.get({"name": name, **values, "weight_decay": decay})
 
 
 def _plain(value: Any) -> Any:

@@ -31,9 +31,13 @@ ROLES = {
     "running_var": (None, "moving_variance"),
     "var": (None, "moving_variance"),
     "embeddings": ("embeddings", None),
+    "shift": (None, "shift"),
+    "scaling": (None, "scale"),
+    "fill": (None, "fill"),
+    "rows": (None, "rows"),
 }
 COUNTS = ("num_batches_tracked", "seed_generator_state")  # say nothing about predictions
-OWN = ("shift", "scale", "fill", "rows")  # of a Normalization, which no other program's weights hold
+OWN = ("shift", "scale", "fill", "rows")  # of a Normalization: left as they are where a file has none
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]  # of a layer's tensors, by name
 Group = dict[str, tuple[str, tuple[int, ...]]]  # tensors of a layer by our names: their own names, shapes
@@ -102,7 +106,7 @@ def match(
     if set(arrays) == set(own):
         return {own[name]: name for name in arrays}
     groups, unknown = _groups(arrays)
-    layers = _layers(network)
+    layers = _layers(network, any("shift" in parts for parts in groups.values()))
     chosen = _named(groups, layers, names or {})
     for shapes in dict.fromkeys(layers.values()):
         at = [layer for layer, known in layers.items() if known == shapes and layer not in chosen]
@@ -159,11 +163,11 @@ def _groups(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Group], list[st
     return found, unknown
 
 
-def _layers(network: Network) -> dict[int, Shapes]:
-    """Return the shapes of the tensors of each layer whose numbers another program may hold."""
+def _layers(network: Network, adapted: bool) -> dict[int, Shapes]:
+    """Return the shapes of the tensors of each layer, with `adapted` also those that normalizations take from data."""
     found: dict[int, Group] = {}
     for (layer, name), view in _ordered(network).items():
-        if layer >= 0 and name not in OWN:
+        if layer >= 0 and (adapted or name not in OWN):
             found.setdefault(layer, {})[name] = "", view.shape
     return {layer: _shapes(parts) for layer, parts in found.items()}
 
@@ -201,7 +205,7 @@ def _named(groups: Mapping[str, Group], layers: Mapping[int, Shapes], names: Map
 
 def _require_numbered(names: Sequence[str]) -> None:
     """Refuse layers of equal shapes whose names do not tell their order."""
-    if len({re.sub(r"\d+", "0", name) for name in names}) > 1:
+    if len({re.sub(r"_?\d+", "", name) for name in names}) > 1:
         given = ", ".join(f"{name!r}: ..." for name in names)
         raise ArgumentValueError(
             f"expected names that tell the order of layers of equal shapes; received {', '.join(map(repr, names))}: "

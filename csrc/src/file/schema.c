@@ -18,6 +18,9 @@ static const char *const table_names[] = {"activations", "losses",    "optimizer
 
 /* ---- writing */
 
+/* A switch that version 0.1.0 did not have: where it is off it is left out, as in the checkpoints of that version. */
+static const char LATER[] = "early_epsilon";
+
 void schema_put_spec(struct json_writer *writer, const char *key, const pynn_spec *spec, const char *without) {
   const pynn_row *row = pynn_table_row((pynn_table)spec->table, spec->row);
   json_put_string(writer, key);
@@ -25,6 +28,7 @@ void schema_put_spec(struct json_writer *writer, const char *key, const pynn_spe
   json_put_string(writer, row->name);
   for (int32_t i = 0; i < row->n_fields; i++) {
     if (without && strcmp(row->fields[i].name, without) == 0) continue;
+    if (spec->values[i] == 0 && strcmp(row->fields[i].name, LATER) == 0) continue;
     json_put(writer, ",");
     json_put_string(writer, row->fields[i].name);
     json_put(writer, ":");

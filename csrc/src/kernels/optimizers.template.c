@@ -1,11 +1,11 @@
 /* Optimizers: one pass over parameters w, gradient g = scale * gradient, and state vectors.
  *
  * To add one: write name_coefficients, name_update, name_bound and add a row to the table. Rules: the algebra is
- * PyTorch's; what does not depend on the element is computed once, in double; epsilon stands beside the root and is at
- * least EPSILON_FLOOR. Decoupled weight decay, w <- (1 - learning_rate weight_decay) w, is done to w by the trainer
- * before the update, for every row that has the field. As no smaller root exists but that of an underflown square, a
- * finite gradient then gives a finite step. A bound is a sum of magnitudes (so that nothing hides a NaN), with room for
- * rounding. */
+ * PyTorch's; what does not depend on the element is computed once, in double; epsilon stands beside the root, or with
+ * early_epsilon where Keras has it, and is at least EPSILON_FLOOR. Decoupled weight decay, w <- (1 - learning_rate
+ * weight_decay) w, is done to w by the trainer before the update, for every row that has the field. As no smaller root
+ * exists but that of an underflown square, a finite gradient then gives a finite step. A bound is a sum of magnitudes
+ * (so that nothing hides a NaN), with room for rounding. */
 #define ROUNDING (1 + 16 * (double)REAL_EPSILON)
 
 static inline real_int greater(real_int most, real x) { return magnitude(x) > most ? magnitude(x) : most; }
@@ -50,8 +50,9 @@ static double sgd_bound(const double *c, double w, double g, const double *slots
   return ROUNDING * (w + direction + c[SGD_RATE] * (1 + direction));
 }
 
-/* ---- rmsprop:  v <- rho v + (1 - rho) g^2,  u <- momentum u + g / (sqrt(v) + epsilon),  w <- w - learning_rate u */
-enum { RMS_RATE, RMS_RHO, RMS_NEW, RMS_MOMENTUM, RMS_EPSILON };
+/* ---- rmsprop:  v <- rho v + (1 - rho) g^2,  u <- momentum u + g / (sqrt(v) + epsilon),  w <- w - learning_rate u
+ * early_epsilon: g / sqrt(v + epsilon) */
+enum { RMS_RATE, RMS_RHO, RMS_NEW, RMS_MOMENTUM, RMS_EPSILON, RMS_INSIDE };
 
 static void rmsprop_coefficients(const double *p, double learning_rate, int64_t step, double *c) {
   double rho = p[1], momentum = p[2], epsilon = p[3];
@@ -60,18 +61,20 @@ static void rmsprop_coefficients(const double *p, double learning_rate, int64_t 
   c[RMS_RHO] = rho;
   c[RMS_NEW] = 1 - rho;
   c[RMS_MOMENTUM] = momentum;
-  c[RMS_EPSILON] = floored(epsilon);
+  c[RMS_EPSILON] = p[5] != 0 ? 0 : floored(epsilon);
+  c[RMS_INSIDE] = p[5] != 0 ? floored(epsilon) : 0;
 }
 static void rmsprop_update(size_t n, void *w_, const void *g_, double scale, void *const *slots, const double *c,
                            struct update_health *health) {
   real *restrict w = w_, *restrict v = slots[0], *restrict u = slots[1];
   const real *restrict g = g_, s = (real)scale, rate = (real)c[RMS_RATE], epsilon = (real)c[RMS_EPSILON];
   const real rho = (real)c[RMS_RHO], new = (real)c[RMS_NEW], momentum = (real)c[RMS_MOMENTUM];
+  const real inside = (real)c[RMS_INSIDE];
   real_int w_most = 0, v_most = 0, u_most = 0;
   for (size_t i = 0; i < n; i++) {
     real gradient = g[i] * s;
     v[i] = fma_(rho, v[i], new * gradient * gradient);
-    u[i] = fma_(momentum, u[i], gradient / (sqrt_(v[i]) + epsilon));
+    u[i] = fma_(momentum, u[i], gradient / (sqrt_(v[i] + inside) + epsilon));
     w[i] = fma_(-rate, u[i], w[i]);
     w_most = greater(w_most, w[i]);
     v_most = greater(v_most, v[i]);
@@ -81,39 +84,43 @@ static void rmsprop_update(size_t n, void *w_, const void *g_, double scale, voi
 }
 static double rmsprop_bound(const double *c, double w, double g, const double *slots) {
   double v = c[RMS_RHO] * slots[0] + c[RMS_NEW] * g * g;
-  double u = c[RMS_MOMENTUM] * slots[1] + g / c[RMS_EPSILON];
+  double u = c[RMS_MOMENTUM] * slots[1] + g / (c[RMS_EPSILON] + sqrt(c[RMS_INSIDE]));
   return ROUNDING * (v + w + u + c[RMS_RATE] * (1 + u));
 }
 
-/* ---- adagrad:  v <- v + g^2,  w <- w - learning_rate g / (sqrt(v) + epsilon) */
-enum { ADAGRAD_RATE, ADAGRAD_EPSILON };
+/* ---- adagrad:  v <- v + g^2,  w <- w - learning_rate g / (sqrt(v) + epsilon)
+ * early_epsilon: g / sqrt(v + epsilon) */
+enum { ADAGRAD_RATE, ADAGRAD_EPSILON, ADAGRAD_INSIDE };
 
 static void adagrad_coefficients(const double *p, double learning_rate, int64_t step, double *c) {
   (void)step;
   c[ADAGRAD_RATE] = learning_rate;
-  c[ADAGRAD_EPSILON] = floored(p[2]);
+  c[ADAGRAD_EPSILON] = p[4] != 0 ? 0 : floored(p[2]);
+  c[ADAGRAD_INSIDE] = p[4] != 0 ? floored(p[2]) : 0;
 }
 static void adagrad_update(size_t n, void *w_, const void *g_, double scale, void *const *slots, const double *c,
                            struct update_health *health) {
   real *restrict w = w_, *restrict v = slots[0];
   const real *restrict g = g_, s = (real)scale, rate = (real)c[ADAGRAD_RATE], epsilon = (real)c[ADAGRAD_EPSILON];
+  const real inside = (real)c[ADAGRAD_INSIDE];
   real_int w_most = 0, v_most = 0;
   for (size_t i = 0; i < n; i++) {
     real gradient = g[i] * s;
     v[i] = fma_(gradient, gradient, v[i]);
-    w[i] = fma_(-rate, gradient / (sqrt_(v[i]) + epsilon), w[i]);
+    w[i] = fma_(-rate, gradient / (sqrt_(v[i] + inside) + epsilon), w[i]);
     w_most = greater(w_most, w[i]);
     v_most = greater(v_most, v[i]);
   }
   *health = (struct update_health){(double)real_of(w_most), {(double)real_of(v_most)}};
 }
 static double adagrad_bound(const double *c, double w, double g, const double *slots) {
-  double v = slots[0] + g * g, direction = g / c[ADAGRAD_EPSILON];
+  double v = slots[0] + g * g, direction = g / (c[ADAGRAD_EPSILON] + sqrt(c[ADAGRAD_INSIDE]));
   return ROUNDING * (v + w + direction + c[ADAGRAD_RATE] * (1 + direction));
 }
 
 /* ---- adam:  m <- m + (1 - beta_1) (g - m),  v <- beta_2 v + (1 - beta_2) g^2,
- *      w <- w - learning_rate/(1 - beta_1^t) m / (sqrt(v/(1 - beta_2^t)) + epsilon) */
+ *      w <- w - learning_rate/(1 - beta_1^t) m / (sqrt(v/(1 - beta_2^t)) + epsilon)
+ * early_epsilon: (sqrt(v) + epsilon) / sqrt(1 - beta_2^t) */
 enum { ADAM_RATE, ADAM_NEW_1, ADAM_BETA_2, ADAM_NEW_2, ADAM_ROOT_SCALE, ADAM_EPSILON };
 
 static void adam_coefficients(const double *p, double learning_rate, int64_t step, double *c) {
@@ -123,7 +130,7 @@ static void adam_coefficients(const double *p, double learning_rate, int64_t ste
   c[ADAM_BETA_2] = beta_2;
   c[ADAM_NEW_2] = 1 - beta_2;
   c[ADAM_ROOT_SCALE] = 1 / sqrt(bias_correction(beta_2, step));
-  c[ADAM_EPSILON] = floored(epsilon);
+  c[ADAM_EPSILON] = floored(epsilon) * (p[5] != 0 ? c[ADAM_ROOT_SCALE] : 1);
 }
 static void adam_update(size_t n, void *w_, const void *g_, double scale, void *const *slots, const double *c,
                         struct update_health *health) {
@@ -193,6 +200,7 @@ static void nadam_coefficients(const double *p, double learning_rate, int64_t st
   adam_coefficients(p, learning_rate, step, c);
   c[ADAM_RATE] = learning_rate * (1 - nadam_mu(p[1], decay, step)) / (1 - product);
   c[NADAM_OF_M] = learning_rate * next / (1 - product * next);
+  c[ADAM_EPSILON] = floored(p[3]); /* the only place it has, in Keras too */
 }
 static void nadam_update(size_t n, void *w_, const void *g_, double scale, void *const *slots, const double *c,
                          struct update_health *health) {
@@ -253,6 +261,7 @@ static double lion_bound(const double *c, double w, double g, const double *slot
 #define ADAM_FIELDS \
   POSITIVE("learning_rate", 0.001), DECAY("beta_1", 0.9), DECAY("beta_2", 0.999), POSITIVE("epsilon", 1e-7)
 #define WEIGHT_DECAY NUMBER("weight_decay", 0, DBL_MAX)
+#define EARLY SWITCH("early_epsilon")
 
 static const struct optimizer optimizers[] = {
     {{.name = "sgd",
@@ -266,9 +275,9 @@ static const struct optimizer optimizers[] = {
      sgd_bound},
     {{.name = "rmsprop",
       .aliases = "",
-      .n_fields = 5,
+      .n_fields = 6,
       .fields = {POSITIVE("learning_rate", 0.001), DECAY("rho", 0.9), DECAY("momentum", 0), POSITIVE("epsilon", 1e-7),
-                 WEIGHT_DECAY}},
+                 WEIGHT_DECAY, EARLY}},
      2,
      -1,
      rmsprop_coefficients,
@@ -276,27 +285,30 @@ static const struct optimizer optimizers[] = {
      rmsprop_bound},
     {{.name = "adagrad",
       .aliases = "",
-      .n_fields = 4,
+      .n_fields = 5,
       .fields = {POSITIVE("learning_rate", 0.001), NUMBER("initial_accumulator_value", 0.1, (double)FLT_MAX),
-                 POSITIVE("epsilon", 1e-7), WEIGHT_DECAY}},
+                 POSITIVE("epsilon", 1e-7), WEIGHT_DECAY, EARLY}},
      1,
      1,
      adagrad_coefficients,
      adagrad_update,
      adagrad_bound},
-    {{.name = "adam", .aliases = "", .n_fields = 5, .fields = {ADAM_FIELDS, WEIGHT_DECAY}},
+    {{.name = "adam", .aliases = "", .n_fields = 6, .fields = {ADAM_FIELDS, WEIGHT_DECAY, EARLY}},
      2,
      -1,
      adam_coefficients,
      adam_update,
      adam_bound},
-    {{.name = "adamw", .aliases = "", .n_fields = 5, .fields = {ADAM_FIELDS, NUMBER("weight_decay", 0.004, DBL_MAX)}},
+    {{.name = "adamw",
+      .aliases = "",
+      .n_fields = 6,
+      .fields = {ADAM_FIELDS, NUMBER("weight_decay", 0.004, DBL_MAX), EARLY}},
      2,
      -1,
      adam_coefficients,
      adam_update,
      adam_bound},
-    {{.name = "amsgrad", .aliases = "", .n_fields = 5, .fields = {ADAM_FIELDS, WEIGHT_DECAY}},
+    {{.name = "amsgrad", .aliases = "", .n_fields = 6, .fields = {ADAM_FIELDS, WEIGHT_DECAY, EARLY}},
      3,
      -1,
      adam_coefficients,
