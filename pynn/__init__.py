@@ -29,7 +29,7 @@ _HOME = {
     ],
     "metrics": ["Metric"],
     "lbfgs": ["LBFGS"],
-    "files.foreign": ["from_torch"],
+    "files.foreign": ["from_sklearn", "from_torch"],
     "files.load": ["load"],
     "files.from_onnx": ["from_onnx"],
     "model": ["Sequential"],

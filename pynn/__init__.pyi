@@ -32,7 +32,9 @@ from .errors import (
     ShapeError as ShapeError, ThreadError as ThreadError, TooLargeError as TooLargeError,
     TrainingWarning as TrainingWarning, UnknownNameError as UnknownNameError, UnsupportedError as UnsupportedError,
 )
-from .files.foreign import from_torch as from_torch
+from .files.foreign import (
+    from_sklearn as from_sklearn, from_torch as from_torch,
+)
 from .files.from_onnx import from_onnx as from_onnx
 from .files.load import load as load
 from .layers import (

@@ -73,6 +73,7 @@ class AMSGrad(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-07
     weight_decay: float = 0.0
+    early_epsilon: bool = False
 
 @dataclass(frozen=True)
 class Nadam(Optimizer):

@@ -258,7 +258,8 @@ def optimizers(keras):
     }  # fmt: skip
 
 
-NAMES = ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "rmsprop momentum", "adagrad", "amsgrad", "lion", "clipped", "decay",
+NAMES = ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "rmsprop momentum", "adagrad",
+         "amsgrad", "lion", "clipped", "decay",
          "schedule"]  # fmt: skip
 
 

@@ -9,11 +9,46 @@ from typing import Any, cast
 from ..errors import ArgumentTypeError, NotReadyError
 from ..model import Sequential
 from ..names import public
-from . import pytorch
+from . import pytorch, scikit
 from .content import Content, Slots
 from .load import model_of
 
-__all__ = ["from_torch"]
+__all__ = ["from_sklearn", "from_torch"]
+
+
+@public
+def from_sklearn(estimator: Any) -> Sequential:
+    """Make a model of a fitted `MLPClassifier` or `MLPRegressor` of scikit-learn.
+
+    Names of columns and classes come along, and the optimizer's settings; Adam's state too for losses that both scale
+    alike, classification of one label without a penalty (``alpha=0``). Integer labels for `fit` and `evaluate` count
+    the classes from 0; text ones are the classes.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier, MLPRegressor or Pipeline
+        In a pipeline, behind `StandardScaler` or `MinMaxScaler`, which become a `Normalization`.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    UnsupportedError
+        Another estimator, or one that is not fitted.
+
+    Examples
+    --------
+    >>> import numpy as np, pynn
+    >>> from sklearn.neural_network import MLPRegressor
+    >>> X = np.linspace(-1, 1, 50)[:, None]
+    >>> mlp = MLPRegressor(hidden_layer_sizes=(8,), solver="lbfgs", random_state=0).fit(X, X[:, 0] ** 2)
+    >>> model = pynn.from_sklearn(mlp)
+    >>> bool(np.allclose(model.predict(X)[:, 0], mlp.predict(X)))
+    True
+    """
+    return model_of(scikit.describe(estimator), type(estimator).__name__)
 
 
 @public

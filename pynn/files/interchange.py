@@ -9,7 +9,7 @@ import numpy as np
 
 from ..network.network import Network
 from ..training.learner import Learner
-from . import keras_write, pytorch, weights
+from . import keras_write, pytorch, scikit, weights
 
 __all__ = ["Interchange"]
 
@@ -116,6 +116,22 @@ class Interchange:
             The model has a layer or an activation that Keras has not; the message names it.
         """
         keras_write.write(self._learner, path)
+
+    def to_sklearn(self) -> Any:
+        """Return a fitted `MLPClassifier` or `MLPRegressor` of scikit-learn that predicts alike.
+
+        Behind a `StandardScaler` in a pipeline where the first layer is a `Normalization`. Scaled targets go into the
+        last layer; two classes become one logistic output, as scikit-learn has it.
+
+        Raises
+        ------
+        UnsupportedError
+            Layers that those do not have: anything but dense ones with one activation, dropout and a normalization in
+            front.
+        NotReadyError
+            The model was not built, or not compiled.
+        """
+        return scikit.to_sklearn(self._learner)
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of all numbers as a list: layer by layer, parameters before state, as Keras has them."""
