@@ -82,6 +82,18 @@ def test_to_torch_does_what_predict_does():
             assert np.allclose(found, model.predict(table, raw=not link), rtol=1e-10, atol=1e-12)
 
 
+def test_what_pytorch_has_not_comes_back():
+    model = pynn.Sequential([
+        pynn.Normalization(clip=2.0), pynn.Dense(7, activation="exponential"), pynn.GaussianNoise(0.1),
+        pynn.Residual([pynn.Dense(7, activation="tanh"), pynn.Residual([pynn.Dense(7)])]), pynn.Dense(3),
+    ], seed=0, dtype="float64")  # fmt: skip
+    model.compile("mse")
+    model.fit(X, Y)
+    again = pynn.from_torch(model.to_torch())
+    assert [layer.spec.kind for layer in again.layers] == [layer.spec.kind for layer in model.layers]
+    assert np.array_equal(again.predict(X), model.predict(X))
+
+
 def test_scaled_targets_are_in_their_units():
     model = pynn.Sequential([pynn.Dense(3)], seed=0)
     model.compile("mse", target_scaling="standard")

@@ -119,6 +119,9 @@ FORMATS = (
         "keras", weighs=True, instead=_WEIGHTS,
     ),
     Format(
+        "a network of FANN", (), lambda look: look.head[:6] == b"FANN_F", "fann", reads=True,
+    ),
+    Format(
         "a SavedModel of TensorFlow", (), lambda look: "saved_model.pb" in look.members,
         instead="where it was made, keras.models.load_model of the model's own .keras or .h5 file, then "
         "model.save('model.keras'); or model.save_weights('model.weights.h5') for model.load_weights",

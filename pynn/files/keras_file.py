@@ -21,7 +21,7 @@ from .zipped import Archive
 
 __all__ = ["Store", "group_names", "open_weights", "read_archive"]
 
-BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError)
 LONGEST = 1 << 26  # bytes of a config
 NOTES = "pynn.json"  # what Keras has no place for, in files that pynn wrote
 

@@ -60,24 +60,29 @@ def describe(module: Any, seed: int = 0) -> tuple[Description, list[Place]]:
     _walk(built, module, "module")
     if built.inputs is None:
         raise UnsupportedError(f"expected a module with at least one nn.Linear; received {type(module).__name__}")
-    dtype = "float64" if any(v.dtype == np.float64 for v in built.tensors.values()) else "float32"
+    kinds = {built.tensors[place].dtype for place in built.order}
+    dtype = "float64" if np.dtype(np.float64) in kinds else "float32"
     return Description(tuple(built.layers), seed, dtype, built.inputs, built.tensors), built.order
 
 
 def _walk(built: _Built, module: Any, name: str) -> None:
     kind = type(module)
-    if not kind.__module__.startswith("torch.nn.modules."):
+    ours = kind.__module__ == f"{__package__}.torch_modules"
+    if not ours and not kind.__module__.startswith("torch.nn.modules."):
         raise UnsupportedError(
             f"expected nn.Sequential of PyTorch's own layers; received {kind.__name__} as {name}, whose forward is a "
             "program: make the model of pynn's layers, then pynn.from_torch(module.state_dict(), like=model)"
         )
     if module._forward_hooks or module._forward_pre_hooks:
         raise UnsupportedError(f"expected modules without hooks; received {kind.__name__} with some as {name}")
-    if kind.__name__ == "Sequential":
+    if kind.__name__ in ("Sequential", "Residual"):
+        first = len(built.layers)
         for key, inner in module._modules.items():
             _walk(built, inner, f"{name}[{key}]")
+        if ours:
+            built.add(layers_.Add(len(built.layers) - first))
         return
-    make = _MODULES.get(kind.__name__)
+    make = (_OURS if ours else _MODULES).get(kind.__name__)
     if make is None:
         known = ", ".join(_MODULES)
         raise UnsupportedError(f"expected layers among {known}; received nn.{kind.__name__} as {name}")
@@ -190,6 +195,22 @@ _MODULES: dict[str, Callable[[_Built, Any], None]] = {
     "LogSigmoid": _named("log_sigmoid"), "Softsign": _named("softsign"), "Sigmoid": _named("sigmoid"),
     "Hardsigmoid": _named("hard_sigmoid"), "Tanh": _named("tanh"), "Softmax": _activation(_softmax),
     "LogSoftmax": _activation(_log_softmax),
+}  # fmt: skip
+
+
+def _scale(built: _Built, module: Any) -> None:
+    """A `Normalization` as `module_of` writes it."""
+    numbers = {name: weights.to_numpy(getattr(module, name)) for name in ("shift", "scale", "fill")}
+    _columns(built, len(numbers["shift"]))
+    columns = None if np.isfinite(numbers["scale"]).all() else np.flatnonzero(~np.isnan(numbers["scale"])).tolist()
+    spec = layers_.Normalization(missing=module.missing, clip=module.clip, columns=columns)
+    built.tensors |= {(len(built.layers), name): values for name, values in (numbers | {"rows": np.ones(1)}).items()}
+    built.add(spec)
+
+
+_OURS: dict[str, Callable[[_Built, Any], None]] = {
+    "Scale": _scale, "Exponential": _named("exponential"),
+    "GaussianNoise": lambda built, module: built.add(layers_.GaussianNoise(module.stddev)),
 }  # fmt: skip
 
 
