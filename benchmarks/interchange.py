@@ -46,6 +46,8 @@ def draw(rng, dtype, activations=ACTIVATIONS, normalized=True):
     model.compile("mse", pynn.Adam(1e-3, early_epsilon=True))
     x = rng.normal(size=(ROWS, inputs))
     model.fit(x, rng.normal(size=(ROWS, model.outputs)), epochs=2, guard="off")
+    if not np.isfinite(model.predict(x, raw=True, guard="off")).all():
+        return draw(rng, dtype, activations, normalized)  # exponentials of exponentials
     bad = x[:4].copy()
     bad[0, 0], bad[1, 0], bad[2, 0] = np.nan, np.inf, -np.inf
     return model, x, bad[:3]

@@ -50,7 +50,7 @@ def read(path: Any, custom: Mapping[str, Any] | None = None) -> Content:
         first, *lines = file.read().decode("ascii", "replace").splitlines()
     if first.strip() != "FANN_FLO_2.1" and first.strip() != "FANN_FLO_2.0":
         raise UnsupportedError(f"expected a network of FANN in floating point, FANN_FLO_2.1; received {first[:40]!r}")
-    values = dict(line.split("=", 1) if "=" in line else (line, "") for line in lines)
+    values = {key: value for key, _, value in (line.partition("=") for line in lines)}
     try:
         sizes = [int(n) for n in _value(values, "layer_sizes").split()]
         neurons = _triples(values, "neurons (num_inputs, activation_function, activation_steepness)")

@@ -202,7 +202,9 @@ def _scale(built: _Built, module: Any) -> None:
     """A `Normalization` as `module_of` writes it."""
     numbers = {name: weights.to_numpy(getattr(module, name)) for name in ("shift", "scale", "fill")}
     _columns(built, len(numbers["shift"]))
-    columns = None if np.isfinite(numbers["scale"]).all() else np.flatnonzero(~np.isnan(numbers["scale"])).tolist()
+    columns = (
+        None if np.isfinite(numbers["scale"]).all() else tuple(np.flatnonzero(~np.isnan(numbers["scale"])).tolist())
+    )
     spec = layers_.Normalization(missing=module.missing, clip=module.clip, columns=columns)
     built.tensors |= {(len(built.layers), name): values for name, values in (numbers | {"rows": np.ones(1)}).items()}
     built.add(spec)
