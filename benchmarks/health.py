@@ -54,10 +54,10 @@ def main() -> None:
         fit(network, 40, True)
         once = fit(network, 400, True) / 400
         for steps in (400, 4000):
-            if steps * once > (1 if options.quick else 4):
+            if steps * once > (1 if options.quick else 1.5):
                 continue
             pairs = []
-            for pair in range(7 if options.quick else 21):
+            for pair in range(7 if options.quick else 15):
                 order = (False, True) if pair % 2 else (True, False)
                 taken = {off: fit(network, steps, off) for off in order}
                 pairs.append(taken[False] / taken[True])

@@ -238,6 +238,25 @@ def test_pictures_of_suspicious_rows(digits):
     assert [a for n, a in page.elements if n == "img" and a.get("alt") == said]
 
 
+def test_data_that_were_refused_are_on_the_page(digits):
+    X, y, *_ = digits
+    X = X.copy()
+    X[123, 45] = np.nan
+    with pytest.raises(pynn.NumericalError) as caught:
+        classifier().fit(X, y)
+    text = "".join(Page(render(caught.value.report)).words)
+    assert "Training did not start" in text
+    assert "1 have missing or infinite cells" in text
+    assert "row 123" in text
+    assert "Health of the layers" not in text
+
+
+def test_x_that_is_no_array_of_numbers_is_refused(healthy, tmp_path):
+    with pytest.raises(pynn.ArgumentTypeError, match="expected X as an array of numbers"):
+        healthy.report.save(tmp_path / "report.html", X=[["a", "b"]])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_report_without_a_record_has_a_page():
     finding = pynn.Finding("dead_relu", "warning", layer=1, evidence={"dead": 0.9})
     text = render(Report([finding]))

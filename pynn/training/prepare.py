@@ -9,7 +9,7 @@ from typing import Any
 from .. import checks
 from ..callbacks.base import Callback
 from ..data import DataLoader, known, sampling
-from ..errors import ArgumentTypeError, ArgumentValueError
+from ..errors import ArgumentTypeError, ArgumentValueError, NumericalError
 from ..network.passes import ROWS, ArrayPasses, LoaderPasses, Passes
 from ..network.predict import table_loader
 from ..report.context import Context
@@ -23,6 +23,7 @@ from .learner import Learner
 from .plan import Plan
 from .processes import Together
 from .progress import Progress, progress
+from .recorded import refused
 from .run import Run
 
 __all__ = ["Arguments", "prepare"]
@@ -169,7 +170,11 @@ def _batches(learner: Learner, loader: Any, guard: Guard) -> Batches:
     if data.weights is not None:
         require_weight(bool(data.weights.any()))
     if guard.policy in ("raise", "repair") and loader.on_bad_rows != "skip":
-        require_finite(learner, data)
+        try:
+            require_finite(learner, data)
+        except NumericalError as error:
+            refused(learner, data, loader.schema and loader.schema.names, error)
+            raise
     return Loaded(loader, data)
 
 

@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from .. import runtime
 from ..diagnosis.search import Search
 from ..diagnosis.seen import Seen
+from ..diagnosis.trials import taken_rows
+from ..errors import NumericalError
 from ..network.network import Network
+from ..network.passes import Part
 from ..report.finding import Report
 from ..report.history import History
 from ..report.record import CELLS, DataSeen, Record
@@ -44,6 +48,22 @@ def recorded(learner: Learner, plan: Plan, history: History, seen: Seen | None) 
         _add_tensors(found, network, core.tensors, parameters)
     found.setup = setup
     return found
+
+
+def refused(learner: Learner, part: Part, names: Any, error: NumericalError) -> None:
+    """Add what the page shows of data that no training was begun on to the report of an error."""
+    report, (n_rows, columns) = error.report, part.x.shape
+    if report is None or part.rows is not None:
+        return
+    named = [row for finding in report.findings for row in finding.rows if row < n_rows]
+    most = max(8, CELLS // max(columns, 1))
+    spread = np.linspace(0, n_rows - 1, min(most, n_rows)).astype(np.int64)
+    batch = taken_rows(part, np.unique(np.concatenate([spread, np.array(named, np.int64)])))
+    data = DataSeen(batch.x, batch.y, batch.rows, n_rows, list(names) if names else None, whole=n_rows <= most)
+    setup = {"loss": learner.loss.name, "optimizer": repr(learner.optimizer), "seed": learner.network.seed}
+    report.record = Record(
+        setup=setup, optimizer=type(learner.optimizer).__name__, data=data, provenance=runtime.provenance()
+    )
 
 
 def _add_tensors(record: Record, network: Network, tensors: Any, parameters: np.ndarray) -> None:

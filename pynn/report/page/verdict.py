@@ -45,6 +45,8 @@ def sentence(report: Any, record: Record) -> str:
     if grave == UNKNOWN:
         return 'Nothing was checked: the guard was off (guard="off").'
     lead = LEADS.get(record.kind, LEADS["fit"])[grave]
+    if record.kind == "fit" and grave == FAULT and record.data is not None and record.health is None:
+        lead = "Training did not start"
     if grave == WELL:
         return f"{lead}: {_learned(record)}."
     first = next((f for f in report.findings if f.severity == grave), None)
