@@ -20,7 +20,7 @@ from pynn.sklearn import TableClassifier, TableRegressor
 pd = pytest.importorskip("pandas")
 
 
-@parametrize_with_checks([TableClassifier(), TableRegressor()])
+@parametrize_with_checks([TableClassifier(n_members=2), TableRegressor(n_members=2)])
 def test_scikit_learns_checks_pass(estimator, check):
     check(estimator)
 
@@ -193,3 +193,22 @@ def test_the_page_in_docs_runs(capsys):
     for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
         exec(compile(block, "tables.md", "exec"), names)
     assert capsys.readouterr().out == "True\n(2, 2)\n"
+
+
+def test_a_time_limit_ends_between_networks_and_the_run_can_be_repeated():
+    X, y = table(150)
+    limited = TableRegressor(n_members=50, max_iter=3, time_limit=1e-6, random_state=0).fit(X, y)
+    assert limited.n_members_ == len(limited.networks_) == 1
+    again = TableRegressor(n_members=limited.n_members_, max_iter=3, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(limited.predict(X), again.predict(X))
+    with pytest.raises(ValueError, match="time_limit"):
+        TableRegressor(time_limit=0).fit(X, y)
+
+
+def test_numbers_are_cut_into_more_bins_where_that_is_better_on_the_rows_held_out():
+    x = np.random.default_rng(0).uniform(0, 10, 900)
+    steps = np.random.default_rng(1).normal(size=10)[x.astype(int)]  # too sharp for a number alone
+    model = TableRegressor(n_members=1, random_state=0).fit(x[:, None], steps)
+    assert len(model.columns_[0]["edges"]) == 900 // 40 + 1
+    line = TableRegressor(n_members=1, random_state=0).fit(x[:, None], x)
+    assert not line.columns_[0]["edges"]

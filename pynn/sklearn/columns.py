@@ -14,7 +14,8 @@ import numpy as np
 ONE_HOT = 9  # most categories that get a column each; more get an embedding
 RARE = 3  # rows that a category needs to have an embedding of its own
 CLIP = 3.0
-LEAST_BINS, BINS, ROWS_A_BIN = 10, 48, 100  # fewest and most bins of a number, and rows that each of them needs
+BINS = 48  # most bins of a number
+COARSE, FINE = (10, 100), (5, 40)  # fewest bins of a number, and rows that each of them needs
 MISSING = "\0missing"
 
 Recipe = list[dict[str, Any]]
@@ -29,9 +30,9 @@ def read(X: Any) -> list[np.ndarray]:
     return [_of_series(X.iloc[:, i]) for i in range(X.shape[1])]
 
 
-def learn(columns: list[np.ndarray], weights: np.ndarray) -> Recipe:
+def learn(columns: list[np.ndarray], weights: np.ndarray, bins: tuple[int, int] = COARSE) -> Recipe:
     """What `apply` has to know of the rows to train on."""
-    return [_numbers(c, weights) if c.dtype.kind == "f" else _categories(c, weights) for c in columns]
+    return [_numbers(c, weights, bins) if c.dtype.kind == "f" else _categories(c, weights) for c in columns]
 
 
 def apply(recipe: Recipe, columns: list[np.ndarray]) -> np.ndarray:
@@ -141,7 +142,7 @@ def _texts(values: np.ndarray) -> np.ndarray:
     return out
 
 
-def _numbers(column: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+def _numbers(column: np.ndarray, weights: np.ndarray, bins: tuple[int, int]) -> dict[str, Any]:
     there = ~np.isnan(column)
     about = {"kind": "number", "middle": 0.0, "scale": 0.0, "edges": [],
              "missing": bool(0 < there.sum() < len(column))}  # fmt: skip
@@ -150,14 +151,14 @@ def _numbers(column: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
         return about
     low, about["middle"], high = (weighted_quantile(values, weights, q) for q in (0.25, 0.5, 0.75))
     about["scale"] = 1 / (high - low) if high > low else 2 / (float(values.max()) - float(values.min()))
-    about["edges"] = _edges(values, weights)
+    about["edges"] = _edges(values, weights, *bins)
     return about
 
 
-def _edges(values: np.ndarray, weights: np.ndarray) -> list[float]:
+def _edges(values: np.ndarray, weights: np.ndarray, fewest: int, rows_a_bin: int) -> list[float]:
     """Quantiles between bins; none where there are few rows or values."""
-    bins = int(min(BINS, weights.sum() // ROWS_A_BIN))
-    if bins < LEAST_BINS:
+    bins = int(min(BINS, weights.sum() // rows_a_bin))
+    if bins < fewest:
         return []
     edges = sorted({weighted_quantile(values, weights, q) for q in np.linspace(0, 1, bins + 1)})
     return edges if len(edges) > 2 else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
@@ -38,14 +39,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "hidden_layer_sizes": (128, 128),
         "max_iter": 48,
         "dropout": 0.0,
-        "n_members": 3,
+        "n_members": 6,
         "weight_decay": (0.3, 3.0),
     },
     "best": {
         "hidden_layer_sizes": (256, 256),
         "max_iter": 64,
         "dropout": 0.1,
-        "n_members": 5,
+        "n_members": 12,
         "weight_decay": (0.3, 3.0),
     },
 }
@@ -81,6 +82,7 @@ class BaseTable(BaseEstimator, metaclass=ABCMeta):
         "weight_decay": [Interval(Real, 0, None, closed="left"), None],
         "dropout": [Interval(Real, 0, 1, closed="left"), None],
         "n_members": [_POSITIVE(), None],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -117,25 +119,40 @@ class BaseTable(BaseEstimator, metaclass=ABCMeta):
         if not there.all():
             columns, y, weights = [column[there] for column in columns], y[there], weights[there]
         targets, loss, outputs = self._learn_target(y, weights)
-        self.columns_ = columns_.learn(columns, weights)
+        recipes = self._recipes(columns, weights)
         self._tell_left_out()
-        data = columns_.apply(self.columns_, columns), targets, weights / weights.mean()
+        data = columns, targets, weights / weights.mean()
         held = None if validation_data is None else self._check_validation(validation_data)
-        random = check_random_state(self.random_state)
-        networks, self.best_iter_ = [], []
         decays = [SMALL_DECAY] if self.weight_decay is None and len(targets) < SMALL else self._option("weight_decay")
+        ways = [(recipe, decay) for recipe in recipes for decay in np.atleast_1d(decays).tolist()]
+        random = check_random_state(self.random_state)
+        begin, self.networks_, self.best_iter_ = time.monotonic(), [], []
         for member in range(self._option("n_members")):
+            if member and self._is_late(time.monotonic() - begin, member):
+                break
             parts = self._parts(data, held, random)
-            tried = [self._train_member(*parts, loss, outputs, decay) for decay in np.atleast_1d(decays).tolist()]
-            lowest, epoch, network, decay = min(tried, key=lambda one: one[0])
-            decays = self.weight_decay_ = decay
-            networks.append(network)
+            tried = [self._train_member(way, *parts, loss, outputs) for way in ways]
+            best = min(range(len(ways)), key=lambda i: tried[i][0])
+            lowest, epoch, network = tried[best]
+            ways = ways[best : best + 1]
+            self.columns_, self.weight_decay_ = ways[0]
+            self.networks_.append(network)
             self.best_iter_.append(epoch)
             if self.verbose:
                 print(f"member {member + 1}: best epoch {epoch}, loss of the rows held out {lowest:.5g}")
-        self.n_iter_ = self._option("max_iter")
-        self.networks_ = networks
+        self.n_iter_, self.n_members_ = self._option("max_iter"), len(self.networks_)
         return self
+
+    def _recipes(self, columns: list[np.ndarray], weights: np.ndarray) -> list[columns_.Recipe]:
+        """What may be done to the columns: numbers in few bins, or in many, where that differs."""
+        self.columns_ = columns_.learn(columns, weights)
+        fine = columns_.learn(columns, weights, columns_.FINE)
+        small = len(columns[0]) < SMALL
+        return [self.columns_] if small or fine == self.columns_ else [self.columns_, fine]
+
+    def _is_late(self, seconds: float, members: int) -> bool:
+        """Whether another member would end after the limit."""
+        return self.time_limit is not None and seconds * (members + 1) / members > self.time_limit
 
     def _read(self, X: Any, reset: bool) -> list[np.ndarray]:
         """Columns, checked by name and number."""
@@ -171,13 +188,13 @@ class BaseTable(BaseEstimator, metaclass=ABCMeta):
                 TrainingWarning, stacklevel=5,
             )  # fmt: skip
 
-    def _check_validation(self, data: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _check_validation(self, data: Any) -> tuple[list[np.ndarray], np.ndarray]:
         if not isinstance(data, (tuple, list)) or len(data) != 2:
             raise ArgumentTypeError(f"expected validation_data as (X, y); received {type(data).__name__}")
-        return self._inputs(data[0]), self._code_target(data[1])
+        return self._columns(data[0]), self._code_target(data[1])
 
-    def _inputs(self, X: Any) -> np.ndarray:
-        """What the networks take, for rows that they were not trained on."""
+    def _columns(self, X: Any) -> list[np.ndarray]:
+        """Columns of rows that were not trained on."""
         columns = self._read(X, False)
         for i, (about, column) in enumerate(zip(self.columns_, columns, strict=True)):
             row = columns_.text_among_numbers(about, column)
@@ -185,7 +202,7 @@ class BaseTable(BaseEstimator, metaclass=ABCMeta):
                 raise ArgumentValueError(
                     f"expected numbers in column {self._name(i)}, as fit had; received {column[row]!r} in row {row}"
                 )
-        return columns_.apply(self.columns_, columns)
+        return columns
 
     def _option(self, name: str) -> Any:
         """An argument, or what the preset or the kind of target has in its place."""
@@ -193,40 +210,44 @@ class BaseTable(BaseEstimator, metaclass=ABCMeta):
         chosen = {**self._recipe_, **PRESETS[self.preset]} if given is None else {name: given}
         return chosen[name]
 
-    def _parts(self, data: tuple[np.ndarray, ...], held: Any, random: np.random.RandomState) -> tuple[Any, Any, int]:
+    def _parts(self, data: Any, held: Any, random: np.random.RandomState) -> tuple[Any, Any, int]:
         """Rows to train on, rows to judge by, and the seed of a member."""
-        seed = int(random.randint(2**31))
-        if held is not None or len(data[0]) < SMALL:
+        seed, rows = int(random.randint(2**31)), len(data[1])
+        if held is not None or rows < SMALL:
             return data, held, seed
         split = train_test_split(
-            *data, test_size=self.validation_fraction, random_state=seed,
+            np.arange(rows), test_size=self.validation_fraction, random_state=seed,
             stratify=self._strata(data[1], self.validation_fraction),
         )  # fmt: skip
-        return tuple(split[::2]), tuple(split[1::2]), seed
+        training, judging = (([column[part] for column in data[0]], data[1][part], data[2][part]) for part in split)
+        return training, judging, seed
 
     def _train_member(
-        self, data: Any, held: Any, seed: int, loss: str, outputs: int, decay: float
-    ) -> tuple[float, int, Sequential, float]:
-        """The lowest loss on the rows held out, its epoch, the network as it was then, and `decay`."""
-        rows, epochs = len(data[0]), self._option("max_iter")
-        small = rows < SMALL
+        self, way: tuple[columns_.Recipe, float], data: Any, held: Any, seed: int, loss: str, outputs: int
+    ) -> tuple[float, int, Sequential]:
+        """The lowest loss on the rows held out, its epoch, and the network as it was then."""
+        recipe, decay = way
+        x, epochs = columns_.apply(recipe, data[0]), self._option("max_iter")
+        rows, small = len(x), len(x) < SMALL
         batch = rows if small else min(self.batch_size, rows)
-        network = self._network(data[0].shape[1], outputs, 0.0 if small else self._option("dropout"), seed,
-                                "float64" if rows <= DOUBLE else "float32")  # fmt: skip
+        sizes, dtype = columns_.embedded(recipe), "float64" if rows <= DOUBLE else "float32"
+        network = self._network(x.shape[1], sizes, outputs, 0.0 if small else self._option("dropout"), seed, dtype)
         steps = epochs * -(-rows // batch)
         rate = schedules.OneCycle(max_learning_rate=self._option("learning_rate"), total_steps=steps)
         network.compile(loss, optimizers.AdamW(learning_rate=rate, beta_2=0.95, epsilon=1e-8, weight_decay=decay))
         best = Best()
+        judged = None if held is None else (columns_.apply(recipe, held[0]), *held[1:])
         try:
-            network.fit(data[0], data[1], sample_weight=data[2], epochs=epochs, batch_size=batch, shuffle=not small,
-                        validation_data=held, callbacks=[] if held is None else [best], verbose=0)  # fmt: skip
+            network.fit(x, data[1], sample_weight=data[2], epochs=epochs, batch_size=batch, shuffle=not small,
+                        validation_data=judged, callbacks=[] if held is None else [best], verbose=0)  # fmt: skip
         except NumericalError as error:
             raise _diverged(error) from error
-        return (0.0, epochs, network, decay) if held is None else (best.lowest, best.epoch, network, decay)
+        return (0.0, epochs, network) if held is None else (best.lowest, best.epoch, network)
 
-    def _network(self, inputs: int, outputs: int, dropout: float, seed: int, dtype: str) -> Sequential:
+    def _network(
+        self, inputs: int, sizes: list[int], outputs: int, dropout: float, seed: int, dtype: str
+    ) -> Sequential:
         layers: list[Any] = []
-        sizes = columns_.embedded(self.columns_)
         if sizes:
             places = tuple(range(inputs - len(sizes), inputs))
             layers.append(Categorical(places, EMBEDDING, tuple(sizes), initializers.RandomNormal(stddev=1.0)))
@@ -242,7 +263,7 @@ class BaseTable(BaseEstimator, metaclass=ABCMeta):
         """The mean over members of `use` of their logits, float64."""
         check_is_fitted(self)
         limit_threads()
-        inputs = self._inputs(X)
+        inputs = columns_.apply(self.columns_, self._columns(X))
         return np.mean(
             [use(network.predict(inputs, raw=True).astype(np.float64)) for network in self.networks_], axis=0
         )

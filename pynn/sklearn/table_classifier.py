@@ -28,12 +28,15 @@ class TableClassifier(ClassifierMixin, BaseTable):
     Parameters
     ----------
     preset : {"fast", "default", "best"}
-        "fast": one network of two layers of 128 units, 32 epochs. "default": the average of three of 48 epochs, with
-        the better of two weight decays. "best": of five with 256 units, dropout and 64 epochs.
+        "fast": one network of two layers of 128 units, 32 epochs. "default": the average of six of 48 epochs, with
+        the better of two weight decays. "best": of twelve with 256 units, dropout and 64 epochs.
     hidden_layer_sizes, max_iter, learning_rate, weight_decay, dropout, n_members
         None: those of the preset. Of several values of `weight_decay` the one with the lowest loss on the rows held
         out is taken.
     batch_size : int
+    time_limit : float, optional
+        Seconds after which no further network is begun; the first is always trained. ``n_members=model.n_members_``
+        without a limit gives the same bits.
     validation_fraction : float
         Share of the rows held out.
     class_weight : dict, "balanced" or None
@@ -48,8 +51,10 @@ class TableClassifier(ClassifierMixin, BaseTable):
         The trained networks, whose mean is the prediction.
     best_iter_ : list of int
         The epoch that was kept of each.
+    n_members_ : int
+        Networks trained.
     weight_decay_ : float
-        That of the last network.
+        The one with the lowest loss on the rows that the first network held out.
     columns_ : list of dict
         What is done to each column.
     reports_ : list of Report
@@ -75,7 +80,8 @@ class TableClassifier(ClassifierMixin, BaseTable):
     def __init__(
         self, *, preset: Any = "default", hidden_layer_sizes: Any = None, max_iter: Any = None, batch_size: Any = 256,
         learning_rate: Any = None, weight_decay: Any = None, dropout: Any = None, n_members: Any = None,
-        validation_fraction: Any = 0.2, class_weight: Any = None, random_state: Any = None, verbose: Any = False,
+        time_limit: Any = None, validation_fraction: Any = 0.2, class_weight: Any = None, random_state: Any = None,
+        verbose: Any = False,
     ) -> None:  # fmt: skip
         super().__init__(**{name: value for name, value in locals().items() if name not in ("self", "__class__")})
 

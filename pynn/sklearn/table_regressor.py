@@ -24,12 +24,12 @@ class TableRegressor(RegressorMixin, BaseTable):
     ----------
     preset, hidden_layer_sizes, max_iter, batch_size, learning_rate, weight_decay, dropout, n_members
         As for `TableClassifier`.
-    validation_fraction, random_state, verbose
+    time_limit, validation_fraction, random_state, verbose
         As for `TableClassifier`.
 
     Attributes
     ----------
-    networks_, best_iter_, columns_, reports_, n_features_in_, feature_names_in_, n_iter_
+    networks_, n_members_, best_iter_, columns_, reports_, n_features_in_, feature_names_in_, n_iter_
         As of `TableClassifier`.
 
     Examples
@@ -47,7 +47,7 @@ class TableRegressor(RegressorMixin, BaseTable):
     def __init__(
         self, *, preset: Any = "default", hidden_layer_sizes: Any = None, max_iter: Any = None, batch_size: Any = 256,
         learning_rate: Any = None, weight_decay: Any = None, dropout: Any = None, n_members: Any = None,
-        validation_fraction: Any = 0.2, random_state: Any = None, verbose: Any = False,
+        time_limit: Any = None, validation_fraction: Any = 0.2, random_state: Any = None, verbose: Any = False,
     ) -> None:  # fmt: skip
         super().__init__(**{name: value for name, value in locals().items() if name not in ("self", "__class__")})
 
