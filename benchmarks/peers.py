@@ -199,7 +199,8 @@ def in_sklearn(program: Program) -> bool | None:
     more = {"momentum": wanted.momentum, "nesterovs_momentum": wanted.nesterov} if wanted.name == "sgd" else {
         "beta_1": wanted.beta_1, "beta_2": wanted.beta_2, "epsilon": wanted.epsilon}  # fmt: skip
     model = of(
-        tuple(layer.units for layer in hidden), activation=ACTIVATIONS[hidden[0].activation.name], solver=wanted.name,
+        hidden_layer_sizes=tuple(layer.units for layer in hidden),
+        activation=ACTIVATIONS[hidden[0].activation.name], solver=wanted.name,
         alpha=max(map(penalty, program.layers)), batch_size=min(program.fit["batch_size"], len(X)),
         learning_rate_init=float(wanted.learning_rate), max_iter=program.fit["epochs"], random_state=0,
         n_iter_no_change=program.fit["epochs"], **more,

@@ -139,7 +139,7 @@ class Report:
         """Return all rows whose labels the other rows contradict, the surest first.
 
         Networks are trained on a part of the rows and asked about the others, as by `pynn.find_label_errors`, when the
-        method is first called.
+        method is first called. The report of `pynn.diagnose` holds X and y for that.
 
         Returns
         -------
