@@ -213,6 +213,8 @@ def test_bad_arguments_are_said(blobs):
         pynn.diagnose(network(16), X, y[:-1])
     with pytest.raises(pynn.ArgumentValueError, match="budget"):
         pynn.diagnose(network(16), X, y, budget=-1)
+    with pytest.raises(pynn.ArgumentTypeError, match="epoch=3: did you mean 'epochs'"):
+        pynn.repair(network(16), X, y, epoch=3)
     one = pynn.diagnose(network(16), X, np.zeros(len(y), int), epochs=2)
     assert one.findings[0].code == "one_class"
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
+from .. import checks
+from ..errors import ArgumentTypeError
 from ..model import Sequential
 from ..training.repair import Repair, repaired
+from .diagnose import diagnose
 
 __all__ = ["repair"]
+
+ARGUMENTS = [
+    name
+    for name, one in inspect.signature(diagnose).parameters.items()
+    if one.kind is one.KEYWORD_ONLY and name not in ("preflight", "budget")
+]
 
 
 def repair(model: Sequential, X: Any, y: Any = None, *, budget: float | None = None, **arguments: Any) -> Repair:
@@ -36,7 +46,15 @@ def repair(model: Sequential, X: Any, y: Any = None, *, budget: float | None = N
     ------
     NumericalError
         The data have cells that are not finite, and `on_bad_rows` does not say what to do about them.
+    ArgumentTypeError
+        An argument that `diagnose` does not have.
     NotReadyError, ShapeError, DtypeError, ArgumentValueError
         As for `diagnose`.
     """
+    if unknown := [name for name in arguments if name not in ARGUMENTS]:
+        listed = ", ".join(map(repr, ARGUMENTS))
+        raise ArgumentTypeError(
+            f"expected arguments of pynn.diagnose: {listed}; received {unknown[0]}={arguments[unknown[0]]!r}"
+            f"{checks.nearest(unknown[0], ARGUMENTS)}"
+        )
     return repaired(Sequential, model._learner, X, y, arguments, budget)
