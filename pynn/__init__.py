@@ -36,6 +36,7 @@ _HOME = {
     "tools.diagnose": ["diagnose"],
     "diagnosis.label_errors": ["Suspicion"],
     "tools.label_errors": ["find_label_errors"],
+    "tools.open_set": ["OpenSet"],
     "tools.repair": ["repair"],
     "tools.gradients": ["GradientCheck", "TensorCheck", "check_gradients"],
     "network.trace": ["Trace", "TracedLayer"],

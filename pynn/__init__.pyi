@@ -66,6 +66,7 @@ from .tools.gradients import (
     check_gradients as check_gradients, GradientCheck as GradientCheck, TensorCheck as TensorCheck,
 )
 from .tools.label_errors import find_label_errors as find_label_errors
+from .tools.open_set import OpenSet as OpenSet
 from .tools.rates import (
     find_learning_rate as find_learning_rate, LearningRateTest as LearningRateTest,
 )

@@ -48,3 +48,23 @@ def test_the_question_its_faults_and_their_cures():
     with np.errstate(all="ignore"):
         network = make([784, 100, 100, 10], "relu")
         assert network.train(names["X"], names["Y"], -0.01, batch=10) < 20  # NaN
+
+
+def test_rejecting_what_belongs_to_no_class():
+    pytest.importorskip("matplotlib").use("agg")
+    names = cells("plot_reject")
+    areas = names["areas"]
+    assert all(ours > softmax for ours, softmax in zip(areas["neighbors"], areas["softmax"], strict=True))
+    assert np.mean(areas["neighbors"]) > 0.9
+    assert names["judged"]["neighbors"][1] > names["judged"]["softmax"][1]
+    assert names["judged"]["neighbors"][0] > 0.9
+
+
+def test_fifty_layers():
+    pytest.importorskip("matplotlib").use("agg")
+    names = cells("plot_deep", leave_out=("The same on five seeds:", "What diagnose and repair say"))
+    reached = names["reached"]
+    assert max(reached["sigmoid"]) < 0.15
+    assert reached["residual"][0] >= 0.95
+    assert reached["residual"][1] >= 0.93
+    assert max(names["profile"]["sigmoid"][:20]) < 1e-18 < min(names["profile"]["residual"])

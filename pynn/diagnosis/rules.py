@@ -175,7 +175,7 @@ RULES = (
     Rule(
         "underflow",
         lambda s: s["gradient_tiny"] + s["gradient_zeros"] > 0.5 and s["gradient_tiny"] > 0.1,
-        Advice.SCALE_BOTH_OR_FLOAT64,
+        Advice.LET_GRADIENTS_PASS,
         by="gradient_tiny",
         hidden=False,
     ),

@@ -18,13 +18,13 @@ class Normalization(Layer):
     As the first layer it reads X in float64 whatever the model's dtype, so that 1e9 + 1 and 1e9 differ. `fit` adapts it
     when nothing else has; `Sequential.adapt` does so in one pass over any data.
 
-    =============  ==========  =============================================================================
-    mode           shift       1 / scale
-    =============  ==========  =============================================================================
-    ``"standard"``   mean        standard deviation, over all rows
-    ``"minmax"``     minimum     maximum - minimum
-    ``"robust"``     median      third - first quartile; the standard deviation where they agree
-    =============  ==========  =============================================================================
+    ==============  ==========  ==============================================================================
+    mode            shift       1 / scale
+    ==============  ==========  ==============================================================================
+    ``"standard"``  mean        standard deviation, over all rows
+    ``"minmax"``    minimum     maximum - minimum
+    ``"robust"``    median      third - first quartile; the standard deviation where they agree
+    ==============  ==========  ==============================================================================
 
     A column that never changed gives exactly 0, and so does one without any number.
 

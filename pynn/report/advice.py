@@ -40,7 +40,7 @@ class Advice(StrEnum):
     RAISE_RATE_OR_FLOAT64 = "raise_rate_or_float64"
     FRESH_UNITS = "fresh_units"
     SMALLER_WEIGHTS = "smaller_weights"
-    SCALE_BOTH_OR_FLOAT64 = "scale_both_or_float64"
+    LET_GRADIENTS_PASS = "let_gradients_pass"
     CHECK_CASTS = "check_casts"
     LARGER_BATCHES = "larger_batches"
     DROP_ACTIVATION = "drop_activation"
@@ -111,7 +111,10 @@ ADVICE = {
         "Use the default initializer, lower the learning rate, or use another activation such as leaky_relu."
     ),
     Advice.SMALLER_WEIGHTS: "Use the default initializer, scale X, or use ReLU.",
-    Advice.SCALE_BOTH_OR_FLOAT64: "Scale X and y, or compute in float64.",
+    Advice.LET_GRADIENTS_PASS: (
+        "Where many layers shrink the gradient, use ReLU and pynn.Residual blocks with LayerNormalization; otherwise "
+        "scale X and y, or compute in float64."
+    ),
     Advice.CHECK_CASTS: (
         "Check how X is made: dividing integers with // or casting fractions to integers turns every value into 0."
     ),
