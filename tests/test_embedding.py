@@ -377,6 +377,15 @@ def test_learning_on_a_device(tmp_path):
     assert " 0 more while learning" in out
 
 
+@pytest.mark.parametrize("seed", ["0", "2", "4"])
+def test_a_controller_that_learns_to_balance_a_pole(tmp_path, seed):
+    out = run([str(compiled("cart_pole.c", tmp_path)), seed])
+    balanced, rounds, refused = re.search(r"for ([\d.]+) of .* after (\d+) rounds[^:]*: (\d+)", out, re.S).groups()
+    assert float(balanced) >= 475
+    assert int(refused) == (int(rounds) + 4) // 10  # each round with a reading that is NaN, and no other
+    assert " 0 more while learning" in out
+
+
 # ---- the header
 
 

@@ -1,5 +1,6 @@
 """The gallery keeps what it promises: short forms of its examples reach what their texts say."""
 
+import importlib.util
 import re
 import warnings
 from pathlib import Path
@@ -68,3 +69,54 @@ def test_fifty_layers():
     assert reached["residual"][0] >= 0.95
     assert reached["residual"][1] >= 0.93
     assert max(names["profile"]["sigmoid"][:20]) < 1e-18 < min(names["profile"]["residual"])
+
+
+def module(name):
+    spec = importlib.util.spec_from_file_location(f"gallery_{name}", GALLERY / f"{name}.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+@pytest.mark.parametrize(("name", "inputs"), [("cart_pole", 2), ("snake", 3)])
+def test_the_policy_gradient_is_the_gradient_of_its_loss(name, inputs):
+    loss = module(name).policy_gradient
+    random = np.random.default_rng(0)
+    logits, target = random.normal(size=(2, 4, inputs))
+    for i in range(inputs):
+        step = 1e-6 * np.eye(inputs)[i]
+        slope = (loss(logits + step, target)[0] - loss(logits - step, target)[0]) / 2e-6
+        np.testing.assert_allclose(slope, loss(logits, target)[1][:, i], rtol=1e-5, atol=1e-8)
+
+
+def test_a_cart_that_learns_to_balance_its_pole():
+    cart = module("cart_pole")
+    actor, lasted = cart.train(4)
+    assert lasted[0] < 60  # it did not know it before
+    balanced = cart.length(cart.play(actor, 100, np.random.default_rng(7), greedy=True)[2])
+    assert balanced.mean() >= 475
+
+
+def test_a_snake_that_learns_to_eat():
+    snake = module("snake")
+    actor, _ = snake.train(0, moves=3000)
+    ours, chance = (snake.meals_of(one, 50, np.random.default_rng(1)).mean() for one in (actor, None))
+    assert ours > 3 > 10 * chance
+
+
+def test_the_rules_of_the_snake():
+    snake = module("snake")
+    game = snake.Boards(1, np.random.default_rng(0))
+    game.facing[:], game.food[:] = 0, [[2, 3]]  # straight ahead of [3, 3]
+    points, ended, _ = game.move(np.array([0]))
+    assert (points[0], ended[0], game.meals[0], game.length[0]) == (1, False, 1, 3)
+    view = game.seen().reshape(3, 11, 11)
+    assert view[0].sum() == 121 - 36  # what lies beyond the board
+    assert view[1, 5, 5] == pytest.approx(0.3)  # its head, in the middle
+    assert view[1, 6, 5] > 0  # and its body behind it
+    game.food[:] = [[5, 5]]
+    for _ in range(2):
+        assert not game.move(np.array([0]))[1][0]
+    points, ended, meals = game.move(np.array([0]))  # into the wall
+    assert (points[0], ended[0], list(meals)) == (-1, True, [1])
+    assert (game.length[0], game.meals[0]) == (2, 0)  # a new game
