@@ -31,7 +31,7 @@ nitpicky = False
 
 html_theme = "furo"
 html_title = f"pynn {version}"
-html_static_path: list[str] = []
+html_static_path, html_css_files = ["_static"], ["wide.css"]
 html_show_sourcelink = False
 pygments_style, pygments_dark_style = "friendly", "monokai"
 
