@@ -12,7 +12,7 @@ import pynn
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-RUN_ELSEWHERE = {"guide", "sklearn", "tables", "embedding", "onnx"}  # in the tests of what they are about
+RUN_ELSEWHERE = {"guide", "sklearn", "tables", "embedding", "onnx", "interchange", "distributed"}  # in the tests of what they are about
 
 
 def blocks(page):
