@@ -12,7 +12,8 @@ import pynn
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-RUN_ELSEWHERE = {"guide", "sklearn", "tables", "embedding", "onnx", "interchange", "distributed"}  # in the tests of what they are about
+# in the tests of what they are about, or with files and processes that they do not make
+RUN_ELSEWHERE = {"guide", "sklearn", "tables", "embedding", "onnx", "interchange", "distributed"}
 
 
 def blocks(page):
