@@ -8,8 +8,7 @@ A cart carries a pole and is pushed to the left or to the right fifty times a se
 12 degrees or the cart leaves the track, after 500 pushes at most, and nothing else is ever said: one step more is
 one more point. The network learns while it plays, by policy gradient with a baseline, in a loop over ``train_step``.
 
-This example takes half a minute a seed and is not run when this page is built; its result is at the end. Run it with
-``python cart_pole.py``.
+This example is not run when this page is built; its result is at the end. Run it with ``python cart_pole.py``.
 """
 
 import time
@@ -146,3 +145,12 @@ if __name__ == "__main__":
         balanced = length(play(actor, 100, np.random.default_rng(1000 + seed), greedy=True)[2])
         said = f"{balanced.mean():.1f} of 500 over 100 tries, {len(lasted)} rounds"
         print(f"seed {seed}: {said}, {seconds:.0f} s of one core", flush=True)
+
+# %%
+# Result, one core of an AMD EPYC, shared with other work, 2026-12-01::
+#
+#    seed 0: 500.0 of 500 over 100 tries, 52 rounds, 2 s of one core
+#    seed 1: 500.0 of 500 over 100 tries, 38 rounds, 1 s of one core
+#    seed 2: 500.0 of 500 over 100 tries, 41 rounds, 1 s of one core
+#    seed 3: 500.0 of 500 over 100 tries, 42 rounds, 1 s of one core
+#    seed 4: 500.0 of 500 over 100 tries, 32 rounds, 1 s of one core
