@@ -117,7 +117,6 @@ struct summing {
   pynn_dtype dtype;
   void *predictions;
   pynn_error *error;
-  int begun;
 };
 
 /* One shard into the gradient and tally of a level. */
@@ -127,9 +126,7 @@ static pynn_status compute_shard(struct summing *sum, int64_t k, int level) {
   const int64_t outputs = t->model->outputs;
   void *out =
       sum->predictions ? at(t->model->context->kernels[sum->dtype], sum->predictions, part.place * outputs) : NULL;
-  const int begins = !sum->begun;
-  sum->begun = 1;
-  pynn_status status = part_compute(t, &part, begins, t->shards.gradients[level], sum->dtype, out, sum->error);
+  pynn_status status = part_compute(t, &part, 0, t->shards.gradients[level], sum->dtype, out, sum->error);
   memset(tally_of(t, level), 0, (size_t)tally_size(t) * sizeof(double));
   if (!status && k == 0 && t->watch.options.policy != PYNN_POLICY_OFF && finite_step(t->w, part.loss))
     guard_look(t, &part.batch, &part.looked);
@@ -307,12 +304,12 @@ static void measure_gradient(pynn_trainer *t) {
 /* ---- a step */
 
 pynn_status shards_compute(pynn_trainer *t, struct step *s, pynn_dtype dtype, void *predictions, pynn_error *error) {
-  struct summing sum = {t, s, dtype, predictions, error, 0};
+  struct summing sum = {t, s, dtype, predictions, error};
   pynn_status status = PYNN_OK;
+  part_begin(t); /* before any shard may fail: what is exchanged depends on it */
   if (shards_part(t, s, own_first(t)).rows > 0) {
     status = sum_shards(&sum, own_first(t), own_count(t), 0);
   } else {
-    part_begin(t);
     memset(tally_of(t, 0), 0, (size_t)tally_size(t) * sizeof(double));
     if (t->w->proposed) pass_propose(t->w);
   }
