@@ -14,7 +14,7 @@ import time
 import warnings
 from unittest import mock
 
-from measure import NETWORKS, ROOT, about, data, mean_ratio, model, write
+from measure import NETWORKS, data, mean_ratio, model
 
 import pynn
 from pynn.report.health import LayerHealth
@@ -49,7 +49,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     pynn.set_num_threads(1)
-    record, ratios = about() | {"health": []}, []
+    ratios = []
     for network in NETWORKS:
         fit(network, 40, True)
         once = fit(network, 400, True) / 400
@@ -64,10 +64,7 @@ def main() -> None:
             ratio = statistics.median(pairs)
             ratios.append(ratio)
             print(f"{network:24}{steps:6} steps {1e6 * once:10.1f} µs  {100 * (ratio - 1):+6.2f} %", flush=True)
-            record["health"].append({"network": network, "steps": steps, "ratio": ratio})
     print(f"geometric mean {100 * (mean_ratio(ratios) - 1):+.2f} %")
-    if not options.quick:
-        write(record, ROOT / "benchmarks" / "results" / "health.json")
 
 
 if __name__ == "__main__":
