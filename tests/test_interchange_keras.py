@@ -71,6 +71,18 @@ def test_a_file_comes_back_with_all_that_training_was(tmp_path, dtype):
     assert np.allclose(again.parameters, model.parameters, rtol=0, atol=1e-4 if dtype == "float32" else 1e-12)
 
 
+def test_what_keras_would_take_otherwise_comes_back_too(tmp_path):
+    model = pynn.Sequential([pynn.Dense(4, activation="relu"), pynn.Dense(3)], seed=0)
+    model.compile("softmax_cross_entropy", pynn.Adam(0.01))
+    model.fit(X, LABELS)
+    model.export_keras(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        assert json.loads(archive.read("config.json"))["compile_config"] is None
+    again = pynn.load(tmp_path / "m.keras")
+    assert np.array_equal(again.predict(X), model.predict(X))
+    assert (again.loss, again.optimizer) == (model.loss, model.optimizer)
+
+
 def test_weights_of_a_file_go_into_a_model(tmp_path):
     model = sample(dtype="float64")
     model.export_keras(tmp_path / "m.keras")

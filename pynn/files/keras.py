@@ -40,6 +40,8 @@ def read(path: Any, custom: Mapping[str, Any] | None = None) -> Content:
             raise UnsupportedError("expected a model with an Input, or one that was built; received neither")
         description = Description(tuple(built.layers), 0, dtype, built.inputs, built.tensors)
         chosen = training(config.get("compile_config"), built, store.groups.get("optimizer", []))
+        if not chosen and notes.get("loss"):  # what pynn was trained for, where Keras would go on otherwise
+            chosen = {"loss": notes["loss"], "optimizer": notes.get("optimizer")}
     except PynnError:
         raise
     except BROKEN as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import checks
+from .. import checks, losses
 from ..errors import FileError, UnsupportedError
 from ..layers import Add, Layer
 from ..training.learner import Learner
@@ -60,7 +60,7 @@ def write(learner: Learner, path: Any) -> None:
         "metadata.json": json.dumps({"keras_version": VERSION, "date_saved": _now()}).encode(),
         "config.json": json.dumps(config).encode(),
         "model.weights.h5": weights.getvalue(),
-        NOTES: json.dumps({"schema": None if schema is None else schema.to_dict()}).encode(),
+        NOTES: json.dumps({"schema": None if schema is None else schema.to_dict(), **_compiled(learner)}).encode(),
     }
     _save(checks.path("path", path), members)
 
@@ -225,6 +225,14 @@ def _functional(entries: list[Entry]) -> dict[str, Any]:
 
 
 # ---- training
+
+
+def _compiled(learner: Learner) -> dict[str, Any]:
+    """Return loss and optimizer as pynn has them, which Keras may take otherwise."""
+    loss, optimizer = learner.loss, learner.optimizer
+    if loss is None or loss.name not in losses.table.rows or learner.network.target_scaling is not None:
+        return {}
+    return {"loss": loss.to_dict(), "optimizer": optimizer.to_dict()}
 
 
 def _training(learner: Learner, network: Chain) -> tuple[dict[str, Any] | None, Tensors]:

@@ -128,7 +128,7 @@ class _Machine:
     def reduce(self) -> None:
         arguments, function = self.pop(), self.pop()
         if type(arguments) is not tuple or not any(function is known for known in self.known.values()):
-            raise Refused("a call of what is no known function")
+            raise Refused("a call of an unknown function")
         self.push(function(*arguments))
 
     def set_items(self, items: list[Any]) -> None:
@@ -157,7 +157,7 @@ class _Machine:
         """Attributes of a dictionary, PyTorch's versions of modules: they say nothing about numbers."""
         self.pop()
         if type(self.stack[-1]) is not dict:
-            raise Refused("attributes of what is no dictionary")
+            raise Refused("attributes of something else than a dictionary")
 
     def protocol(self) -> None:
         if self.number("<B") not in (2, 3):
