@@ -412,3 +412,14 @@ def test_the_guard_repairs_from_weights_that_were_set_by_hand(blobs):
     with pytest.warns(pynn.TrainingWarning, match="repaired"):
         model.fit(1e3 * X, y, epochs=EPOCHS, guard="repair", verbose=0)
     assert np.array_equal(model.parameters, pynn.repair(made(1e12), 1e3 * X, y, epochs=EPOCHS).model.parameters)
+
+
+def test_sequences_are_refused_before_anything_is_trained():
+    X, y = np.zeros((40, 5, 2)), np.arange(40) % 2
+    model = pynn.Sequential([pynn.LSTM(4), pynn.Dense(2)], seed=0)
+    model.compile("softmax_cross_entropy")
+    for call in (lambda: pynn.diagnose(model, X, y, epochs=1), lambda: pynn.repair(model, X, y, epochs=1),
+                 lambda: model.fit(X, y, guard="repair")):  # fmt: skip
+        with pytest.raises(pynn.UnsupportedError, match="sequences"):
+            call()
+        assert not model.built

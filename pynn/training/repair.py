@@ -13,7 +13,7 @@ import numpy as np
 from ..diagnosis.components import Change, again
 from ..diagnosis.recipe import Recipe
 from ..diagnosis.search import Outcome, Search
-from ..errors import ArgumentValueError, NonfiniteDataError, NumericalError
+from ..errors import ArgumentValueError, NonfiniteDataError, NumericalError, UnsupportedError
 from ..layers.written import written
 from ..names import public
 from ..report import History, Report
@@ -190,15 +190,10 @@ def run_or_repair(kind: Kind, learner: Learner, arguments: Arguments) -> tuple[H
     A checkpoint of the repaired run lies beside that of the run, under its name and ``.repaired``. A run that is
     resumed ends in the same fault, is examined alike, and continues the repaired run.
     """
+    _require_rows(arguments)
     given = {field.name: getattr(arguments, field.name) for field in fields(arguments)}
     recipe = recipe_of(learner, given, arguments.x)  # before the run leaves where it starts
     run = prepare(learner, arguments)
-    weights = arguments.sample_weight
-    if np.ndim(weights) == 2 and np.shape(weights)[1] > 1:
-        raise ArgumentValueError(
-            "expected sample_weight with one weight for each row with guard='repair', which trains again on parts of "
-            f"the rows; received shape {np.shape(weights)}"
-        )
     recipe = recipe.change(callbacks=tuple(copied(recipe.callbacks)))
     if arguments.checkpoint is not None:
         given["checkpoint"] = beside = _beside(arguments.checkpoint)
@@ -216,6 +211,18 @@ def run_or_repair(kind: Kind, learner: Learner, arguments: Arguments) -> tuple[H
     listed = "; ".join(result.history.changes)
     warn(f"the run ended in a fault and was repaired: {listed}. Write: {result.code()}")
     return result.history, result
+
+
+def _require_rows(arguments: Arguments) -> None:
+    """Refuse, before anything is trained, what cannot be trained again on a part of the rows."""
+    if np.ndim(arguments.x) == 3:
+        raise UnsupportedError("expected X of shape (rows, columns) with guard='repair'; received sequences")
+    weights = arguments.sample_weight
+    if np.ndim(weights) == 2 and np.shape(weights)[1] > 1:
+        raise ArgumentValueError(
+            "expected sample_weight with one weight for each row with guard='repair', which trains again on parts of "
+            f"the rows; received shape {np.shape(weights)}"
+        )
 
 
 def _beside(where: Any) -> Checkpoint:

@@ -18,7 +18,7 @@ from ..diagnosis.folds import Fold, Task, as_labels, folds_of
 from ..diagnosis.recipe import Recipe, kind_of
 from ..diagnosis.search import Outcome
 from ..diagnosis.start import Named, Start, named
-from ..errors import ArgumentTypeError, NumericalError, ShapeError
+from ..errors import ArgumentTypeError, NumericalError, ShapeError, UnsupportedError
 from ..network.network import Network
 from ..report import Finding, History
 from .learner import Learner
@@ -173,16 +173,26 @@ def materialized(
             chosen = {name: arguments[name] for name in ("categories", "exclude") if arguments.get(name)}
             x = DataLoader.from_table(x, target, dtype="float64", batch_size=1024, **chosen)
         return _collected(x)
+    if np.ndim(x) == 3:
+        raise UnsupportedError(
+            f"expected X of shape (rows, columns) for trials, which take no sequences yet; received X of shape "
+            f"{np.shape(x)}: the report of fit looks at recurrent layers"
+        )
     X, y = arrays.as_inputs(x), np.asarray(y)
     if len(y) != X.shape[0]:
         raise ShapeError(f"expected y with {X.shape[0]} rows, one for each row of X; received y with {len(y)} rows")
-    if weights is not None:
-        weights = np.asarray(arrays.as_weights(np.asarray(weights, np.float64), len(y)))[:, 0]
+    weights = _row_weights(weights, len(y))
     most = max(1, SAMPLE // max(X.shape[1], 1))
     if X.shape[0] > most:
         rows = np.linspace(0, X.shape[0] - 1, most).astype(np.int64)
         X, y, weights = X[rows], y[rows], None if weights is None else weights[rows]
     return (X.toarray() if arrays.is_sparse(X) else np.asarray(X)), y, weights
+
+
+def _row_weights(weights: Any, rows: int) -> np.ndarray | None:
+    """Return one weight for each row."""
+    found = arrays.as_weights(None if weights is None else np.asarray(weights, np.float64), rows)
+    return None if found is None else found[:, 0]
 
 
 def _collected(loader: Any) -> tuple[np.ndarray, np.ndarray, Any]:
@@ -192,7 +202,7 @@ def _collected(loader: Any) -> tuple[np.ndarray, np.ndarray, Any]:
         x, y, *w = batch
         xs.append(np.asarray(x.toarray() if arrays.is_sparse(x) else x))
         ys.append(np.asarray(y))
-        ws += [np.asarray(w[0]).reshape(-1)] if w and w[0] is not None else []
+        ws += [_row_weights(w[0], len(y))] if w and w[0] is not None else []
         cells += xs[-1].size
         if cells > SAMPLE:
             break
