@@ -181,7 +181,7 @@ def materialized(
     X, y = arrays.as_inputs(x), np.asarray(y)
     if len(y) != X.shape[0]:
         raise ShapeError(f"expected y with {X.shape[0]} rows, one for each row of X; received y with {len(y)} rows")
-    weights = _row_weights(weights, len(y))
+    weights = None if weights is None else _row_weights(weights, len(y))
     most = max(1, SAMPLE // max(X.shape[1], 1))
     if X.shape[0] > most:
         rows = np.linspace(0, X.shape[0] - 1, most).astype(np.int64)
@@ -189,10 +189,9 @@ def materialized(
     return (X.toarray() if arrays.is_sparse(X) else np.asarray(X)), y, weights
 
 
-def _row_weights(weights: Any, rows: int) -> np.ndarray | None:
+def _row_weights(weights: Any, rows: int) -> np.ndarray:
     """Return one weight for each row."""
-    found = arrays.as_weights(None if weights is None else np.asarray(weights, np.float64), rows)
-    return None if found is None else found[:, 0]
+    return np.asarray(arrays.as_weights(np.asarray(weights, np.float64), rows))[:, 0]
 
 
 def _collected(loader: Any) -> tuple[np.ndarray, np.ndarray, Any]:
