@@ -31,6 +31,7 @@ from .run import limit_threads
 SMALL = 100  # rows below which nothing is held out or dropped, and all rows are one batch
 SMALL_DECAY = 10.0  # weight decay of those
 DOUBLE = 1000  # rows up to which training is in float64
+FEW = 1000  # rows up to which all members together choose bins and weight decay
 EMBEDDING = 8  # numbers for each category of a column with many
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -126,21 +127,23 @@ class BaseTable(BaseEstimator, metaclass=ABCMeta):
         decays = [SMALL_DECAY] if self.weight_decay is None and len(targets) < SMALL else self._option("weight_decay")
         ways = [(recipe, decay) for recipe in recipes for decay in np.atleast_1d(decays).tolist()]
         random = check_random_state(self.random_state)
-        begin, self.networks_, self.best_iter_ = time.monotonic(), [], []
+        begin = time.monotonic()
+        runs: list[list[tuple[float, int, Sequential]]] = []  # by member, then by way
         for member in range(self._option("n_members")):
             if member and self._is_late(time.monotonic() - begin, member):
                 break
             parts = self._parts(data, held, random)
-            tried = [self._train_member(way, *parts, loss, outputs) for way in ways]
-            best = min(range(len(ways)), key=lambda i: tried[i][0])
-            lowest, epoch, network = tried[best]
-            ways = ways[best : best + 1]
-            self.columns_, self.weight_decay_ = ways[0]
-            self.networks_.append(network)
-            self.best_iter_.append(epoch)
+            runs.append([self._train_member(way, *parts, loss, outputs) for way in ways])
+            if len(targets) > FEW:  # enough rows are held out for the first member to choose
+                best = int(np.argmin([one[0] for one in runs[-1]]))
+                ways, runs[-1] = ways[best : best + 1], runs[-1][best : best + 1]
             if self.verbose:
-                print(f"member {member + 1}: best epoch {epoch}, loss of the rows held out {lowest:.5g}")
-        self.n_iter_, self.n_members_ = self._option("max_iter"), len(self.networks_)
+                lowest = min(one[0] for one in runs[-1])
+                print(f"member {member + 1}: loss of the rows held out {lowest:.5g}")
+        best = int(np.argmin(np.mean([[one[0] for one in run] for run in runs], axis=0)))
+        self.columns_, self.weight_decay_ = ways[best]
+        self.best_iter_, self.networks_ = [run[best][1] for run in runs], [run[best][2] for run in runs]
+        self.n_iter_, self.n_members_ = self._option("max_iter"), len(runs)
         return self
 
     def _recipes(self, columns: list[np.ndarray], weights: np.ndarray) -> list[columns_.Recipe]:

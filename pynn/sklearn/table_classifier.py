@@ -54,7 +54,7 @@ class TableClassifier(ClassifierMixin, BaseTable):
     n_members_ : int
         Networks trained.
     weight_decay_ : float
-        The one with the lowest loss on the rows that the first network held out.
+        The one with the lowest loss on the rows held out: by all networks up to 1,000 rows, above by the first.
     columns_ : list of dict
         What is done to each column.
     reports_ : list of Report
