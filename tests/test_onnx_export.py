@@ -247,6 +247,22 @@ def test_vectors_in_the_file_show_what_to_expect(tmp_path):
     assert np.allclose(found, vectors["outputs"], atol=1e-6)
 
 
+@pytest.mark.skipif(not hasattr(pynn, "LSTM"), reason="no recurrent layers")
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "SimpleRNN"])
+def test_recurrent_layers(tmp_path, name, both, backwards):
+    x = np.random.default_rng(0).normal(size=(20, 6, 3)).astype(np.float32)
+    for activation, every in (("tanh", False), ("hard_sigmoid", True), ("relu", True), ("linear", False)):
+        layer = getattr(pynn, name)(4, activation=activation, go_backwards=backwards, return_sequences=every)
+        layers = [pynn.Bidirectional(layer) if both else layer, *([pynn.Flatten()] if every else []), pynn.Dense(2)]
+        model = trained(layers, x)
+        model.export_onnx(tmp_path / "m.onnx")
+        require_same(model, tmp_path / "m.onnx", x)
+        found = pynn.load(tmp_path / "m.onnx")
+        assert found.predict(x).tobytes() == model.predict(x).tobytes()
+
+
 @pytest.mark.parametrize("batch", [1, 3, 4, 9])
 def test_a_fixed_batch(tmp_path, batch):
     x = data(batch)

@@ -90,6 +90,9 @@ def _metadata(learner: Learner, writer: Writer, vectors: Vectors) -> dict[str, s
     """Return what programs may read beside the graph, and what makes the same model of it again."""
     network, schema = learner.network, writer.schema
     own = learner.to_dict() | {"inputs": network.inputs, "schema": schema and schema.to_dict()}
+    timesteps = getattr(network, "timesteps", None) or 1
+    if timesteps > 1:
+        own["timesteps"] = [timesteps]
     found = {
         "pynn.format": "1",
         "pynn.model": json.dumps(own),

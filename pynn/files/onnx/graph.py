@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ class Graph:
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
         self.domains = {"": opset}
-        self._values: dict[str, tuple[np.dtype, int | None]] = {}  # dtype and width of what nodes give
+        self._values: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}  # dtype of what nodes give, and shape of a row
         self._infos: list[Any] = []
         self._scalars: dict[tuple[str, bytes], str] = {}
         self._taken: set[str] = set()
@@ -64,8 +65,12 @@ class Graph:
     # ---- values
 
     def width(self, value: str) -> int:
-        """Return the number of columns of a value."""
-        return self._values[value][1] or 0
+        """Return the number of columns of a value, or of its timesteps side by side."""
+        return math.prod(self._values[value][1])
+
+    def shape(self, value: str) -> tuple[int, ...]:
+        """Return the shape of a row: columns, or timesteps and features."""
+        return self._values[value][1]
 
     def type_of(self, value: str) -> np.dtype:
         """Return the dtype of a value."""
@@ -90,10 +95,10 @@ class Graph:
             self._scalars[key] = self.constant(f"constants.{float(array):.9g}.{array.dtype.name}", array, array.dtype)
         return self._scalars[key]
 
-    def input(self, name: str, dtype: Any, width: int) -> str:
-        """Add an input of the graph; a dtype of str is text."""
-        self.inputs.append(self._info(name, dtype, width))
-        self._values[name] = (np.dtype(dtype), width)
+    def input(self, name: str, dtype: Any, *shape: int) -> str:
+        """Add an input of the graph, with the shape of a row; a dtype of str is text."""
+        self.inputs.append(self._info(name, dtype, shape))
+        self._values[name] = (np.dtype(dtype), shape)
         return name
 
     def node(
@@ -111,16 +116,36 @@ class Graph:
         dtype : dtype, optional
             Of the output; the first value's by default.
         shape : sequence of int, optional
-            Of the output behind its rows, where it has more dimensions than one; `width` says how many numbers.
+            Shape of a row of the output, where it has more dimensions than one.
         """
         first = next(value for value in inputs if value in self._values)
         of = self._values[first][0]
         names = [value if isinstance(value, str) else self.scalar(value, of) for value in inputs]
         name = self._name(f"{self.scope}.{op}")
-        width = self._values[first][1] if width is None else width
+        shape = tuple(shape) if shape is not None else self._values[first][1] if width is None else (width,)
         self.nodes.append(self.onnx.helper.make_node(op, names, [name], name=name, domain=domain, **attributes))
-        self._values[name] = (np.dtype(dtype or of), width)
-        self._infos.append(self._info(name, dtype or of, width, shape))
+        self._values[name] = (np.dtype(dtype or of), shape)
+        self._infos.append(self._info(name, dtype or of, shape))
+        return name
+
+    def several(
+        self, op: str, inputs: Sequence[str], shapes: Sequence[Sequence[int | None]], **attributes: Any
+    ) -> list[str]:
+        """Add a recurrent node, and return the names of its outputs; None in a shape stands for the rows."""
+        name = self._name(f"{self.scope}.{op}")
+        outputs = [self._name(f"{name}.{index}") for index in range(len(shapes))]
+        self.nodes.append(self.onnx.helper.make_node(op, inputs, outputs, name=name, **attributes))
+        for output, shape in zip(outputs, shapes, strict=True):
+            self._values[output] = (self.dtype, ())
+            self._infos.append(self._info(output, self.dtype, shape, rows_first=False))
+        return outputs
+
+    def turned(self, value: str, order: Sequence[int], sizes: Sequence[int | None]) -> str:
+        """Exchange dimensions; None in the sizes of the output stands for the rows."""
+        name = self._name(f"{self.scope}.Transpose")
+        self.nodes.append(self.onnx.helper.make_node("Transpose", [value], [name], name=name, perm=list(order)))
+        self._values[name] = (self.dtype, tuple(size for size in sizes if size is not None))
+        self._infos.append(self._info(name, self.dtype, sizes, rows_first=False))
         return name
 
     def cast(self, value: str, dtype: Any) -> str:
@@ -131,10 +156,10 @@ class Graph:
 
     def output(self, name: str, value: str) -> None:
         """Make a value an output of the graph, by a name."""
-        dtype, width = self._values[value]
+        dtype, shape = self._values[value]
         name = self._name(name)
         self.nodes.append(self.onnx.helper.make_node("Identity", [value], [name], name=name))
-        self.outputs.append(self._info(name, dtype, width))
+        self.outputs.append(self._info(name, dtype, shape))
 
     def _code(self, dtype: Any) -> int:
         kind = np.dtype(dtype)
@@ -142,9 +167,10 @@ class Graph:
             self.onnx.TensorProto.STRING if kind.kind == "U" else self.onnx.helper.np_dtype_to_tensor_dtype(kind)
         )
 
-    def _info(self, name: str, dtype: Any, width: int | None, shape: Any = None) -> Any:
+    def _info(self, name: str, dtype: Any, shape: Sequence[int | None], rows_first: bool = True) -> Any:
         rows: Any = "batch" if self.batch is None else self.batch
-        return self.onnx.helper.make_tensor_value_info(name, self._code(dtype), [rows, *(shape or [width])])
+        sizes = [rows, *shape] if rows_first else [rows if size is None else size for size in shape]
+        return self.onnx.helper.make_tensor_value_info(name, self._code(dtype), sizes)
 
     # ---- the whole
 

@@ -1,8 +1,7 @@
 """How each kind of layer becomes nodes of an ONNX graph.
 
 To add a kind, write its function and add its row to KINDS. The function takes the writer, the layer's index and spec
-and the name of its input, and returns the name of its output. Recurrent layers have none yet: a row of theirs writes
-LSTM, GRU or RNN with fixed sizes or without lengths, as OpenVINO drops lengths where sizes are dynamic.
+and the name of its input, and returns the name of its output.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import NotReadyError, UnsupportedError
+from .recurrent import flatten, pooling, recurrent
 
 __all__ = ["KINDS", "add_layer"]
 
@@ -162,8 +162,8 @@ def _embedded(writer: Any, index: int, spec: Any, slots: np.ndarray, slot: str) 
     first = graph.local("first_slot", np.cumsum(slots) - slots, np.int64)
     rows = graph.node("Add", graph.cast(slot, np.int64), first)
     table, shape = writer.parameter(index, "embeddings"), [len(slots), spec.dimension]
-    found = graph.node("Gather", table, rows, width=wide, dtype=graph.dtype, shape=shape, axis=0)
-    return graph.node("Reshape", found, graph.local("shape", np.array([0, wide]), np.int64))
+    found = graph.node("Gather", table, rows, dtype=graph.dtype, shape=shape, axis=0)
+    return graph.node("Reshape", found, graph.local("shape", np.array([0, wide]), np.int64), width=wide)
 
 
 KINDS: dict[str, Callable[[Any, int, Any, str], str]] = {
@@ -176,4 +176,11 @@ KINDS: dict[str, Callable[[Any, int, Any, str], str]] = {
     "layer_normalization": _layer_normalization,
     "add": _add,
     "categorical": _categorical,
+    "lstm": recurrent,
+    "gru": recurrent,
+    "simple_rnn": recurrent,
+    "bidirectional": recurrent,
+    "flatten": flatten,
+    "global_average_pooling_1d": pooling("ReduceMean"),
+    "global_max_pooling_1d": pooling("ReduceMax"),
 }

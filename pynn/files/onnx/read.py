@@ -20,6 +20,7 @@ from ...metrics import names as metrics_
 from ...network.network import Network
 from ...training.learner import Learner
 from ..content import BROKEN, Content
+from . import recurrent
 from .checksum import CHECKSUM, is_right
 from .export import export_onnx
 from .reader import Reader
@@ -90,11 +91,11 @@ def _own(data: bytes, source: Source, custom: Mapping[str, Any] | None) -> Conte
     specs = layers_.flatten(layers_.from_dict(layers_.with_functions(layer, given)) for layer in values["layers"])
     network = Network(specs, seed=values["seed"], dtype=values["dtype"])
     network.target_scaling = values["target_scaling"]
-    network.build(values["inputs"])
+    network.build(values["inputs"], *values.get("timesteps", ()))
     for index in values.get("frozen") or ():
         network.set_trainable(index, False)
     for (index, name), view in network.parts(network.parameters).items():
-        view[...] = source.tensors[f"layers.{index}.{name}"].array()
+        view[...] = _parameter(source, network.specs[index], index, name).reshape(view.shape)
     network.state[...] = np.frombuffer(base64.b64decode(source.metadata["pynn.state"]), "<f8")
     network.schema = Schema.from_dict(values["schema"]) if values.get("schema") else None
     loss = values["loss"]
@@ -102,6 +103,15 @@ def _own(data: bytes, source: Source, custom: Mapping[str, Any] | None) -> Conte
         loss = losses.resolve(loss["name"], loss["link"], given)
     metrics, missing = metrics_.from_dicts(values.get("metrics") or (), given)
     return Content(network, "pynn", loss, values["optimizer"], metrics, values["target_scaling"], missing)
+
+
+def _parameter(source: Source, spec: layers_.Layer, index: int, name: str) -> np.ndarray:
+    """Return a parameter from the tensor of its name, or from those that a recurrent operator takes."""
+    own = source.tensors.get(f"layers.{index}.{name}")
+    if own is not None:
+        return own.array()
+    packed = {part: source.tensors[f"layers.{index}.{part}"].array() for part in ("W", "R", "B")}
+    return recurrent.parameters(spec, packed)[name]
 
 
 # ---- graphs of other programs

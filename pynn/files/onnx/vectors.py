@@ -31,7 +31,7 @@ class Vectors:
         self.outputs = np.empty((ROWS, core.outputs), np.float64 if double else core.dtype)
         for spread in SPREADS:  # an exponential may overflow for rows unlike those trained on
             x = _rows(writer, ROWS, spread).astype(writer.input_dtype)
-            self.inputs = _by_column(writer, x) if writer.by_column else {"X": x}
+            self.inputs = _by_column(writer, x) if writer.by_column else {"X": x.reshape(ROWS, *writer.row_shape)}
             precision.predict(core, x, self.outputs, writer.logits, False)
             if np.isfinite(self.outputs).all():
                 break
@@ -64,7 +64,7 @@ def _rows(writer: Writer, count: int, spread: float) -> np.ndarray:
             for column, size in zip(spec.columns, spec.sizes or (), strict=True):
                 x[:, column] = generator.integers(0, size + 1, count)
             break
-        elif not spec.only_trains:
+        elif getattr(spec, "takes_sequences", False) or not spec.only_trains:
             break
     return x
 

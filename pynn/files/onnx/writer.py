@@ -90,9 +90,10 @@ class Writer:
 
     def parameter(self, index: int, name: str) -> str:
         """Add a layer's parameter, under the index that the layer has in the user's model."""
-        return self.graph.constant(f"layers.{self._own_index(index)}.{name}", self._tensors[index, name])
+        return self.graph.constant(f"layers.{self.own_index(index)}.{name}", self._tensors[index, name])
 
-    def _own_index(self, index: int) -> int:
+    def own_index(self, index: int) -> int:
+        """Return the index that a layer has in the user's model."""
         return index - (self._added is not None and index > self._added)
 
     # ---- the graph
@@ -102,7 +103,7 @@ class Writer:
         value = self._inputs()
         for index, spec in enumerate(self.network.specs):
             added = index == self._added
-            self.graph.scope = f"{'fills' if added else f'layers.{self._own_index(index)}'}.{spec.kind}"
+            self.graph.scope = f"{'fills' if added else f'layers.{self.own_index(index)}'}.{spec.kind}"
             if spec.kind != "normalization":
                 value = self.graph.cast(value, self.graph.dtype)
             self.taken.append(value)
@@ -118,7 +119,7 @@ class Writer:
         return "linear" if loss is None else str(loss.row["link"])
 
     def _activated(self, index: int, spec: Any, value: str) -> str:
-        activation = getattr(spec, "activation", None)
+        activation = getattr(spec, "activation", None) if spec.kind in ("dense", "activation") else None
         last = index == len(self.network.specs) - 1
         if activation is None or (last and activation.name == self.link):
             return value  # the link stands in its place
@@ -141,9 +142,15 @@ class Writer:
 
     # ---- inputs
 
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Columns of X, or timesteps and features."""
+        shape = getattr(self.trained, "row_shape", self.trained.inputs)
+        return shape if isinstance(shape, tuple) else (shape,)
+
     def _inputs(self) -> str:
         if not self.by_column:
-            return self.graph.input("X", self.input_dtype, self.trained.inputs)
+            return self.graph.input("X", self.input_dtype, *self.row_shape)
         assert self.schema is not None
         names = [column.name or f"column_{index}" for index, column in enumerate(self.schema.columns)]
         self.graph.reserve(names)
