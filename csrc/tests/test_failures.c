@@ -412,6 +412,20 @@ static pynn_status shards(struct world *w) {
   return status;
 }
 
+static pynn_status stream(struct world *w) {
+  pynn_stream *stream = NULL;
+  pynn_array rows = w->data.x;
+  float out[2 * OUTPUTS];
+  rows.rows = 2;
+  pynn_status status = pynn_stream_new(&stream, w->plain, 2, NULL);
+  CHECK(!stream == (status != PYNN_OK));
+  if (!status) status = pynn_stream_step(stream, &rows, 1, PYNN_FLOAT32, out, NULL);
+  CHECK(pynn_stream_n_state(stream) == 0 && !pynn_stream_state(NULL));
+  pynn_stream_reset(stream);
+  pynn_stream_free(stream);
+  return status;
+}
+
 /* A summary of enough rows to make its buffers grow. */
 static pynn_status summarize(const struct world *w, const pynn_array *part, pynn_summary **out) {
   pynn_column column;
@@ -471,6 +485,8 @@ static const struct scenario {
      ALLOCATES, adapt, NULL, NULL},
     {"pynn_trainer_set_mixup", TAKES_NOTHING, mixup, NULL, NULL},
     {"pynn_shards_init pynn_trainer_set_shards", ALLOCATES, shards, NULL, NULL},
+    {"pynn_stream_new pynn_stream_free pynn_stream_step pynn_stream_reset pynn_stream_n_state pynn_stream_state",
+     ALLOCATES, stream, NULL, NULL},
     {"pynn_predict pynn_evaluate", TAKES_NOTHING, predict, NULL, NULL},
     {"pynn_train_step pynn_train_batches pynn_trainer_begin_epoch pynn_trainer_events pynn_trainer_health "
      "pynn_trainer_statistics pynn_trainer_losses",
