@@ -22,10 +22,21 @@ KINDS = {
     "gaussian_noise": [pynn.Dense(4), pynn.GaussianNoise(0.0)],
     "add": [pynn.Dense(INPUTS, activation="tanh"), pynn.Residual([pynn.Dense(INPUTS, activation="tanh")])],
     "categorical": [pynn.Categorical([1, 3], 3, sizes=[4, 2])],
+    "simple_rnn": [pynn.SimpleRNN(3)],
+    "lstm": [pynn.Bidirectional(pynn.LSTM(2))],
+    "gru": [pynn.GRU(3)],
+    "masking": [pynn.Masking(0.5), pynn.GRU(3, reset_after=False)],
+    "flatten": [pynn.LSTM(3, return_sequences=True), pynn.Flatten()],
+    "global_average_pooling_1d": [pynn.Dense(4), pynn.GlobalAveragePooling1D()],
+    "global_max_pooling_1d": [pynn.Dense(4), pynn.GlobalMaxPooling1D()],
 }
 
 
 def data(kind, rng, rows=ROWS):
+    if any(layer.takes_sequences for layer in KINDS[kind]):
+        x = rng.normal(size=(rows, 4, INPUTS))
+        x[::2, 3] = 0.5
+        return x
     x = rng.normal(size=(rows, INPUTS))
     if kind == "categorical":
         x[:, 1], x[:, 3] = rng.integers(-1, 5, rows), rng.integers(0, 2, rows)
@@ -55,14 +66,19 @@ def ready(model, x):
 
 def test_every_kind_is_tested():
     assert set(KINDS) == {row["name"] for row in _core.table("layer")}
-    assert {cls.kind for cls in layers.Layer.__subclasses__()} == set(KINDS) | {"residual"}
+    assert {cls.kind for cls in layers.Layer.__subclasses__()} == set(KINDS) | {"residual", "bidirectional"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradient_of_every_kind(kind):
     rng = np.random.default_rng(1)
     x, y = data(kind, rng), rng.normal(size=(ROWS, OUTPUTS))
-    model = ready(compiled([*KINDS[kind], pynn.Dense(OUTPUTS)], "mse"), x)
+    specs = [*KINDS[kind], pynn.Dense(OUTPUTS)]
+    if x.ndim == 3:
+        model = pynn.Sequential(specs, seed=0, dtype="float64").build(x.shape[1:])
+        model.compile(loss="mse", optimizer=pynn.SGD(learning_rate=1e-300))
+    else:
+        model = ready(compiled(specs, "mse"), x)
     assert_agree(*trained_gradients(model, x, y))
 
 

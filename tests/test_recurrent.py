@@ -214,6 +214,12 @@ def test_penalties_and_constraints_act_on_recurrent_kernels(data):
     np.testing.assert_allclose(penalty, 0.5 * (start**2).sum(), rtol=1e-9)
 
 
+def test_headers_refuse_them():
+    model = made([pynn.LSTM(4), pynn.Dense(1)]).build((STEPS, FEATURES))
+    with pytest.raises(pynn.UnsupportedError, match="lstm"):
+        model.export_c("never.h")
+
+
 # ---- padding
 
 

@@ -125,6 +125,11 @@ def _categorical(program: Any, index: int, spec: Any, numbers: Any) -> None:
     program.call(f"{program.prefix}categorical({arguments}, {{out}});", inputs - len(columns) + coded)
 
 
+SEQUENCES = (
+    "masking", "simple_rnn", "lstm", "gru", "flatten", "global_average_pooling_1d", "global_max_pooling_1d",
+)  # fmt: skip
+"""Kinds that take rows of several timesteps, which headers do not have: C programs load the model, or stream it."""
+
 KINDS: dict[str, Callable[[Any, int, Any, Any], None]] = {
     "dense": _dense,
     "activation": _passes,
