@@ -58,6 +58,9 @@ def shape(name: str, value: Any, sequences: bool) -> tuple[int, int | None]:
         return timesteps * features, timesteps
     if sequences:
         raise ArgumentTypeError(_expected(name, "(timesteps, features), for layers that take sequences", value))
+    if isinstance(value, (tuple, list)):
+        rule = "an integer, the columns of X without the rows, for layers that take no sequences"
+        raise ArgumentValueError(_expected(name, rule, value))
     return integer(name, value, 1), None
 
 

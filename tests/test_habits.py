@@ -174,7 +174,9 @@ def test_input_builds_the_model():
     with pytest.raises(ValueError, match=r"Input before all layers; received it as layers\[1\]"):
         pynn.Sequential([pynn.Dense(2), pynn.Input(4)])
     with pytest.raises(ValueError, match=r"without the rows"):
-        pynn.Input((32, 4))
+        pynn.Input((32, 4, 2))
+    with pytest.raises(ValueError, match=r"without the rows"):
+        pynn.Sequential([pynn.Input((32, 4)), pynn.Dense(2)])
     with pytest.raises(TypeError, match="received the class Input"):
         pynn.Sequential([pynn.Input, pynn.Dense(2)])
 
