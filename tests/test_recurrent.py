@@ -96,6 +96,42 @@ def test_twenty_steps_are_those_of_pytorch(data, name):
     np.testing.assert_allclose(model.predict(x), forward().detach().numpy(), rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", [*LAYERS, "backwards", "masked", "average", "max"])
+def test_twenty_steps_are_those_of_keras(data, name, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    keras = pytest.importorskip("keras")
+    x, y = data
+    if name == "masked":
+        x = padded(x, np.arange(ROWS) % STEPS + 1)
+
+    def layers(of):
+        kinds = {
+            "simple": lambda: [of.SimpleRNN(UNITS)],
+            "lstm": lambda: [of.LSTM(UNITS, return_sequences=True), of.LSTM(UNITS, unit_forget_bias=False)],
+            "gru": lambda: [of.GRU(UNITS, return_sequences=True), of.GRU(UNITS)],
+            "gru before": lambda: [of.GRU(UNITS, reset_after=False, recurrent_activation="hard_sigmoid")],
+            "both": lambda: [of.Bidirectional(of.LSTM(UNITS, return_sequences=True)), of.Flatten()],
+            "both gru": lambda: [of.Bidirectional(of.GRU(UNITS))],
+            "backwards": lambda: [
+                of.GRU(UNITS, go_backwards=True, return_sequences=True),
+                of.LSTM(UNITS, use_bias=False),
+            ],
+            "masked": lambda: [of.Masking(0.0), of.Bidirectional(of.LSTM(UNITS, return_sequences=True)), of.GRU(UNITS)],
+            "average": lambda: [of.Dense(4), of.GRU(UNITS, return_sequences=True), of.GlobalAveragePooling1D()],
+            "max": lambda: [of.SimpleRNN(UNITS, activation="relu", return_sequences=True), of.GlobalMaxPooling1D()],
+        }
+        return [*kinds[name](), of.Dense(OUTPUTS)]
+
+    model = made(layers(pynn)).build((STEPS, FEATURES))
+    peer = keras.Sequential([keras.Input((STEPS, FEATURES)), *layers(keras.layers)])
+    peer.compile(optimizer=keras.optimizers.SGD(learning_rate=0.1), loss="mse", run_eagerly=False)
+    peer.set_weights([layer_tensor for layer in model.layers for layer_tensor in map(layer.__getattr__, layer.tensors)])
+    for _ in range(20):
+        model.train_step(x, y)
+        peer.train_on_batch(x, y)
+    np.testing.assert_allclose(model.predict(x), peer.predict(x, verbose=0, batch_size=ROWS), atol=1e-5)  # in float32
+
+
 # ---- numbers
 
 
