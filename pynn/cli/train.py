@@ -42,7 +42,8 @@ def _tell_columns(loader: DataLoader) -> None:
     what = "a number" if not classes else f"{len(classes)} classes: " + ", ".join(map(str, classes[:8]))
     if classes and not isinstance(classes[0], str):
         what += " (--task regression takes them as numbers)"
-    print(f"{loader.source.rows:,} rows of {len(schema.numbers)} numbers and {len(schema.categories)} categories; "
+    texts = len(schema.categories)
+    print(f"{loader.source.rows:,} rows of {len(schema.numbers)} numbers and {texts} categor{'y' if texts == 1 else 'ies'}; "
           f"target {target!r}, {what}", flush=True)  # fmt: skip
 
 

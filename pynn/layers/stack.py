@@ -143,7 +143,7 @@ def from_dict(values: Mapping[str, Any]) -> Layer:
 
 
 def checked(layers: Iterable[Any]) -> list[Layer]:
-    """The layers of a network in a row, residual blocks as their layers and an `Add`; refuses what is no layer."""
+    """The layers of a network in a row, residual blocks as their layers and an `Add`; refuses anything else."""
     given = list(layers)
     for i, layer in enumerate(given):
         if not isinstance(layer, Layer):

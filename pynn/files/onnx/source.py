@@ -274,7 +274,7 @@ def _definer(known: set[str]) -> Callable[[str, str], None]:
 
 
 def _input(value: Any) -> tuple[Any, list[int | None] | None]:
-    """Return the dtype and the sizes of an input; a dtype of None for what is no tensor of numbers."""
+    """Return the dtype and the sizes of an input; the dtype is None for anything but a tensor of numbers."""
     if not value.type.HasField("tensor_type"):
         return None, None
     tensor = value.type.tensor_type
