@@ -43,8 +43,8 @@ def _tell_columns(loader: DataLoader) -> None:
     if classes and not isinstance(classes[0], str):
         what += " (--task regression takes them as numbers)"
     texts = len(schema.categories)
-    print(f"{loader.source.rows:,} rows of {len(schema.numbers)} numbers and {texts} categor{'y' if texts == 1 else 'ies'}; "
-          f"target {target!r}, {what}", flush=True)  # fmt: skip
+    columns = f"{len(schema.numbers)} numbers and {texts} {'category' if texts == 1 else 'categories'}"
+    print(f"{loader.source.rows:,} rows of {columns}; target {target!r}, {what}", flush=True)
 
 
 def _tell_scores(trained: TrainedTable) -> None:
