@@ -1,4 +1,4 @@
-# Streams: sequences that come one timestep after the other.
+# Streams: sequences that come one timestep after the other. Part of _core.pyx.
 
 cdef class Stream:
     """Sequences that come one timestep after the other, with a copy of a model's numbers."""

@@ -1,4 +1,4 @@
-# Summaries: what columns of data hold.
+# Summaries: what columns of data hold. Part of _core.pyx.
 
 cdef class Summary:
     """What columns hold, from one pass over any number of parts; `held` numbers of each are held for quartiles."""
