@@ -100,7 +100,13 @@ def is_batches(x: Any) -> bool:
     """Whether `x` is an iterable of batches: no array, and of lists only those of ``(xb, yb)`` or ``(xb, yb, wb)``."""
     if isinstance(x, (list, tuple)):
         return bool(x) and all(_is_batch(item) for item in x)
-    return hasattr(x, "__iter__") and not hasattr(x, "__array__") and not isinstance(x, (str, bytes))
+    if hasattr(x, "__array__") or isinstance(x, (str, bytes)):
+        return False
+    try:
+        memoryview(x)
+    except TypeError:
+        return hasattr(x, "__iter__")
+    return False  # an array of another kind
 
 
 def _is_batch(item: Any) -> bool:
