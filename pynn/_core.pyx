@@ -1060,6 +1060,12 @@ cdef class Checkpoint:
     def inputs(self):
         return pynn_model_inputs(pynn_checkpoint_model(self.c))
 
+    @property
+    def timesteps(self):
+        cdef pynn_shape rows
+        check(pynn_model_shape(pynn_checkpoint_model(self.c), -1, &rows))
+        return rows.timesteps
+
 
 def load_checkpoint(Context context not None, bytes path not None):
     """The checkpoint in the file at `path`."""
