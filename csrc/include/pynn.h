@@ -639,9 +639,10 @@ PYNN_API pynn_status pynn_stream_step(pynn_stream *stream, const pynn_array *x, 
                                       pynn_error *error);
 /* Starts all sequences again from their first timestep. */
 PYNN_API void pynn_stream_reset(pynn_stream *stream);
-/* The states of all recurrent layers, reals of the model's dtype that live as long as the stream: copy them to save a
- * stream, and back to resume it. */
+/* The number of reals in the states of all recurrent layers. */
 PYNN_API int64_t pynn_stream_n_state(const pynn_stream *stream);
+/* The states, reals of the model's dtype that live as long as the stream: copy them to save a stream, and back to
+ * resume it. */
 PYNN_API void *pynn_stream_state(pynn_stream *stream);
 
 /* Mean loss over the rows of x and their targets (see pynn_step), weighted by `weights` (of pynn_data; NULL: all 1), as
