@@ -100,7 +100,7 @@ def is_batches(x: Any) -> bool:
     """Whether `x` is an iterable of batches: no array, and of lists only those of ``(xb, yb)`` or ``(xb, yb, wb)``."""
     if isinstance(x, (list, tuple)):
         return bool(x) and all(_is_batch(item) for item in x)
-    if hasattr(x, "__array__") or isinstance(x, (str, bytes)):
+    if hasattr(x, "__array__") or arrays.is_sparse(x) or isinstance(x, (str, bytes)):
         return False
     try:
         memoryview(x)
