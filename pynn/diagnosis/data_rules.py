@@ -262,17 +262,29 @@ def _precision_loss(learner: Learner, seen: Seen) -> Finding | None:
         if data.dtype.kind != "f" or data.dtype.itemsize > 4 or len(data) < FEW:
             continue
         x = data.reshape(len(data), -1)
-        step = np.spacing(np.abs(x).max(axis=0)).astype(np.float64)
-        spread = x.astype(np.float64).std(axis=0)
-        whole = (np.floor(x) == x).all(axis=0) & (step <= 1)  # counts, which the dtype holds exactly
-        lost = np.flatnonzero((step > COARSE * spread) & (spread > 0) & ~whole)
-        if len(lost):
-            at = lost[np.argmax(step[lost] / spread[lost])]
-            evidence = {"array": array, "dtype": data.dtype.name, "step": float(step[at]), "spread": float(spread[at]),
-                        "largest": float(np.abs(x[:, at]).max()), "n_columns": len(lost)}  # fmt: skip
-            return Finding("precision_loss", "warning", columns=lost[:20].tolist(), evidence=evidence,
-                           advice=(Advice.KEEP_FLOAT64,))  # fmt: skip
+        low, high = x.min(axis=0), x.max(axis=0)
+        largest = np.maximum(np.abs(low), np.abs(high))
+        step, span = np.spacing(largest).astype(np.float64), high.astype(np.float64) - low
+        near = np.flatnonzero((span > 0) & (span < step / COARSE * np.sqrt(2 * len(x))))  # no spread is less than that
+        if len(near) and (finding := _coarse(array, x, near, step, largest)):
+            return finding
     return None
+
+
+def _coarse(array: str, x: np.ndarray, columns: np.ndarray, step: np.ndarray, largest: np.ndarray) -> Finding | None:
+    """Return the finding for those columns whose numbers are `step` apart and vary by little more."""
+    step, cells = step[columns], x[:, columns]
+    spread = cells.astype(np.float64).std(axis=0)
+    whole = (np.floor(cells) == cells).all(axis=0) & (step <= 1)  # counts, which the dtype holds exactly
+    ratio = np.where(whole, 0, step / spread)
+    lost = columns[ratio > COARSE]
+    if not len(lost):
+        return None
+    at = int(np.argmax(ratio))
+    evidence = {"array": array, "dtype": x.dtype.name, "step": float(step[at]), "spread": float(spread[at]),
+                "largest": float(largest[columns[at]]), "n_columns": len(lost)}  # fmt: skip
+    return Finding("precision_loss", "warning", columns=lost[:20].tolist(), evidence=evidence,
+                   advice=(Advice.KEEP_FLOAT64,))  # fmt: skip
 
 
 # ---- sample weights
